@@ -1,0 +1,91 @@
+/**
+ * The nouns of Muster and the states they can be in. Everything here is plain data: it is what the
+ * log describes, what a snapshot holds and what every view shows. Times are milliseconds since the
+ * epoch, durations milliseconds, all of them inputs; nothing here knows a clock.
+ */
+export type RunId = string
+export type WorkerId = string
+export type BatchId = string
+/** Position of a task within its run; `runId/index` names it outside. */
+export type TaskIndex = number
+
+/**
+ * Life of a task. Terminal: passed, failed, flaky, skipped, quarantined, timed-out, cancelled, lost
+ * (the ledger counts these), and dead-lettered.
+ */
+export type TaskState =
+  | 'queued'
+  | 'blocked'
+  | 'assigned'
+  | 'running'
+  | 'paused'
+  | 'passed'
+  | 'failed'
+  | 'flaky'
+  | 'skipped'
+  | 'quarantined'
+  | 'timed-out'
+  | 'cancelled'
+  | 'lost'
+  | 'dead-lettered'
+
+export type RunState = 'queued' | 'running' | 'paused' | 'cancelling' | 'finished'
+
+/** Truth about a finished run; the CLI's exit code follows from it. */
+export type Verdict = 'passed' | 'failed' | 'timed-out' | 'cancelled' | 'incomplete' | 'empty'
+
+/** How many tests an attempt reported: passed, failed, flaky, skipped. */
+export type Counts = readonly [passed: number, failed: number, flaky: number, skipped: number]
+
+/** What the submitter asked for. Kept whole in the log. */
+export type RunSpec = {
+  readonly framework: string
+  readonly frameworkVersion: string
+  /** Name of the suite in the configuration, or the framework's name. */
+  readonly suite: string
+  /** What history is kept under: stable over checkouts and hosts (repository and suite). */
+  readonly project: string
+  /** Working directory: absolute on the caller's host for `in-place`, relative to the workspace root for `travel`. */
+  readonly cwd: string
+  readonly workspace:
+    | { readonly type: 'in-place'; readonly host: string }
+    | { readonly type: 'travel'; readonly manifest: string; readonly setup?: string }
+    | { readonly type: 'none' }
+  readonly paths: readonly string[]
+  readonly args: readonly string[]
+  /** True when the tasks are all that the framework would run for `paths` and `args`. */
+  readonly complete: boolean
+  /** Blob-like private record (environment, detection, suite configuration) that never enters the log. */
+  readonly context: string
+  /** CPUs wanted per host; undefined = all that a host has. */
+  readonly cpus?: number
+  /** Most hosts used at once; undefined = any number. */
+  readonly workersMax?: number
+  /** How often a failed or timed-out task is tried again. */
+  readonly retries: number
+  /** Longest time one task may run. */
+  readonly taskTimeoutMs: number
+  /** Stop assigning after this many failed tasks; 0 = never. */
+  readonly maxFailures: number
+  /** Larger goes first; default 0. */
+  readonly priority: number
+  /** Capability labels a worker must have. */
+  readonly labels: Readonly<Record<string, string>>
+  /** Expected start-up of one framework process, from history. */
+  readonly startupMs: number
+  /** More tasks may be added until the run is sealed. */
+  readonly open: boolean
+  /** Time the run may wait while no worker that fits is connected, before its tasks are lost. */
+  readonly noWorkerTimeoutMs: number
+}
+
+export type Capabilities = {
+  readonly os: string
+  readonly arch: string
+  readonly cpus: number
+  readonly memoryBytes: number
+  readonly host: string
+  readonly labels: Readonly<Record<string, string>>
+  /** Tool → version, e.g. node, python3, go, chromium. */
+  readonly tools: Readonly<Record<string, string>>
+}

@@ -1,0 +1,183 @@
+/**
+ * Everything that can have happened, in the past tense. The log holds these and nothing else; state
+ * is their fold. One event covers every task it concerns, so that an entry's size follows from what
+ * changed and not from how many tasks a run has.
+ *
+ * `who`: `client:<name>`, `worker:<id>`, or `coordinator`. `why`: a short phrase for people.
+ */
+import type { BatchId, Capabilities, Counts, RunId, RunSpec, TaskIndex, Verdict, WorkerId } from './entities.ts'
+
+export type RunSubmitted = {
+  readonly type: 'run.submitted'
+  readonly run: RunId
+  readonly who: string
+  /** Client's idempotency key. */
+  readonly key?: string
+  readonly spec: RunSpec
+  readonly files: readonly string[]
+  /** Estimated milliseconds per file from history; null = never seen. Same length as files. */
+  readonly estimates: readonly (number | null)[]
+}
+export type RunExtended = {
+  readonly type: 'run.extended'
+  readonly run: RunId
+  readonly who: string
+  readonly files: readonly string[]
+  readonly estimates: readonly (number | null)[]
+}
+export type RunSealed = { readonly type: 'run.sealed'; readonly run: RunId; readonly who: string }
+export type RunPaused = { readonly type: 'run.paused'; readonly run: RunId; readonly who: string; readonly why: string }
+export type RunResumed = { readonly type: 'run.resumed'; readonly run: RunId; readonly who: string }
+export type RunPrioritised = {
+  readonly type: 'run.prioritised'
+  readonly run: RunId
+  readonly who: string
+  readonly priority: number
+}
+/** No more work is assigned; what is queued becomes cancelled, what runs is stopped (or drained first). */
+export type RunCancelled = {
+  readonly type: 'run.cancelled'
+  readonly run: RunId
+  readonly who: string
+  readonly why: string
+  /** True: running batches may finish. */
+  readonly drain: boolean
+}
+/** The framework reported a failure outside any file. */
+export type RunErrored = {
+  readonly type: 'run.errored'
+  readonly run: RunId
+  readonly batch: BatchId
+  readonly who: string
+  readonly message: string
+}
+export type RunFinished = {
+  readonly type: 'run.finished'
+  readonly run: RunId
+  readonly verdict: Verdict
+  readonly why: string
+  readonly wallMs: number
+  /** max(startup + work / CPUs, startup + longest): no schedule on these CPUs is shorter. */
+  readonly lowerBoundMs: number
+}
+/** Dropped from state by retention; history keeps it. */
+export type RunForgotten = { readonly type: 'run.forgotten'; readonly run: RunId }
+
+export type BatchAssigned = {
+  readonly type: 'batch.assigned'
+  readonly batch: BatchId
+  readonly run: RunId
+  readonly worker: WorkerId
+  readonly tasks: readonly TaskIndex[]
+  readonly cpus: number
+  /** Fencing token: larger than every token given before. */
+  readonly token: number
+  readonly why: string
+}
+export type BatchEnded = {
+  readonly type: 'batch.ended'
+  readonly batch: BatchId
+  readonly run: RunId
+  readonly worker: WorkerId
+  readonly who: string
+  /** completed: every task was reported. crashed: the process died or left tasks unreported. */
+  readonly reason: 'completed' | 'crashed' | 'timed-out' | 'cancelled' | 'lost' | 'failed-to-start'
+  readonly exitCode: number | null
+  readonly signal: string | null
+  /** From the process's start to its first file; null when none began. */
+  readonly startupMs: number | null
+  readonly wallMs: number
+  /** Captured stdout and stderr. */
+  readonly output?: string
+  /** For people: last words of a process that went wrong. */
+  readonly message?: string
+}
+
+export type TaskStarted = {
+  readonly type: 'task.started'
+  readonly run: RunId
+  readonly batch: BatchId
+  readonly tasks: readonly TaskIndex[]
+}
+export type TaskReport = {
+  readonly task: TaskIndex
+  readonly outcome: 'passed' | 'failed' | 'skipped'
+  readonly durationMs: number
+  readonly counts: Counts
+}
+/** A worker's report was accepted: one attempt of each task is over. */
+export type TaskReported = {
+  readonly type: 'task.reported'
+  readonly run: RunId
+  readonly batch: BatchId
+  readonly worker: WorkerId
+  readonly reports: readonly TaskReport[]
+  /** Blob with the TaskResults, JSON lines, same order as reports; absent when they have no tests and no errors. */
+  readonly results?: string
+}
+/** Back to the queue: a new attempt will be made. */
+export type TaskRequeued = {
+  readonly type: 'task.requeued'
+  readonly run: RunId
+  readonly tasks: readonly TaskIndex[]
+  readonly cause: 'failed' | 'timed-out' | 'lost' | 'crashed' | 'unstarted'
+  readonly why: string
+  /** The next attempt's batch may hold at most this many tasks; 0 = no limit. 1 = alone. */
+  readonly batchMax: number
+}
+/** Terminal. */
+export type TaskEnded = {
+  readonly type: 'task.ended'
+  readonly run: RunId
+  readonly tasks: readonly TaskIndex[]
+  readonly state: 'passed' | 'failed' | 'flaky' | 'skipped' | 'timed-out' | 'cancelled' | 'lost'
+  readonly why: string
+}
+
+export type WorkerJoined = {
+  readonly type: 'worker.joined'
+  readonly worker: WorkerId
+  readonly name: string
+  readonly version: string
+  readonly capabilities: Capabilities
+}
+export type WorkerDrained = { readonly type: 'worker.drained'; readonly worker: WorkerId; readonly who: string; readonly why: string }
+export type WorkerLeft = { readonly type: 'worker.left'; readonly worker: WorkerId; readonly why: string }
+
+export type LeaderStarted = { readonly type: 'leader.started'; readonly epoch: number; readonly owner: string; readonly version: string }
+
+export type Event =
+  | LeaderStarted
+  | RunSubmitted
+  | RunExtended
+  | RunSealed
+  | RunPaused
+  | RunResumed
+  | RunPrioritised
+  | RunCancelled
+  | RunErrored
+  | RunFinished
+  | RunForgotten
+  | BatchAssigned
+  | BatchEnded
+  | TaskStarted
+  | TaskReported
+  | TaskRequeued
+  | TaskEnded
+  | WorkerJoined
+  | WorkerDrained
+  | WorkerLeft
+
+/** What one log entry holds. */
+export type EntryBody = { readonly atMs: number; readonly events: readonly Event[] }
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+export function encodeEntry(body: EntryBody): Uint8Array {
+  return encoder.encode(JSON.stringify(body))
+}
+
+export function decodeEntry(bytes: Uint8Array): EntryBody {
+  return JSON.parse(decoder.decode(bytes)) as EntryBody
+}

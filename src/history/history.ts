@@ -1,0 +1,70 @@
+/**
+ * The log projected into DuckDB, in a process of its own: one owner of the file, and a heavy query
+ * can't stall the coordinator. It stores the position of the last entry it has applied in the same
+ * transaction as the rows (exactly once), so it can be deleted and filled again from the log.
+ */
+export type Estimates = {
+  /** Robust estimate of milliseconds per file, same order as asked; null = never seen. */
+  readonly durationsMs: readonly (number | null)[]
+  /** Typical start-up of one framework process for this project and suite; null = never seen. */
+  readonly startupMs: number | null
+}
+
+export type RunRow = {
+  readonly run: string
+  readonly project: string
+  readonly suite: string
+  readonly framework: string
+  readonly verdict: string | null
+  readonly planned: number
+  readonly tests: { readonly passed: number; readonly failed: number; readonly flaky: number; readonly skipped: number; readonly total: number }
+  readonly submittedBy: string
+  readonly createdAtMs: number
+  readonly wallMs: number | null
+  readonly lowerBoundMs: number | null
+}
+
+export type TestRow = {
+  readonly project: string
+  readonly suite: string
+  readonly file: string
+  readonly name: string
+  readonly runs: number
+  readonly failures: number
+  readonly flakes: number
+  readonly medianMs: number
+  readonly p95Ms: number
+  readonly lastStatus: string
+  readonly lastRun: string
+  readonly lastAtMs: number
+}
+
+export type AuditRow = {
+  readonly position: number
+  readonly atMs: number
+  readonly run: string | null
+  readonly type: string
+  readonly who: string
+  readonly why: string
+  /** The event, as JSON. */
+  readonly event: string
+}
+
+export interface History extends AsyncDisposable {
+  /** Position of the last entry applied; feed from the next one on. */
+  readonly position: number
+  /** Hands over a committed entry (core's encoded EntryBody); resolves once it is queued, applies in the background, in order. Applies back-pressure when far behind. */
+  feed(position: number, bytes: Uint8Array): Promise<void>
+  /** Resolves with the applied position when everything fed so far is in the database. */
+  settled(): Promise<number>
+  estimates(project: string, suite: string, files: readonly string[]): Promise<Estimates>
+  runs(query: { readonly project?: string; readonly limit: number }): Promise<RunRow[]>
+  tests(query: {
+    readonly project?: string
+    readonly order: 'slowest' | 'flaky' | 'failed'
+    readonly limit: number
+  }): Promise<TestRow[]>
+  /** Files whose last attempt in the newest finished run of the project and suite failed or timed out or was lost. */
+  lastFailed(project: string, suite: string): Promise<string[]>
+  audit(run: string): Promise<AuditRow[]>
+}

@@ -1,0 +1,169 @@
+/**
+ * What the API shows of runs, tasks and workers, and what the feed pushes. The CLI, the reports and
+ * later the dashboard read these and nothing else.
+ */
+import type { TestCounts, TestError } from './results.ts'
+
+export type TaskTotals = {
+  readonly passed: number
+  readonly failed: number
+  readonly flaky: number
+  readonly skipped: number
+  readonly cancelled: number
+  readonly timedOut: number
+  readonly lost: number
+}
+
+export type RunView = {
+  readonly run: string
+  readonly state: 'queued' | 'running' | 'paused' | 'cancelling' | 'finished'
+  readonly verdict?: 'passed' | 'failed' | 'timed-out' | 'cancelled' | 'incomplete' | 'empty'
+  /** Why the verdict is what it is, or why the run waits; one sentence. */
+  readonly reason?: string
+  readonly version: number
+  readonly framework: string
+  readonly frameworkVersion: string
+  readonly suite: string
+  readonly project: string
+  readonly submittedBy: string
+  readonly priority: number
+  readonly planned: number
+  /** Tasks in a terminal state. */
+  readonly accounted: number
+  readonly queued: number
+  readonly running: number
+  readonly tasks: TaskTotals
+  readonly tests: TestCounts
+  readonly createdAtMs: number
+  readonly startedAtMs?: number
+  readonly endedAtMs?: number
+  readonly wallMs?: number
+  readonly lowerBoundMs?: number
+  /** lowerBoundMs / wallMs, at most 1. */
+  readonly optimumRatio?: number
+  readonly predictedMs?: number
+  /** Share of tasks with a duration from history, 0..1. */
+  readonly knownRatio: number
+  /** While it waits: 1 = next. */
+  readonly queuePosition?: number
+  readonly expectedStartMs?: number
+  /** Tasks that needed another attempt because a worker or process was lost. */
+  readonly rerun: number
+  /** Failures outside any file. */
+  readonly errors: readonly string[]
+  readonly workers: readonly RunWorkerView[]
+}
+
+export type RunWorkerView = {
+  readonly worker: string
+  readonly name: string
+  readonly host: string
+  readonly cpus: number
+  readonly batches: number
+  readonly tasks: number
+  /** Sum of the durations of the tasks it completed. */
+  readonly busyMs: number
+}
+
+export type TaskView = {
+  readonly task: string
+  readonly index: number
+  readonly file: string
+  readonly state: string
+  readonly version: number
+  readonly attempts: number
+  readonly worker?: string
+  readonly estimateMs?: number
+  readonly durationMs?: number
+  readonly why?: string
+}
+
+export type WorkerView = {
+  readonly worker: string
+  readonly name: string
+  readonly host: string
+  readonly os: string
+  readonly arch: string
+  readonly cpus: number
+  readonly cpusFree: number
+  readonly memoryBytes: number
+  readonly labels: Readonly<Record<string, string>>
+  readonly tools: Readonly<Record<string, string>>
+  readonly version: string
+  readonly state: 'idle' | 'busy' | 'draining' | 'disconnected'
+  readonly batches: readonly { readonly batch: string; readonly run: string; readonly tasks: number; readonly cpus: number }[]
+  readonly lastHeardMs: number
+}
+
+/** One test or file that failed, as reports and `--json` show it. */
+export type Failure = {
+  readonly file: string
+  /** Empty for a failure of the file itself. */
+  readonly name: readonly string[]
+  readonly project?: string
+  readonly line?: number
+  readonly worker?: string
+  readonly attempt: number
+  readonly errors: readonly TestError[]
+}
+
+/** `GET /api/v1/feed?run=ID` (WebSocket). First a `snapshot`, then changes; `run` again whenever totals changed. */
+export type FeedMessage =
+  | { readonly type: 'snapshot'; readonly run: RunView; readonly running: readonly RunningTask[] }
+  | { readonly type: 'run'; readonly run: RunView }
+  | { readonly type: 'task-started'; readonly tasks: readonly RunningTask[] }
+  /** Attempt over; `final` when the task is terminal, else it will be tried again and `why` says so. */
+  | {
+      readonly type: 'task-ended'
+      readonly task: number
+      readonly file: string
+      readonly state: string
+      readonly final: boolean
+      readonly why?: string
+      readonly durationMs: number
+      readonly worker?: string
+    }
+  | {
+      readonly type: 'test'
+      readonly task: number
+      readonly file: string
+      readonly name: readonly string[]
+      readonly project?: string
+      readonly status: 'passed' | 'failed' | 'skipped' | 'todo'
+      readonly flaky: boolean
+      readonly durationMs: number
+      readonly errors?: readonly TestError[]
+      readonly worker?: string
+    }
+  | { readonly type: 'output'; readonly batch: string; readonly worker: string; readonly text: string }
+  /** For people: a worker left, a crash is being isolated, history is away… */
+  | { readonly type: 'notice'; readonly level: 'info' | 'warning'; readonly text: string }
+  /** The last message: the run is finished. */
+  | { readonly type: 'end'; readonly run: RunView }
+
+export type RunningTask = {
+  readonly task: number
+  readonly file: string
+  readonly worker: string
+  readonly workerName: string
+  readonly startedAtMs: number
+}
+
+/** A finished run with everything a report needs (`GET /api/v1/runs/:run/results`, JSON lines of TaskRecord). */
+export type TaskRecord = {
+  readonly index: number
+  readonly file: string
+  /** The task's final state. */
+  readonly state: string
+  readonly why?: string
+  /** Every attempt that reported, oldest first. */
+  readonly attempts: readonly {
+    readonly attempt: number
+    readonly worker: string
+    readonly workerName: string
+    readonly outcome: 'passed' | 'failed' | 'skipped'
+    readonly startedAtMs: number
+    readonly durationMs: number
+    readonly result: import('./results.ts').TaskResult
+  }[]
+}

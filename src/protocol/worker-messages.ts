@@ -1,0 +1,187 @@
+/**
+ * What a worker and its coordinator say to each other over one WebSocket (`/api/v1/worker`), as JSON
+ * text frames. The worker dials. Everything that changes state is repeated by the worker until it is
+ * acknowledged, and is harmless when repeated: the batch's fencing token decides.
+ */
+import Type from 'typebox'
+import { TaskResult, TestError } from './results.ts'
+
+export const workerProtocolVersion = 1
+
+export const CapabilitiesSchema = Type.Object({
+  os: Type.String(),
+  arch: Type.String(),
+  cpus: Type.Number({ minimum: 1 }),
+  memoryBytes: Type.Number(),
+  /** Identity of the machine: equal for two processes exactly when they share a file system and process table. */
+  host: Type.String(),
+  labels: Type.Record(Type.String(), Type.String()),
+  tools: Type.Record(Type.String(), Type.String()),
+})
+
+/** First message after connecting, also after every reconnection. */
+export const Hello = Type.Object({
+  type: Type.Literal('hello'),
+  protocol: Type.Number(),
+  /** Made by the worker at its start and kept until it exits. */
+  worker: Type.String(),
+  name: Type.String(),
+  version: Type.String(),
+  capabilities: CapabilitiesSchema,
+  /** Batches that it still holds, running or with unacknowledged reports. */
+  held: Type.Array(Type.Object({ batch: Type.String(), token: Type.Number() })),
+  draining: Type.Boolean(),
+})
+
+export const Heartbeat = Type.Object({ type: Type.Literal('heartbeat'), load: Type.Optional(Type.Number()), memoryFreeBytes: Type.Optional(Type.Number()) })
+
+/** `seq` numbers what must be acknowledged, per worker process, from 1. */
+export const Started = Type.Object({
+  type: Type.Literal('started'),
+  seq: Type.Number(),
+  batch: Type.String(),
+  token: Type.Number(),
+  /** Task indexes. */
+  tasks: Type.Array(Type.Number()),
+})
+
+/**
+ * Complete tasks of a batch. A task without tests and errors may come as the short form
+ * `[task, outcome, durationMs]` in `plain`, which is what keeps small tasks cheap.
+ */
+export const Reported = Type.Object({
+  type: Type.Literal('reported'),
+  seq: Type.Number(),
+  batch: Type.String(),
+  token: Type.Number(),
+  results: Type.Array(Type.Object({ task: Type.Number(), result: TaskResult })),
+  plain: Type.Optional(Type.Array(Type.Tuple([Type.Number(), Type.String(), Type.Number()]))),
+})
+
+export const BatchEndReason = Type.Union([
+  Type.Literal('completed'),
+  Type.Literal('crashed'),
+  Type.Literal('timed-out'),
+  Type.Literal('cancelled'),
+  Type.Literal('failed-to-start'),
+])
+
+/** The batch's process is gone. Sent after all `reported` of the batch. */
+export const Ended = Type.Object({
+  type: Type.Literal('ended'),
+  seq: Type.Number(),
+  batch: Type.String(),
+  token: Type.Number(),
+  reason: BatchEndReason,
+  exitCode: Type.Union([Type.Number(), Type.Null()]),
+  signal: Type.Union([Type.String(), Type.Null()]),
+  startupMs: Type.Union([Type.Number(), Type.Null()]),
+  wallMs: Type.Number(),
+  /** Tasks that had begun and were not reported complete when it ended. */
+  interrupted: Type.Array(Type.Number()),
+  /** Tasks whose own time limit ended the batch (subset of interrupted). */
+  timedOut: Type.Array(Type.Number()),
+  /** Failures outside any file. */
+  errors: Type.Array(TestError),
+  /** Captured stdout and stderr, capped. */
+  output: Type.Optional(Type.String()),
+  /** Last words for people when the reason is not `completed`. */
+  message: Type.Optional(Type.String()),
+})
+
+/** Not acknowledged, not logged: for whoever is watching. Task is an index; name as in TestResult. */
+export const Live = Type.Object({
+  type: Type.Literal('live'),
+  batch: Type.String(),
+  tests: Type.Array(
+    Type.Object({
+      task: Type.Number(),
+      name: Type.Array(Type.String()),
+      project: Type.Optional(Type.String()),
+      status: Type.String(),
+      flaky: Type.Optional(Type.Boolean()),
+      durationMs: Type.Number(),
+      errors: Type.Optional(Type.Array(TestError)),
+    }),
+  ),
+  output: Type.Optional(Type.String()),
+})
+
+/** It will take no more work and leave when it is done. */
+export const Draining = Type.Object({ type: Type.Literal('draining'), seq: Type.Number(), why: Type.String() })
+
+export const WorkerMessage = Type.Union([Hello, Heartbeat, Started, Reported, Ended, Live, Draining])
+export type WorkerMessage = Type.Static<typeof WorkerMessage>
+export type Hello = Type.Static<typeof Hello>
+export type Started = Type.Static<typeof Started>
+export type Reported = Type.Static<typeof Reported>
+export type Ended = Type.Static<typeof Ended>
+export type Live = Type.Static<typeof Live>
+
+/** Answer to `hello`. Held batches that are not in `keep` are stale: kill them, forget their reports. */
+export type Welcome = {
+  readonly type: 'welcome'
+  readonly epoch: number
+  readonly heartbeatMs: number
+  readonly leaseMs: number
+  readonly keep: readonly string[]
+}
+
+export type Assign = {
+  readonly type: 'assign'
+  readonly batch: string
+  readonly token: number
+  readonly run: string
+  readonly framework: string
+  readonly cwd: string
+  readonly workspace:
+    | { readonly type: 'in-place'; readonly host: string }
+    | { readonly type: 'travel'; readonly manifest: string; readonly setup?: string }
+    | { readonly type: 'none' }
+  readonly context: string
+  readonly paths: readonly string[]
+  readonly args: readonly string[]
+  /** These tasks are all of the run's, and the run's are all that the framework would run. */
+  readonly complete: boolean
+  readonly tasks: readonly number[]
+  readonly files: readonly string[]
+  readonly cpus: number
+  readonly taskTimeoutMs: number
+}
+
+export type CoordinatorMessage =
+  | Welcome
+  | Assign
+  | { readonly type: 'cancel'; readonly batch: string; readonly why: string }
+  /** Everything up to and including `seq` is durable (or refused as stale). */
+  | { readonly type: 'ack'; readonly seq: number }
+  | { readonly type: 'drain'; readonly why: string }
+  /** It will not be accepted; the worker exits with what is said. */
+  | { readonly type: 'refused'; readonly why: string }
+
+/**
+ * The private context of a run (`GET /api/v1/runs/:run/context`): what a worker needs to start the
+ * framework and the log must never hold.
+ */
+export const RunContext = Type.Object({
+  env: Type.Record(Type.String(), Type.String()),
+  /** The runner's Detection, as found on the caller's host. */
+  detection: Type.Unknown(),
+  /** The `command` suite of the configuration, if it is one. */
+  suite: Type.Optional(Type.Unknown()),
+})
+export type RunContext = Type.Static<typeof RunContext>
+
+/** A workspace as content: what travels. Paths are POSIX, relative to the root, never leaving it. */
+export const Manifest = Type.Object({
+  version: Type.Literal(1),
+  /** Names the workspace over time, so that a worker updates in place: a hash of repository and caller's root. */
+  name: Type.String(),
+  entries: Type.Array(
+    Type.Union([
+      Type.Object({ path: Type.String(), type: Type.Literal('file'), hash: Type.String(), bytes: Type.Number(), executable: Type.Boolean() }),
+      Type.Object({ path: Type.String(), type: Type.Literal('symlink'), target: Type.String() }),
+    ]),
+  ),
+})
+export type Manifest = Type.Static<typeof Manifest>
