@@ -1,0 +1,168 @@
+/**
+ * The whole core in one call: `step` reads state and says what happens, `apply` folds it in, and what
+ * follows from the new state (a run is complete, too many failures) is added until nothing does.
+ * Nothing here waits, looks at a clock, or draws a random number.
+ */
+import { unreachable } from '../stdx/assert.ts'
+import { applyAssigned, applyBatchEnded, stepAssign, stepEnd, stepReport, stepStart } from './batch.ts'
+import type { RunId } from './entities.ts'
+import type { Event } from './events.ts'
+import type { Input } from './input.ts'
+import {
+  applyCancelled,
+  applyErrored,
+  applyExtended,
+  applyFinished,
+  applyForgotten,
+  applySubmitted,
+  settleRun,
+  stepAbandon,
+  stepCancel,
+  stepExtend,
+  stepPause,
+  stepPrioritise,
+  stepPrune,
+  stepResume,
+  stepSeal,
+  stepSubmit,
+} from './run.ts'
+import type { State } from './state.ts'
+import { applyEnded, applyReported, applyRequeued, applyStarted } from './task.ts'
+import { applyJoined, stepDrain, stepJoin, stepLeave } from './worker.ts'
+
+/** What would happen. Reads only; throws Refused when the input can't be taken. */
+export function step(state: State, input: Input): readonly Event[] {
+  switch (input.type) {
+    case 'lead':
+      return [{ type: 'leader.started', epoch: input.epoch, owner: input.owner, version: input.version }]
+    case 'submit':
+      return stepSubmit(state, input)
+    case 'extend':
+      return stepExtend(state, input)
+    case 'seal':
+      return stepSeal(state, input)
+    case 'pause':
+      return stepPause(state, input)
+    case 'resume':
+      return stepResume(state, input)
+    case 'prioritise':
+      return stepPrioritise(state, input)
+    case 'cancel':
+      return stepCancel(state, input)
+    case 'abandon':
+      return stepAbandon(state, input)
+    case 'assign':
+      return stepAssign(state, input)
+    case 'join':
+      return stepJoin(state, input)
+    case 'drain':
+      return stepDrain(state, input)
+    case 'leave':
+      return stepLeave(state, input)
+    case 'start':
+      return stepStart(state, input)
+    case 'report':
+      return stepReport(state, input)
+    case 'end':
+      return stepEnd(state, input)
+    case 'prune':
+      return stepPrune(state)
+    default:
+      return unreachable(input)
+  }
+}
+
+/** Folds one event into state. Deterministic; throws only when the history is impossible. */
+export function apply(state: State, event: Event, atMs: number): void {
+  if (atMs > state.atMs) state.atMs = atMs
+  switch (event.type) {
+    case 'leader.started':
+      state.epoch = event.epoch
+      return
+    case 'run.submitted':
+      return applySubmitted(state, event, atMs)
+    case 'run.forgotten':
+      return applyForgotten(state, event)
+    case 'worker.joined':
+      return applyJoined(state, event)
+    case 'worker.drained':
+      state.workers.get(event.worker)!.draining = true
+      return
+    case 'worker.left':
+      state.workers.delete(event.worker)
+      return
+    default:
+      applyToRun(state, event, atMs)
+  }
+}
+
+type RunEvent = Exclude<
+  Event,
+  { type: 'leader.started' | 'run.submitted' | 'run.forgotten' | 'worker.joined' | 'worker.drained' | 'worker.left' }
+>
+
+function applyToRun(state: State, event: RunEvent, atMs: number): void {
+  const run = state.runs.get(event.run)!
+  switch (event.type) {
+    case 'run.extended':
+      return applyExtended(state, event)
+    case 'run.sealed':
+      run.open = false
+      break
+    case 'run.paused':
+      run.state = 'paused'
+      break
+    case 'run.resumed':
+      run.state = run.startedAtMs === undefined ? 'queued' : 'running'
+      break
+    case 'run.prioritised':
+      run.priority = event.priority
+      break
+    case 'run.cancelled':
+      applyCancelled(run, event)
+      break
+    case 'run.errored':
+      applyErrored(state, run, event)
+      break
+    case 'run.finished':
+      applyFinished(state, run, event, atMs)
+      break
+    case 'batch.assigned':
+      return applyAssigned(state, run, event, atMs)
+    case 'batch.ended':
+      return applyBatchEnded(state, run, event)
+    case 'task.started':
+      return applyStarted(state, run, event)
+    case 'task.reported':
+      return applyReported(state, run, event, atMs)
+    case 'task.requeued':
+      return applyRequeued(state, run, event)
+    case 'task.ended':
+      return applyEnded(state, run, event)
+    default:
+      return unreachable(event)
+  }
+  run.version += 1
+}
+
+/** Takes one input: returns all events it led to, already applied. Throws Refused with nothing changed. */
+export function advance(state: State, input: Input, nowMs: number): readonly Event[] {
+  const first = step(state, input)
+  if (first.length === 0) return first
+  const events = [...first]
+  const touched = new Set<RunId>()
+  for (const event of first) {
+    apply(state, event, nowMs)
+    if ('run' in event && event.type !== 'run.forgotten') touched.add(event.run)
+  }
+  for (const id of touched) {
+    const run = state.runs.get(id)!
+    for (let more = settleRun(run, nowMs); more.length > 0; more = settleRun(run, nowMs)) {
+      for (const event of more) {
+        apply(state, event, nowMs)
+        events.push(event)
+      }
+    }
+  }
+  return events
+}

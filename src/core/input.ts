@@ -1,0 +1,131 @@
+/**
+ * What can be asked of the core, in the imperative. Time comes with every call of `advance`; ids and
+ * tokens that must be unique are either given here by the shell or counted in state.
+ */
+import type { TaskReport } from './events.ts'
+import type { BatchId, Capabilities, RunId, RunSpec, TaskIndex, WorkerId } from './entities.ts'
+
+export type Submit = {
+  readonly type: 'submit'
+  readonly run: RunId
+  readonly who: string
+  readonly key?: string
+  readonly spec: RunSpec
+  readonly files: readonly string[]
+  readonly estimates: readonly (number | null)[]
+}
+export type Extend = {
+  readonly type: 'extend'
+  readonly run: RunId
+  readonly who: string
+  readonly files: readonly string[]
+  readonly estimates: readonly (number | null)[]
+}
+/** `version`: refuse unless the run's version is this (If-Match). */
+export type Seal = { readonly type: 'seal'; readonly run: RunId; readonly who: string }
+export type Pause = { readonly type: 'pause'; readonly run: RunId; readonly who: string; readonly why: string; readonly version?: number }
+export type Resume = { readonly type: 'resume'; readonly run: RunId; readonly who: string; readonly version?: number }
+export type Prioritise = {
+  readonly type: 'prioritise'
+  readonly run: RunId
+  readonly who: string
+  readonly priority: number
+  readonly version?: number
+}
+export type Cancel = {
+  readonly type: 'cancel'
+  readonly run: RunId
+  readonly who: string
+  readonly why: string
+  readonly drain: boolean
+  readonly version?: number
+}
+/** Nothing can run it: what is queued is lost. */
+export type Abandon = { readonly type: 'abandon'; readonly run: RunId; readonly why: string }
+
+/** A placement decided by the scheduler; checked before it becomes an event. */
+export type Assign = {
+  readonly type: 'assign'
+  readonly run: RunId
+  readonly worker: WorkerId
+  readonly tasks: readonly TaskIndex[]
+  readonly cpus: number
+  readonly why: string
+}
+
+export type Join = {
+  readonly type: 'join'
+  readonly worker: WorkerId
+  readonly name: string
+  readonly version: string
+  readonly capabilities: Capabilities
+  readonly draining: boolean
+}
+export type Drain = { readonly type: 'drain'; readonly worker: WorkerId; readonly who: string; readonly why: string }
+/** The lease ran out, or it said good-bye. */
+export type Leave = { readonly type: 'leave'; readonly worker: WorkerId; readonly why: string }
+
+export type Start = {
+  readonly type: 'start'
+  readonly worker: WorkerId
+  readonly batch: BatchId
+  readonly token: number
+  readonly tasks: readonly TaskIndex[]
+}
+export type Report = {
+  readonly type: 'report'
+  readonly worker: WorkerId
+  readonly batch: BatchId
+  readonly token: number
+  readonly reports: readonly TaskReport[]
+  readonly results?: string
+}
+export type End = {
+  readonly type: 'end'
+  readonly worker: WorkerId
+  readonly batch: BatchId
+  readonly token: number
+  readonly reason: 'completed' | 'crashed' | 'timed-out' | 'cancelled' | 'failed-to-start'
+  readonly exitCode: number | null
+  readonly signal: string | null
+  readonly startupMs: number | null
+  readonly wallMs: number
+  readonly interrupted: readonly TaskIndex[]
+  readonly timedOut: readonly TaskIndex[]
+  readonly errors: readonly string[]
+  readonly output?: string
+  readonly message?: string
+}
+export type Lead = { readonly type: 'lead'; readonly epoch: number; readonly owner: string; readonly version: string }
+/** Retention: forget the oldest finished runs above the limits. */
+export type Prune = { readonly type: 'prune' }
+
+export type Input =
+  | Lead
+  | Submit
+  | Extend
+  | Seal
+  | Pause
+  | Resume
+  | Prioritise
+  | Cancel
+  | Abandon
+  | Assign
+  | Join
+  | Drain
+  | Leave
+  | Start
+  | Report
+  | End
+  | Prune
+
+/** Why an input was turned down. Nothing happened. */
+export class Refused extends Error {
+  override readonly name = 'Refused'
+  readonly code: 'not_found' | 'conflict' | 'version_mismatch' | 'overloaded' | 'request_invalid' | 'stale'
+
+  constructor(code: Refused['code'], message: string) {
+    super(message)
+    this.code = code
+  }
+}

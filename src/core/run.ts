@@ -1,0 +1,276 @@
+/** The run family: what may be asked of a run, and how its events change state. */
+import { assert } from '../stdx/assert.ts'
+import type { RunId, TaskIndex, Verdict } from './entities.ts'
+import type {
+  Event,
+  RunCancelled,
+  RunErrored,
+  RunExtended,
+  RunFinished,
+  RunForgotten,
+  RunSubmitted,
+} from './events.ts'
+import { Refused, type Cancel, type Extend, type Input, type Submit } from './input.ts'
+import { accounted, emptyByState, expectedMs, Task, type Run, type State } from './state.ts'
+
+/** What a file that nobody has measured is taken to need, when no neighbour is known either. */
+const unknownFileMs = 500
+
+export function runOf(state: State, id: RunId): Run {
+  const run = state.runs.get(id)
+  if (!run) throw new Refused('not_found', `no run ${id}`)
+  return run
+}
+
+/** The run, unless it is over or the caller saw another version of it. */
+function liveRun(state: State, input: { readonly run: RunId; readonly version?: number }): Run {
+  const run = runOf(state, input.run)
+  if (input.version !== undefined && input.version !== run.version) {
+    throw new Refused('version_mismatch', `run ${run.id} has version ${run.version}, not ${input.version}`)
+  }
+  if (run.state === 'finished') throw new Refused('conflict', `run ${run.id} is finished`)
+  return run
+}
+
+function checkFiles(state: State, files: readonly string[], estimates: readonly unknown[], already: number): void {
+  const { runTasksMax, queuedTasksMax } = state.limits
+  if (estimates.length !== files.length) throw new Refused('request_invalid', 'expected one estimate per file')
+  if (already + files.length > runTasksMax) {
+    throw new Refused('request_invalid', `expected at most ${runTasksMax} tasks in a run, received ${already + files.length}`)
+  }
+  if (state.queuedCount + files.length > queuedTasksMax) {
+    throw new Refused('overloaded', `${state.queuedCount} tasks are waiting and the limit is ${queuedTasksMax}; try again later`)
+  }
+}
+
+export function stepSubmit(state: State, input: Submit): readonly Event[] {
+  if (input.key !== undefined && state.keys.has(input.key)) return []
+  if (state.runs.has(input.run)) throw new Refused('conflict', `run ${input.run} exists`)
+  checkFiles(state, input.files, input.estimates, 0)
+  const { type: _, ...rest } = input
+  return [{ type: 'run.submitted', ...rest }]
+}
+
+export function stepExtend(state: State, input: Extend): readonly Event[] {
+  const run = liveRun(state, input)
+  if (!run.open) throw new Refused('conflict', `run ${run.id} is sealed: it takes no more tasks`)
+  checkFiles(state, input.files, input.estimates, run.tasks.length)
+  return [{ type: 'run.extended', run: run.id, who: input.who, files: input.files, estimates: input.estimates }]
+}
+
+export function stepSeal(state: State, input: Extract<Input, { type: 'seal' }>): readonly Event[] {
+  const run = liveRun(state, input)
+  return run.open ? [{ type: 'run.sealed', run: run.id, who: input.who }] : []
+}
+
+export function stepPause(state: State, input: Extract<Input, { type: 'pause' }>): readonly Event[] {
+  const run = liveRun(state, input)
+  if (run.cancelled) throw new Refused('conflict', `run ${run.id} is being cancelled`)
+  return run.state === 'paused' ? [] : [{ type: 'run.paused', run: run.id, who: input.who, why: input.why }]
+}
+
+export function stepResume(state: State, input: Extract<Input, { type: 'resume' }>): readonly Event[] {
+  const run = liveRun(state, input)
+  return run.state === 'paused' ? [{ type: 'run.resumed', run: run.id, who: input.who }] : []
+}
+
+export function stepPrioritise(state: State, input: Extract<Input, { type: 'prioritise' }>): readonly Event[] {
+  const run = liveRun(state, input)
+  if (run.priority === input.priority) return []
+  return [{ type: 'run.prioritised', run: run.id, who: input.who, priority: input.priority }]
+}
+
+export function stepCancel(state: State, input: Cancel): readonly Event[] {
+  const run = liveRun(state, input)
+  if (run.cancelled && (!run.cancelled.drain || input.drain)) return []
+  return cancelEvents(run, input.who, input.why, input.drain)
+}
+
+/** Cancellation takes the queue at once; what runs ends through its batch. */
+export function cancelEvents(run: Run, who: string, why: string, drain: boolean): readonly Event[] {
+  const events: Event[] = [{ type: 'run.cancelled', run: run.id, who, why, drain }]
+  const queued = queuedTasks(run)
+  if (queued.length > 0) events.push({ type: 'task.ended', run: run.id, tasks: queued, state: 'cancelled', why })
+  return events
+}
+
+export function stepAbandon(state: State, input: Extract<Input, { type: 'abandon' }>): readonly Event[] {
+  const run = liveRun(state, input)
+  const queued = queuedTasks(run)
+  return queued.length === 0 ? [] : [{ type: 'task.ended', run: run.id, tasks: queued, state: 'lost', why: input.why }]
+}
+
+export function queuedTasks(run: Run): TaskIndex[] {
+  const queued: TaskIndex[] = []
+  if (run.queuedCount === 0) return queued
+  for (let index = 0; index < run.tasks.length; index += 1) {
+    if (run.tasks[index]!.state === 'queued') queued.push(index)
+  }
+  return queued
+}
+
+/** Events that follow from the state a run has come to: stop after too many failures, finish. */
+export function settleRun(run: Run, nowMs: number): readonly Event[] {
+  if (run.state === 'finished') return []
+  const { maxFailures } = run.spec
+  if (maxFailures > 0 && run.failureCount >= maxFailures && !run.cancelled && accounted(run) < run.tasks.length) {
+    return cancelEvents(run, 'coordinator', `stopped after ${run.failureCount} failures (max-failures ${maxFailures})`, false)
+  }
+  if (run.open && !run.cancelled) return []
+  if (run.batches.size > 0 || accounted(run) < run.tasks.length) return []
+  return [finishedEvent(run, nowMs)]
+}
+
+function finishedEvent(run: Run, nowMs: number): RunFinished {
+  const { verdict, why } = judge(run)
+  const cpus = [...run.workers.values()].reduce((sum, worker) => sum + worker.cpus, 0)
+  const startupMs = run.startupMs ?? 0
+  return {
+    type: 'run.finished',
+    run: run.id,
+    verdict,
+    why,
+    wallMs: Math.max(0, nowMs - (run.startedAtMs ?? nowMs)),
+    lowerBoundMs: cpus === 0 ? 0 : Math.round(startupMs + Math.max(run.workMs / cpus, run.longestMs)),
+  }
+}
+
+function judge(run: Run): { verdict: Verdict; why: string } {
+  const by = run.byState
+  const planned = run.tasks.length
+  if (accounted(run) !== planned || by.lost > 0) {
+    return { verdict: 'incomplete', why: `${by.lost + planned - accounted(run)} of ${planned} tasks have no result` }
+  }
+  if (by.failed > 0) return { verdict: 'failed', why: `${by.failed} of ${planned} tasks failed` }
+  if (run.errors.length > 0) return { verdict: 'failed', why: run.errors[0]! }
+  if (by['timed-out'] > 0) return { verdict: 'timed-out', why: `${by['timed-out']} of ${planned} tasks ran out of time` }
+  if (by.cancelled > 0 || run.cancelled) return { verdict: 'cancelled', why: run.cancelled?.why ?? 'cancelled' }
+  if (planned === 0) return { verdict: 'empty', why: 'the run had no tasks' }
+  return { verdict: 'passed', why: `all ${planned} tasks passed` }
+}
+
+export function stepPrune(state: State): readonly Event[] {
+  const { finishedRunsMax, finishedTasksMax } = state.limits
+  const events: RunForgotten[] = []
+  let tasks = state.finishedTasks
+  for (const id of state.finished) {
+    const left = state.finished.length - events.length
+    if (left <= finishedRunsMax && (tasks <= finishedTasksMax || left === 1)) break
+    tasks -= state.runs.get(id)!.tasks.length
+    events.push({ type: 'run.forgotten', run: id })
+  }
+  return events
+}
+
+// ---- apply ----
+
+export function applySubmitted(state: State, event: RunSubmitted, atMs: number): void {
+  const { spec } = event
+  const known = event.estimates.filter((estimate): estimate is number => estimate !== null).sort((a, b) => a - b)
+  const run: Run = {
+    id: event.run,
+    who: event.who,
+    key: event.key,
+    spec,
+    state: 'queued',
+    version: 1,
+    priority: spec.priority,
+    open: spec.open,
+    createdAtMs: atMs,
+    startedAtMs: undefined,
+    endedAtMs: undefined,
+    verdict: undefined,
+    why: undefined,
+    cancelled: undefined,
+    tasks: [],
+    queue: [],
+    queueHead: 0,
+    again: [],
+    queuedCount: 0,
+    queuedMs: 0,
+    byState: emptyByState(),
+    tests: { passed: 0, failed: 0, flaky: 0, skipped: 0, total: 0 },
+    failureCount: 0,
+    batches: new Set(),
+    batchesEnded: 0,
+    barren: 0,
+    rerun: 0,
+    errors: [],
+    knownCount: 0,
+    unknownMs: known.length > 0 ? known[known.length >> 1]! : unknownFileMs,
+    workMs: 0,
+    longestMs: 0,
+    startupMs: undefined,
+    workers: new Map(),
+    reports: [],
+    outputs: [],
+    wallMs: undefined,
+    lowerBoundMs: undefined,
+  }
+  state.runs.set(run.id, run)
+  state.active.add(run.id)
+  if (event.key !== undefined) state.keys.set(event.key, run.id)
+  addTasks(state, run, event.files, event.estimates)
+}
+
+export function applyExtended(state: State, event: RunExtended): void {
+  addTasks(state, state.runs.get(event.run)!, event.files, event.estimates)
+}
+
+function addTasks(state: State, run: Run, files: readonly string[], estimates: readonly (number | null)[]): void {
+  const first = run.tasks.length
+  const fresh: TaskIndex[] = []
+  for (let at = 0; at < files.length; at += 1) {
+    const estimate = estimates[at]
+    const task = new Task(files[at]!, typeof estimate === 'number' ? estimate : -1)
+    if (task.estimateMs >= 0) run.knownCount += 1
+    run.queuedMs += expectedMs(run, task)
+    run.tasks.push(task)
+    fresh.push(first + at)
+  }
+  run.byState.queued += files.length
+  run.queuedCount += files.length
+  state.queuedCount += files.length
+  if (fresh.length > 1) fresh.sort((a, b) => expectedMs(run, run.tasks[b]!) - expectedMs(run, run.tasks[a]!) || a - b)
+  if (run.queueHead > 1024 && run.queueHead * 2 > run.queue.length) {
+    run.queue = run.queue.slice(run.queueHead)
+    run.queueHead = 0
+  }
+  if (run.queue.length === 0) run.queue = fresh
+  else for (const index of fresh) run.queue.push(index)
+}
+
+export function applyCancelled(run: Run, event: RunCancelled): void {
+  run.cancelled = { who: event.who, why: event.why, drain: event.drain }
+  run.state = 'cancelling'
+  run.open = false
+}
+
+export function applyErrored(state: State, run: Run, event: RunErrored): void {
+  if (run.errors.length < state.limits.runErrorsMax) run.errors.push(event.message)
+}
+
+export function applyFinished(state: State, run: Run, event: RunFinished, atMs: number): void {
+  assert(run.state !== 'finished', `run ${run.id} finishes once`)
+  run.state = 'finished'
+  run.verdict = event.verdict
+  run.why = event.why
+  run.wallMs = event.wallMs
+  run.lowerBoundMs = event.lowerBoundMs
+  run.endedAtMs = atMs
+  run.queue = []
+  run.queueHead = 0
+  run.again = []
+  state.active.delete(run.id)
+  state.finished.push(run.id)
+  state.finishedTasks += run.tasks.length
+}
+
+export function applyForgotten(state: State, event: RunForgotten): void {
+  const run = state.runs.get(event.run)!
+  assert(state.finished[0] === run.id, `run ${run.id} is the oldest finished one`)
+  state.finished.shift()
+  state.finishedTasks -= run.tasks.length
+  state.runs.delete(run.id)
+  if (run.key !== undefined) state.keys.delete(run.key)
+}

@@ -1,0 +1,143 @@
+/**
+ * State as plain JSON data and back. `restore(capture(state))` equals the state: a test proves it
+ * over random histories, and the coordinator trims the log on the strength of it.
+ */
+import type { Limits } from './limits.ts'
+import { emptyState, Task, type Run, type State } from './state.ts'
+
+export const snapshotVersion = 1
+
+type TaskRow = readonly [
+  string,
+  Task['state'],
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  string | null,
+  number,
+  number,
+  Task['counts'] | null,
+  string | null,
+]
+
+type RunData = Omit<Run, 'tasks' | 'batches' | 'workers'> & {
+  readonly tasks: readonly TaskRow[]
+  readonly batches: readonly string[]
+  readonly workers: readonly (readonly [string, unknown])[]
+}
+
+export type SnapshotData = {
+  readonly version: number
+  readonly epoch: number
+  readonly lastToken: number
+  readonly atMs: number
+  readonly runs: readonly RunData[]
+  readonly active: readonly string[]
+  readonly finished: readonly string[]
+  readonly batches: readonly unknown[]
+  readonly workers: readonly unknown[]
+}
+
+export function capture(state: State): SnapshotData {
+  return {
+    version: snapshotVersion,
+    epoch: state.epoch,
+    lastToken: state.lastToken,
+    atMs: state.atMs,
+    runs: [...state.runs.values()].map((run) => ({
+      ...run,
+      queue: run.queue.slice(run.queueHead),
+      queueHead: 0,
+      tasks: run.tasks.map(taskRow),
+      batches: [...run.batches],
+      workers: [...run.workers],
+    })),
+    active: [...state.active],
+    finished: state.finished,
+    batches: [...state.batches.values()],
+    workers: [...state.workers.values()].map((worker) => ({ ...worker, batches: [...worker.batches] })),
+  }
+}
+
+function taskRow(task: Task): TaskRow {
+  return [
+    task.file,
+    task.state,
+    task.version,
+    task.attempts,
+    task.failures,
+    task.losses,
+    task.crashes,
+    task.estimateMs,
+    task.batch ?? null,
+    task.batchMax,
+    task.durationMs,
+    task.counts ?? null,
+    task.why ?? null,
+  ]
+}
+
+function taskFrom(row: TaskRow): Task {
+  const task = new Task(row[0], row[7])
+  task.state = row[1]
+  task.version = row[2]
+  task.attempts = row[3]
+  task.failures = row[4]
+  task.losses = row[5]
+  task.crashes = row[6]
+  task.batch = row[8] ?? undefined
+  task.batchMax = row[9]
+  task.durationMs = row[10]
+  task.counts = row[11] ?? undefined
+  task.why = row[12] ?? undefined
+  return task
+}
+
+/** Limits are configuration, not history, so they come from outside. */
+export function restore(data: SnapshotData, limits: Limits): State {
+  if (data.version !== snapshotVersion) {
+    throw new Error(`Cannot read the snapshot: expected version ${snapshotVersion}, received ${data.version}`)
+  }
+  const state = emptyState(limits)
+  state.epoch = data.epoch
+  state.lastToken = data.lastToken
+  state.atMs = data.atMs
+  for (const runData of data.runs) {
+    const run = {
+      ...optionalRunFields,
+      ...runData,
+      tasks: runData.tasks.map(taskFrom),
+      batches: new Set(runData.batches),
+      workers: new Map(runData.workers),
+    } as Run
+    state.runs.set(run.id, run)
+    state.queuedCount += run.queuedCount
+    if (run.key !== undefined) state.keys.set(run.key, run.id)
+  }
+  for (const id of data.active) state.active.add(id)
+  for (const id of data.finished) {
+    state.finished.push(id)
+    state.finishedTasks += state.runs.get(id)!.tasks.length
+  }
+  for (const batch of data.batches as State['batches'] extends Map<string, infer B> ? B[] : never) state.batches.set(batch.id, batch)
+  for (const worker of data.workers as { id: string; batches: string[] }[]) {
+    state.workers.set(worker.id, { ...worker, batches: new Set(worker.batches) } as never)
+  }
+  return state
+}
+
+/** JSON drops undefined fields; the object's shape should not depend on where it came from. */
+const optionalRunFields = {
+  key: undefined,
+  startedAtMs: undefined,
+  endedAtMs: undefined,
+  verdict: undefined,
+  why: undefined,
+  cancelled: undefined,
+  startupMs: undefined,
+  wallMs: undefined,
+  lowerBoundMs: undefined,
+}

@@ -1,0 +1,186 @@
+/**
+ * The state that the log folds into: runs with their tasks, batches under way, workers. Mutable and
+ * owned by the leader loop; everybody else gets views. Indexes and sums that `apply` keeps beside
+ * the entities (counts per state, queued work) exist so that a decision never walks all tasks.
+ */
+import type { BatchId, Capabilities, Counts, RunId, RunSpec, RunState, TaskIndex, TaskState, Verdict, WorkerId } from './entities.ts'
+import { defaultLimits, type Limits } from './limits.ts'
+
+/** A class only for its fixed shape: a million of these are held at once. */
+export class Task {
+  file: string
+  state: TaskState = 'queued'
+  /** Number of transitions so far. */
+  version = 0
+  /** Attempts begun (assigned). */
+  attempts = 0
+  /** Attempts that reported failure or ran out of time. */
+  failures = 0
+  /** Attempts that ended without a report, through no fault of the file. */
+  losses = 0
+  /** Attempts whose process died while it was among the suspects. */
+  crashes = 0
+  /** From history; -1 = never seen. */
+  estimateMs: number
+  batch: BatchId | undefined = undefined
+  /** Largest batch the next attempt may be part of; 0 = any. */
+  batchMax = 0
+  durationMs = 0
+  counts: Counts | undefined = undefined
+  why: string | undefined = undefined
+
+  constructor(file: string, estimateMs: number) {
+    this.file = file
+    this.estimateMs = estimateMs
+  }
+}
+
+/** One accepted report: where the results of these attempts are. */
+export type Report = {
+  readonly batch: BatchId
+  readonly worker: WorkerId
+  readonly atMs: number
+  readonly results: string | undefined
+  readonly tasks: readonly TaskIndex[]
+  readonly outcomes: readonly ('passed' | 'failed' | 'skipped')[]
+  readonly durationsMs: readonly number[]
+}
+
+export type RunWorker = { name: string; host: string; cpus: number; batches: number; tasks: number; busyMs: number }
+
+export type Run = {
+  readonly id: RunId
+  readonly who: string
+  readonly key: string | undefined
+  spec: RunSpec
+  state: RunState
+  version: number
+  priority: number
+  open: boolean
+  readonly createdAtMs: number
+  startedAtMs: number | undefined
+  endedAtMs: number | undefined
+  verdict: Verdict | undefined
+  why: string | undefined
+  cancelled: { readonly who: string; readonly why: string; readonly drain: boolean } | undefined
+  readonly tasks: Task[]
+  /** Indexes, longest first; entries before queueHead are gone, entries whose task isn't queued are skipped. */
+  queue: TaskIndex[]
+  queueHead: number
+  /** Requeued tasks, taken before the queue. */
+  again: TaskIndex[]
+  queuedCount: number
+  /** Estimated milliseconds of what is queued; unknown files count as `unknownMs`. */
+  queuedMs: number
+  readonly byState: Record<TaskState, number>
+  tests: { passed: number; failed: number; flaky: number; skipped: number; total: number }
+  /** Failed tests, and one for each failed file without any: what `maxFailures` counts. */
+  failureCount: number
+  readonly batches: Set<BatchId>
+  batchesEnded: number
+  /** Batches in a row that ended before any file began. */
+  barren: number
+  rerun: number
+  errors: string[]
+  knownCount: number
+  /** What a file without history is taken to need. */
+  readonly unknownMs: number
+  workMs: number
+  longestMs: number
+  startupMs: number | undefined
+  readonly workers: Map<WorkerId, RunWorker>
+  readonly reports: Report[]
+  readonly outputs: { readonly batch: BatchId; readonly worker: WorkerId; readonly blob: string }[]
+  wallMs: number | undefined
+  lowerBoundMs: number | undefined
+}
+
+export type Batch = {
+  readonly id: BatchId
+  readonly run: RunId
+  readonly worker: WorkerId
+  readonly token: number
+  readonly cpus: number
+  readonly tasks: readonly TaskIndex[]
+  readonly assignedAtMs: number
+  /** Some task of it has begun. */
+  begun: boolean
+  /** Tasks without a report yet. */
+  open: number
+}
+
+export type Worker = {
+  readonly id: WorkerId
+  name: string
+  version: string
+  capabilities: Capabilities
+  draining: boolean
+  cpusUsed: number
+  readonly batches: Set<BatchId>
+}
+
+export type State = {
+  readonly limits: Limits
+  epoch: number
+  lastToken: number
+  /** Time of the last entry; time never runs backwards in here. */
+  atMs: number
+  queuedCount: number
+  readonly runs: Map<RunId, Run>
+  /** Ids of runs that may still need work, oldest first. */
+  readonly active: Set<RunId>
+  /** Ids of finished runs, oldest first, for retention. */
+  readonly finished: RunId[]
+  finishedTasks: number
+  readonly keys: Map<string, RunId>
+  readonly batches: Map<BatchId, Batch>
+  readonly workers: Map<WorkerId, Worker>
+}
+
+export function emptyState(limits: Limits = defaultLimits): State {
+  return {
+    limits,
+    epoch: 0,
+    lastToken: 0,
+    atMs: 0,
+    queuedCount: 0,
+    runs: new Map(),
+    active: new Set(),
+    finished: [],
+    finishedTasks: 0,
+    keys: new Map(),
+    batches: new Map(),
+    workers: new Map(),
+  }
+}
+
+export function emptyByState(): Record<TaskState, number> {
+  return {
+    queued: 0,
+    blocked: 0,
+    assigned: 0,
+    running: 0,
+    paused: 0,
+    passed: 0,
+    failed: 0,
+    flaky: 0,
+    skipped: 0,
+    quarantined: 0,
+    'timed-out': 0,
+    cancelled: 0,
+    lost: 0,
+    'dead-lettered': 0,
+  }
+}
+
+export function accounted(run: Run): number {
+  const by = run.byState
+  return (
+    by.passed + by.failed + by.flaky + by.skipped + by.quarantined + by['timed-out'] + by.cancelled + by.lost + by['dead-lettered']
+  )
+}
+
+/** Estimated milliseconds of one task, with the stand-in for files never seen. */
+export function expectedMs(run: Run, task: Task): number {
+  return task.estimateMs < 0 ? run.unknownMs : task.estimateMs
+}

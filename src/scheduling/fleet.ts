@@ -1,0 +1,37 @@
+/** Which workers could run which run: the matching half of scheduling. */
+import type { Run, State, Worker } from '../core/state.ts'
+
+export type View = {
+  readonly state: State
+  /** Connected and willing: what the shell knows and state does not. */
+  readonly available: (worker: Worker) => boolean
+}
+
+/** Whether the worker could ever run tasks of the run, be it busy or not. */
+export function fits(run: Run, worker: Worker): boolean {
+  if (worker.draining) return false
+  const { workspace, labels } = run.spec
+  if (workspace.type === 'in-place' && workspace.host !== worker.capabilities.host) return false
+  for (const key in labels) if (worker.capabilities.labels[key] !== labels[key]) return false
+  return true
+}
+
+/** CPUs that a batch of the run gets on this worker: what it asked for, at most the whole host. */
+export function grantOf(run: Run, worker: Worker): number {
+  return Math.max(1, Math.min(run.spec.cpus ?? worker.capabilities.cpus, worker.capabilities.cpus))
+}
+
+export function fittingWorkers(view: View, run: Run): Worker[] {
+  const fitting: Worker[] = []
+  for (const worker of view.state.workers.values()) {
+    if (fits(run, worker) && view.available(worker)) fitting.push(worker)
+  }
+  return fitting
+}
+
+/** CPUs that the run can count on: of all workers that fit, within its own limit of workers. */
+export function fleetCpus(run: Run, fitting: readonly Worker[]): number {
+  const grants = fitting.map((worker) => grantOf(run, worker)).sort((a, b) => b - a)
+  const { workersMax } = run.spec
+  return grants.slice(0, workersMax ?? grants.length).reduce((sum, grant) => sum + grant, 0)
+}
