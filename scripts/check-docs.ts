@@ -1,0 +1,135 @@
+/**
+ * What the docs say must exist. Three things are checked in every Markdown file of the repository:
+ * a relative link leads to a file (and a `#heading` to a heading of it); every `muster <command>
+ * --flag` in code is known to the program's own `--help`; every `npm run NAME` is a script of
+ * package.json. The program is asked, not its source, so that what a user would type is what counts.
+ * Links to the web are not followed.
+ */
+import { execFile } from 'node:child_process'
+import { existsSync, globSync, readFileSync, statSync } from 'node:fs'
+import path from 'node:path'
+import { promisify } from 'node:util'
+
+const root = path.join(import.meta.dirname, '..')
+const problems: string[] = []
+
+const pages = globSync('**/*.md', { cwd: root, exclude: (name) => /^(node_modules|fixtures|dist|\..+)$/.test(name) })
+  .sort()
+  .map((file) => ({ file, text: readFileSync(path.join(root, file), 'utf8') }))
+
+/** The anchor that code hosts give a heading. */
+const slug = (heading: string): string =>
+  heading
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+    .trim()
+    .replaceAll(' ', '-')
+
+function withoutFences(text: string): string {
+  return text.replaceAll(/^```[^]*?^```/gm, (block) => block.replaceAll(/[^\n]/g, ''))
+}
+
+function lineOf(text: string, index: number): number {
+  return text.slice(0, index).split('\n').length
+}
+
+function checkLinks(file: string, text: string): void {
+  const prose = withoutFences(text)
+  for (const match of prose.matchAll(/\]\(([^)\s]+)\)/g)) {
+    const link = match[1] ?? ''
+    if (/^[a-z]+:/.test(link)) continue
+    const [target = '', anchor] = link.split('#')
+    const where = `${file}:${lineOf(prose, match.index)}`
+    const absolute = target === '' ? path.join(root, file) : path.resolve(root, path.dirname(file), target)
+    if (!existsSync(absolute)) {
+      problems.push(`${where} links to ${link}, which does not exist`)
+    } else if (anchor !== undefined && statSync(absolute).isFile()) {
+      const headings = [...withoutFences(readFileSync(absolute, 'utf8')).matchAll(/^#+ (.+)$/gm)]
+      if (!headings.some((heading) => slug(heading[1] ?? '') === anchor)) {
+        problems.push(`${where} links to ${link}, but there is no such heading`)
+      }
+    }
+  }
+}
+
+/** `muster` invocations in code spans and fenced blocks: the command, and the flags before a lone `--`. */
+type Mention = { readonly where: string; readonly command: string; readonly flags: readonly string[] }
+
+function mentionsIn(file: string, text: string): Mention[] {
+  const mentions: Mention[] = []
+  for (const match of text.matchAll(/^```(?:sh|bash|console|yaml)?\n([^]*?)^```|`([^`\n]+)`/gm)) {
+    const code = (match[1] ?? match[2] ?? '').replaceAll('\\\n', ' ')
+    for (const line of code.split('\n')) {
+      for (const use of line.matchAll(/(?:^|[\s/$(])muster +([a-z][a-z|]*)((?: +[^\s&;|#]+)*)/g)) {
+        const words = (use[2] ?? '').split(/ +/).filter((word) => word !== '')
+        const end = words.indexOf('--')
+        const own = end === -1 ? words : words.slice(0, end)
+        const flags = own
+          .map((word) => /^\[?(--?[a-z][a-z-]*)/.exec(word)?.[1])
+          .filter((flag): flag is string => flag !== undefined)
+        for (const command of (use[1] ?? '').split('|')) {
+          mentions.push({ where: `${file}:${lineOf(text, match.index)}`, command, flags })
+        }
+      }
+    }
+  }
+  return mentions
+}
+
+const run = promisify(execFile)
+const helps = new Map<string, Promise<string>>()
+
+function help(...command: string[]): Promise<string> {
+  const key = command.join(' ')
+  const known = helps.get(key)
+  if (known !== undefined) return known
+  const asked = run(path.join(root, 'bin', 'muster'), [...command, '--help'], { timeout: 30_000 }).then(
+    ({ stdout }) => stdout,
+    (error: unknown) => {
+      throw new Error(`muster ${key} --help failed`, { cause: error })
+    },
+  )
+  helps.set(key, asked)
+  return asked
+}
+
+async function checkMentions(mentions: readonly Mention[]): Promise<void> {
+  const overview = await help()
+  const commands = new Set([...overview.matchAll(/^ {2}([a-z]+)/gm)].map((match) => match[1]))
+  for (const { where, command, flags } of mentions) {
+    if (!commands.has(command)) {
+      problems.push(`${where} names 'muster ${command}', which the program does not have`)
+      continue
+    }
+    const text = await help(command)
+    for (const flag of flags) {
+      if (flag === '--help' || flag === '-h') continue
+      if (!new RegExp(`(^|[\\s,])${flag}(?![a-z-])`, 'm').test(text)) {
+        problems.push(`${where} names 'muster ${command} ${flag}', which its --help does not`)
+      }
+    }
+  }
+}
+
+function checkScripts(file: string, text: string): void {
+  const { scripts } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as {
+    scripts: Record<string, string>
+  }
+  for (const match of text.matchAll(/npm run ([a-z][a-z:-]*)/g)) {
+    if (scripts[match[1] ?? ''] === undefined) {
+      problems.push(`${file}:${lineOf(text, match.index)} names '${match[0]}', which package.json does not have`)
+    }
+  }
+}
+
+for (const { file, text } of pages) {
+  checkLinks(file, text)
+  checkScripts(file, text)
+}
+// The changelog speaks of what was; everything else of what is.
+await checkMentions(
+  pages.filter(({ file }) => file !== 'CHANGELOG.md').flatMap(({ file, text }) => mentionsIn(file, text)),
+)
+for (const problem of problems) console.error(problem)
+console.log(`${pages.length} pages, ${problems.length} problems`)
+process.exitCode = problems.length === 0 ? 0 : 1
