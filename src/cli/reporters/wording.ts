@@ -1,0 +1,54 @@
+/**
+ * Sentences that several reporters for people share: the header, why a run waits, names of tests,
+ * what the unit of planning is called.
+ */
+import type { RunView } from '../../protocol/run-view.ts'
+import type { RunInfo } from './reporter.ts'
+import { counted, formatPercent, formatSeconds } from './text-fit.ts'
+
+/** What a task is to the user. */
+export function taskNoun(framework: string): string {
+  return framework === 'go' ? 'package' : 'file'
+}
+
+export function headerLine(info: RunInfo): string {
+  const parts = ['muster', `${info.framework} ${info.frameworkVersion}`]
+  if (info.suite !== undefined && info.suite !== info.framework) parts.push(info.suite)
+  parts.push(counted(info.planned, taskNoun(info.framework)), info.where)
+  if (info.predictedMs !== undefined) {
+    const known = info.knownRatio === undefined ? '' : ` (${formatPercent(info.knownRatio)} known)`
+    parts.push(`predicted ${formatSeconds(info.predictedMs)} from history${known}`)
+  }
+  return parts.join(' · ')
+}
+
+/** Undefined once the run is under way. */
+export function waitingLine(run: RunView | undefined, nowMs: number): string | undefined {
+  if (!run) return undefined
+  if (run.state === 'paused') return `paused${because(run)}; 'muster resume ${run.run}' goes on`
+  if (run.state === 'finished' || run.state === 'cancelling') return undefined
+  if (run.queuePosition !== undefined && run.queuePosition > 0) {
+    const place = run.queuePosition === 1 ? 'next in the queue' : `number ${run.queuePosition} in the queue`
+    return `waiting: ${place}${expectedStart(run, nowMs)}${because(run)}`
+  }
+  const begun = run.running > 0 || run.accounted > 0 || run.workers.length > 0
+  if (begun) return undefined
+  return run.reason === undefined ? 'waiting for a worker' : `waiting: ${run.reason}`
+}
+
+function because(run: RunView): string {
+  return run.reason === undefined ? '' : ` (${run.reason})`
+}
+
+function expectedStart(run: RunView, nowMs: number): string {
+  if (run.expectedStartMs === undefined) return ''
+  // An instant, or a time from now: no wait is as long as the years since 1970.
+  const waitMs = run.expectedStartMs > 1e11 ? run.expectedStartMs - nowMs : run.expectedStartMs
+  return waitMs < 1000 ? ', expected to start now' : `, expected to start in ${formatSeconds(waitMs)}`
+}
+
+/** `src/a.test.ts › describe › title`, with the framework's project in front of the name. */
+export function testLabel(test: { readonly file: string; readonly name: readonly string[]; readonly project?: string | undefined }): string {
+  const project = test.project === undefined || test.project === '' ? [] : [`[${test.project}]`]
+  return [test.file, ...project, ...test.name].join(' › ').replace(/\s*[\r\n]+\s*/g, ' ')
+}
