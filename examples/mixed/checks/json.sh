@@ -1,0 +1,3 @@
+#!/bin/sh
+# package.json is JSON.
+node -e 'JSON.parse(require("fs").readFileSync("package.json", "utf8"))'

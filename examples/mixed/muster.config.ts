@@ -1,0 +1,20 @@
+/**
+ * Two suites that no framework adapter knows: shell scripts whose exit code is the result, and a
+ * tool that takes files and writes JUnit XML. Run one with `muster run --suite scripts`.
+ */
+export default {
+  suites: [
+    {
+      name: 'scripts',
+      discover: ['checks/*.sh'],
+      run: ['sh', '{files}'],
+      results: 'exit-code',
+    },
+    {
+      name: 'api',
+      discover: ['api/*.check.mjs'],
+      run: ['node', '--test', '--test-reporter=junit', '--test-reporter-destination={junit}', '{files}'],
+      results: 'junit',
+    },
+  ],
+}
