@@ -32,8 +32,8 @@ async function readAll(log: Log, from: number, maxBytes = 1_000_000): Promise<[n
 }
 
 export function testLog(name: string, createMedium: () => Promise<LogMedium>): void {
-  const withLog = (criterion: string, body: (log: Log, medium: LogMedium) => Promise<void>) =>
-    test(criterion, async () => {
+  const withLog = (criterion: string, body: (log: Log, medium: LogMedium) => Promise<void>): void =>
+    void test(criterion, async () => {
       const medium = await createMedium()
       try {
         const log = await medium.open()
@@ -48,7 +48,11 @@ export function testLog(name: string, createMedium: () => Promise<LogMedium>): v
     })
 
   /** Like withLog, with a restart in the middle. */
-  const withRestart = (criterion: string, before: (log: Log) => Promise<void>, after: (log: Log) => Promise<void>) =>
+  const withRestart = (
+    criterion: string,
+    before: (log: Log) => Promise<void>,
+    after: (log: Log) => Promise<void>,
+  ): void =>
     withLog(criterion, async (first, medium) => {
       await before(first)
       await first[Symbol.asyncDispose]()
@@ -80,7 +84,11 @@ export function testLog(name: string, createMedium: () => Promise<LogMedium>): v
       await fill(log, epoch, 1, 2)
       const next = await log.claim('b')
       await log.append(next.epoch, 3, text('üñí'))
-      assert.deepEqual(await readAll(log, 1), [[1, epoch, 'entry 1'], [2, epoch, 'entry 2'], [3, next.epoch, 'üñí']])
+      assert.deepEqual(await readAll(log, 1), [
+        [1, epoch, 'entry 1'],
+        [2, epoch, 'entry 2'],
+        [3, next.epoch, 'üñí'],
+      ])
       assert.deepEqual(await readAll(log, 3), [[3, next.epoch, 'üñí']])
       assert.deepEqual(await readAll(log, 4), [])
       assert.deepEqual(await readAll(log, 400), [])
@@ -118,14 +126,17 @@ export function testLog(name: string, createMedium: () => Promise<LogMedium>): v
       assert.equal((await readAll(log, 8, 1000)).length, 3)
     })
 
-    withLog('the same bytes again at the same position are ok and written once (unknown outcome, retried)', async (log) => {
-      const { epoch } = await log.claim('a')
-      await fill(log, epoch, 1, 2)
-      assert.deepEqual(await log.append(epoch, 2, text('entry 2')), { type: 'ok' })
-      assert.deepEqual(await log.append(epoch, 1, text('entry 1')), { type: 'ok' })
-      assert.equal((await log.head()).position, 2)
-      assert.equal((await readAll(log, 1)).length, 2)
-    })
+    withLog(
+      'the same bytes again at the same position are ok and written once (unknown outcome, retried)',
+      async (log) => {
+        const { epoch } = await log.claim('a')
+        await fill(log, epoch, 1, 2)
+        assert.deepEqual(await log.append(epoch, 2, text('entry 2')), { type: 'ok' })
+        assert.deepEqual(await log.append(epoch, 1, text('entry 1')), { type: 'ok' })
+        assert.equal((await log.head()).position, 2)
+        assert.equal((await readAll(log, 1)).length, 2)
+      },
+    )
 
     withLog('other bytes at a taken position are refused and change nothing', async (log) => {
       const { epoch } = await log.claim('a')
@@ -169,9 +180,14 @@ export function testLog(name: string, createMedium: () => Promise<LogMedium>): v
 
     withLog('appends sent without waiting keep their order', async (log) => {
       const { epoch } = await log.claim('a')
-      const results = await Promise.all(Array.from({ length: 200 }, (_, i) => log.append(epoch, i + 1, text(`entry ${i + 1}`))))
+      const results = await Promise.all(
+        Array.from({ length: 200 }, (_, i) => log.append(epoch, i + 1, text(`entry ${i + 1}`))),
+      )
       assert.ok(results.every((one) => one.type === 'ok'))
-      assert.deepEqual((await readAll(log, 1)).map(([position]) => position), Array.from({ length: 200 }, (_, i) => i + 1))
+      assert.deepEqual(
+        (await readAll(log, 1)).map(([position]) => position),
+        Array.from({ length: 200 }, (_, i) => i + 1),
+      )
     })
 
     withLog('a claim between appends sent without waiting fences exactly those after it', async (log) => {
@@ -198,9 +214,14 @@ export function testLog(name: string, createMedium: () => Promise<LogMedium>): v
     withLog('a deposed writer stores no snapshot, and none is stored of what has not happened', async (log) => {
       const old = await log.claim('a')
       await fill(log, old.epoch, 1, 2)
-      await assert.rejects(log.putSnapshot(old.epoch, { position: 3, bytes: text('future') }), { name: 'AssertionFailed' })
+      await assert.rejects(log.putSnapshot(old.epoch, { position: 3, bytes: text('future') }), {
+        name: 'AssertionFailed',
+      })
       await log.claim('b')
-      await assert.rejects(log.putSnapshot(old.epoch, { position: 2, bytes: text('late') }), (error) => isMusterError(error) && error.code === 'conflict')
+      await assert.rejects(
+        log.putSnapshot(old.epoch, { position: 2, bytes: text('late') }),
+        (error) => isMusterError(error) && error.code === 'conflict',
+      )
       assert.equal(await log.getSnapshot(), undefined)
     })
 
@@ -214,7 +235,11 @@ export function testLog(name: string, createMedium: () => Promise<LogMedium>): v
       assert.deepEqual(await log.head(), { position: 20, epoch, firstPosition: 11 })
       await log.trim(5)
       assert.equal((await log.head()).firstPosition, 11, 'trimming less again changes nothing')
-      assert.deepEqual(await log.append(epoch, 10, text('entry 10')), { type: 'taken' }, 'what is trimmed cannot be compared')
+      assert.deepEqual(
+        await log.append(epoch, 10, text('entry 10')),
+        { type: 'taken' },
+        'what is trimmed cannot be compared',
+      )
     })
 
     withLog('trim above the newest snapshot is a bug of its caller', async (log) => {
@@ -300,7 +325,10 @@ export function testLog(name: string, createMedium: () => Promise<LogMedium>): v
     withLog('a closed log refuses', async (log) => {
       const { epoch } = await log.claim('a')
       await log[Symbol.asyncDispose]()
-      await assert.rejects(log.append(epoch, 1, text('late')), (error) => isMusterError(error) && error.code === 'log_failed')
+      await assert.rejects(
+        log.append(epoch, 1, text('late')),
+        (error) => isMusterError(error) && error.code === 'log_failed',
+      )
       await log[Symbol.asyncDispose]()
     })
 

@@ -60,7 +60,10 @@ export class MemoryLog implements Log {
   async read(from: number, maxBytes: number): Promise<ReadResult> {
     const medium = this.#open()
     if (from < medium.firstPosition) return { type: 'trimmed', firstPosition: medium.firstPosition }
-    const entries = takeWithin(medium.entries.slice(from - medium.firstPosition, from - medium.firstPosition + 100_000), maxBytes)
+    const entries = takeWithin(
+      medium.entries.slice(from - medium.firstPosition, from - medium.firstPosition + 100_000),
+      maxBytes,
+    )
     return { type: 'entries', entries }
   }
 
@@ -72,7 +75,10 @@ export class MemoryLog implements Log {
   async putSnapshot(epoch: number, snapshot: Snapshot): Promise<void> {
     const medium = this.#open()
     if (epoch !== medium.epoch) throw deposed('store a snapshot', epoch, medium.epoch)
-    assert(snapshot.position <= medium.lastPosition, `snapshot at ${snapshot.position} is above the log's head ${medium.lastPosition}`)
+    assert(
+      snapshot.position <= medium.lastPosition,
+      `snapshot at ${snapshot.position} is above the log's head ${medium.lastPosition}`,
+    )
     const others = medium.snapshots.filter((one) => one.position !== snapshot.position)
     medium.snapshots = [...others, { position: snapshot.position, bytes: snapshot.bytes.slice() }]
       .sort((a, b) => a.position - b.position)

@@ -42,7 +42,11 @@ export class SnapshotFiles {
     } catch (error) {
       await rm(aside, { force: true })
       const full = error instanceof Error && 'code' in error && error.code === 'ENOSPC'
-      throw new MusterError(full ? 'disk_full' : 'log_failed', `Cannot write the snapshot ${name} in ${this.#directory}: ${String(error)}`, { cause: error })
+      throw new MusterError(
+        full ? 'disk_full' : 'log_failed',
+        `Cannot write the snapshot ${name} in ${this.#directory}: ${String(error)}`,
+        { cause: error },
+      )
     }
     await this.#prune()
   }

@@ -61,7 +61,9 @@ export class LogDatabase {
       'SELECT epoch, first_position, (SELECT max(position) FROM entries) AS last_position FROM leader WHERE id = 1',
     )
     this.#selectEntry = this.#database.prepare('SELECT epoch, bytes FROM entries WHERE position = ?')
-    this.#selectFrom = this.#database.prepare('SELECT position, epoch, bytes FROM entries WHERE position >= ? ORDER BY position')
+    this.#selectFrom = this.#database.prepare(
+      'SELECT position, epoch, bytes FROM entries WHERE position >= ? ORDER BY position',
+    )
     this.#insert = this.#database.prepare('INSERT INTO entries (position, epoch, bytes) VALUES (?, ?, ?)')
   }
 
@@ -107,7 +109,11 @@ export class LogDatabase {
 
   head(): Head {
     const row = this.#selectHead.get() as { epoch: number; first_position: number; last_position: number | null }
-    return { epoch: row.epoch, firstPosition: row.first_position, position: row.last_position ?? row.first_position - 1 }
+    return {
+      epoch: row.epoch,
+      firstPosition: row.first_position,
+      position: row.last_position ?? row.first_position - 1,
+    }
   }
 
   /** Drops one portion of the entries below; true when there is more to drop. */
@@ -179,9 +185,13 @@ function openDatabase(directory: string, options: DatabaseOptions): DatabaseSync
     database.exec('PRAGMA cache_size = -8192')
     const { user_version: version } = database.prepare('PRAGMA user_version').get() as { user_version: number }
     if (version > formatVersion) {
-      throw new MusterError('log_failed', `Cannot open ${file}: expected format ${formatVersion}, received ${version}`, {
-        hint: 'It was written by a newer Muster; use that one, or another data directory.',
-      })
+      throw new MusterError(
+        'log_failed',
+        `Cannot open ${file}: expected format ${formatVersion}, received ${version}`,
+        {
+          hint: 'It was written by a newer Muster; use that one, or another data directory.',
+        },
+      )
     }
     database.exec(`BEGIN IMMEDIATE; ${schema} PRAGMA user_version = ${formatVersion}; COMMIT`)
     if (options.maxPages !== undefined) database.exec(`PRAGMA max_page_count = ${options.maxPages}`)
@@ -229,11 +239,16 @@ export function translateError(error: unknown, directory: string): unknown {
   const code = primaryCode(error)
   if (code === undefined || !(error instanceof Error)) return error
   if (code === resultCode.full) {
-    return new MusterError('disk_full', `Cannot write the log in ${directory}: the disk is full`, { hint: 'Free some space; the write will be tried again.', cause: error })
+    return new MusterError('disk_full', `Cannot write the log in ${directory}: the disk is full`, {
+      hint: 'Free some space; the write will be tried again.',
+      cause: error,
+    })
   }
   const damaged = code === resultCode.corrupt || code === resultCode.notADatabase
   return new MusterError('log_failed', `Cannot use the log in ${directory}: ${error.message}`, {
-    hint: damaged ? 'The file is damaged: restore the directory from a backup, or move it away to start afresh.' : "Check the disk and the directory's permissions.",
+    hint: damaged
+      ? 'The file is damaged: restore the directory from a backup, or move it away to start afresh.'
+      : "Check the disk and the directory's permissions.",
     cause: error,
   })
 }

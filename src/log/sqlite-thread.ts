@@ -30,7 +30,9 @@ export type Failure = {
   readonly message: string
   readonly hint?: string | undefined
 }
-export type Response = { readonly id: number; readonly value: unknown } | { readonly id: number; readonly failure: Failure }
+export type Response =
+  | { readonly id: number; readonly value: unknown }
+  | { readonly id: number; readonly failure: Failure }
 
 const idleMs = 50
 const groupBytesMax = 4 * 1024 * 1024
@@ -130,7 +132,8 @@ function main({ port, directory, options }: ThreadData): void {
 
   function fail(id: number, thrown: unknown): Response {
     const error = translateError(thrown, directory)
-    if (isMusterError(error)) return { id, failure: { kind: 'muster', code: error.code, message: error.message, hint: error.hint } }
+    if (isMusterError(error))
+      return { id, failure: { kind: 'muster', code: error.code, message: error.message, hint: error.hint } }
     const kind = error instanceof AssertionFailed ? 'assertion' : 'bug'
     return { id, failure: { kind, message: error instanceof Error ? error.message : String(error) } }
   }

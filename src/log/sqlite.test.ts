@@ -31,7 +31,10 @@ testLog('SqliteLog', async () => {
   return {
     open: () => SqliteLog.open(directory, { onWarning: () => {} }),
     corruptNewestSnapshot: async () => {
-      const newest = (await readdir(directory)).filter((name) => name.startsWith('snapshot-')).sort().at(-1)!
+      const newest = (await readdir(directory))
+        .filter((name) => name.startsWith('snapshot-'))
+        .sort()
+        .at(-1)!
       const bytes = await readFile(join(directory, newest))
       bytes[bytes.length - 1]! ^= 1
       await writeFile(join(directory, newest), bytes)
@@ -96,7 +99,11 @@ describe('SqliteLog', () => {
         await assert.rejects(log.append(epoch, position + 1, new Uint8Array(20_000)), coded('disk_full'))
         await log.putSnapshot(epoch, { position, bytes: text('state') })
         await log.trim(position + 1)
-        assert.deepEqual(await log.append(epoch, position + 1, new Uint8Array(20_000)), { type: 'ok' }, 'trimming made room')
+        assert.deepEqual(
+          await log.append(epoch, position + 1, new Uint8Array(20_000)),
+          { type: 'ok' },
+          'trimming made room',
+        )
       }
     }))
 
@@ -125,7 +132,10 @@ describe('SqliteLog', () => {
       await appendFile(join(directory, 'snapshot-0000000000000001.bin'), '')
       assert.equal((await log.getSnapshot())?.position, 1)
       assert.match(warnings.join(), /0002\.bin does not verify/)
-      await writeFile(join(directory, 'snapshot-0000000000000001.bin'), '{"format":1,"position":1,"bytes":3,"sha256":"00"}\ntw')
+      await writeFile(
+        join(directory, 'snapshot-0000000000000001.bin'),
+        '{"format":1,"position":1,"bytes":3,"sha256":"00"}\ntw',
+      )
       assert.equal(await log.getSnapshot(), undefined)
     }))
 
@@ -141,31 +151,44 @@ describe('SqliteLog', () => {
       assert.deepEqual((await readdir(directory)).sort(), ['log.sqlite', 'owner.json'])
     }))
 
-  test('kill -9 in the middle of group commits: nothing acknowledged is lost, no gap, no block', { timeout: 120_000 }, () =>
-    withDirectory(async (directory) => {
-      await mkdir(join(directory, 'log'))
-      let acknowledged = 0
-      for (let round = 1; round <= 6; round += 1) {
-        const child = spawn(process.execPath, [appender, join(directory, 'log')], { stdio: ['ignore', 'pipe', 'inherit'] })
-        const exited = once(child, 'exit')
-        const stopAfter = acknowledged + 37 * round
-        for await (const line of createInterface({ input: child.stdout })) {
-          if (line === 'ready') continue
-          acknowledged = Math.max(acknowledged, Number(line))
-          if (acknowledged >= stopAfter) child.kill('SIGKILL')
+  test(
+    'kill -9 in the middle of group commits: nothing acknowledged is lost, no gap, no block',
+    { timeout: 120_000 },
+    () =>
+      withDirectory(async (directory) => {
+        await mkdir(join(directory, 'log'))
+        let acknowledged = 0
+        for (let round = 1; round <= 6; round += 1) {
+          const child = spawn(process.execPath, [appender, join(directory, 'log')], {
+            stdio: ['ignore', 'pipe', 'inherit'],
+          })
+          const exited = once(child, 'exit')
+          const stopAfter = acknowledged + 37 * round
+          for await (const line of createInterface({ input: child.stdout })) {
+            if (line === 'ready') continue
+            acknowledged = Math.max(acknowledged, Number(line))
+            if (acknowledged >= stopAfter) child.kill('SIGKILL')
+          }
+          await exited
+          await using log = await SqliteLog.open(join(directory, 'log'), { lockTimeoutMs: 0 })
+          const head = await log.head()
+          assert.ok(
+            head.position >= acknowledged,
+            `round ${round}: acknowledged ${acknowledged}, found ${head.position}`,
+          )
+          assert.equal(head.epoch, round)
+          const result = await log.read(1, 1_000_000_000)
+          assert.ok(result.type === 'entries' && result.entries.length === head.position)
+          for (const [i, entry] of result.type === 'entries' ? result.entries.entries() : []) {
+            assert.equal(entry.position, i + 1)
+            assert.ok(
+              Buffer.from(entry.bytes)
+                .toString()
+                .startsWith(`entry ${i + 1} `),
+            )
+          }
+          acknowledged = head.position
         }
-        await exited
-        await using log = await SqliteLog.open(join(directory, 'log'), { lockTimeoutMs: 0 })
-        const head = await log.head()
-        assert.ok(head.position >= acknowledged, `round ${round}: acknowledged ${acknowledged}, found ${head.position}`)
-        assert.equal(head.epoch, round)
-        const result = await log.read(1, 1_000_000_000)
-        assert.ok(result.type === 'entries' && result.entries.length === head.position)
-        for (const [i, entry] of result.type === 'entries' ? result.entries.entries() : []) {
-          assert.equal(entry.position, i + 1)
-          assert.ok(Buffer.from(entry.bytes).toString().startsWith(`entry ${i + 1} `))
-        }
-        acknowledged = head.position
-      }
-    }))
+      }),
+  )
 })

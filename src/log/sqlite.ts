@@ -54,10 +54,17 @@ export class SqliteLog implements Log {
     const data: ThreadData = {
       port: port2,
       directory,
-      options: { lockTimeoutMs: options.lockTimeoutMs ?? 1000, ...(options.maxPages === undefined ? {} : { maxPages: options.maxPages }) },
+      options: {
+        lockTimeoutMs: options.lockTimeoutMs ?? 1000,
+        ...(options.maxPages === undefined ? {} : { maxPages: options.maxPages }),
+      },
     }
     // node:sqlite still announces itself as experimental in Node 24.
-    this.#worker = new Worker(threadUrl, { workerData: data, transferList: [port2], execArgv: ['--disable-warning=ExperimentalWarning'] })
+    this.#worker = new Worker(threadUrl, {
+      workerData: data,
+      transferList: [port2],
+      execArgv: ['--disable-warning=ExperimentalWarning'],
+    })
     this.#port.on('message', (responses: readonly Response[]) => this.#settle(responses))
     this.#worker.on('error', (error) => this.#died(String(error)))
     this.#worker.on('exit', (code) => this.#died(`its thread ended with code ${code}`))
@@ -94,7 +101,10 @@ export class SqliteLog implements Log {
   async putSnapshot(epoch: number, snapshot: Snapshot): Promise<void> {
     const head = await this.head()
     if (epoch !== head.epoch) throw deposed('store a snapshot', epoch, head.epoch)
-    assert(snapshot.position <= head.position, `snapshot at ${snapshot.position} is above the log's head ${head.position}`)
+    assert(
+      snapshot.position <= head.position,
+      `snapshot at ${snapshot.position} is above the log's head ${head.position}`,
+    )
     await this.#snapshots.put(snapshot)
     this.#verifiedPosition = Math.max(this.#verifiedPosition ?? 0, snapshot.position)
   }
@@ -151,7 +161,9 @@ export class SqliteLog implements Log {
     for (let last = receiveMessageOnPort(this.#port); last !== undefined; last = receiveMessageOnPort(this.#port)) {
       this.#settle(last.message as readonly Response[])
     }
-    this.#closed ??= new MusterError('log_failed', `The log in ${this.#directory} has stopped: ${why}`, { hint: 'Restart the coordinator.' })
+    this.#closed ??= new MusterError('log_failed', `The log in ${this.#directory} has stopped: ${why}`, {
+      hint: 'Restart the coordinator.',
+    })
     this.#port.close()
     for (const waiting of this.#waiting.values()) waiting.reject(this.#closed)
     this.#waiting.clear()
