@@ -77,7 +77,7 @@ function comparisonLines(error: TestError, paint: Paint): string[] {
 function diffLines(expected: string, actual: string, paint: Paint): string[] {
   const before = expected.split('\n').slice(0, 400)
   const after = actual.split('\n').slice(0, 400)
-  // util.diff: -1 only in the first, 1 only in the second, 0 in both.
+  // -1: only expected; 1: only received; 0: in both.
   const changes = diff(after, before) as [number, string][]
   const near = changes.map((_, at) => changes.slice(Math.max(0, at - 2), at + 3).some(([operation]) => operation !== 0))
   const lines = [`    ${paint('green', '- expected')}  ${paint('red', '+ received')}`]
@@ -90,7 +90,7 @@ function diffLines(expected: string, actual: string, paint: Paint): string[] {
     }
     gap = false
     if (operation === 0) lines.push(paint('dim', `      ${text}`))
-    else lines.push(operation < 0 ? paint('red', `    + ${text}`) : paint('green', `    - ${text}`))
+    else lines.push(operation > 0 ? paint('red', `    + ${text}`) : paint('green', `    - ${text}`))
     if (lines.length > diffLinesMax) {
       lines.push(paint('dim', '      …'))
       break
