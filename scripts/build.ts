@@ -17,7 +17,8 @@ const dist = path.join(root, 'dist')
 rmSync(dist, { recursive: true, force: true })
 execFileSync(path.join(root, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.build.json'], {
   cwd: root,
-  stdio: 'inherit',
+  // `npm pack --silent` prints the tarball's name on stdout, and nothing else may.
+  stdio: ['ignore', 2, 2],
 })
 
 const assets = globSync('**/*.{mjs,cjs,js,py,sh}', {
@@ -48,4 +49,4 @@ for (const file of emitted) {
   )
   if (rewritten !== code) writeFileSync(absolute, rewritten)
 }
-console.log(`dist: ${emitted.length} modules, ${assets.length} assets`)
+console.error(`dist: ${emitted.length} modules, ${assets.length} assets`)
