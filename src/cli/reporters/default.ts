@@ -143,11 +143,18 @@ function runningLines(progress: Progress, nowMs: number, columns: number, termin
   const room = Math.max(0, Math.min(filesShownMax, terminal.rows() - 4))
   const severalWorkers = columns >= 50 && (progress.run?.workers.length ?? 0) > 1
   const shown = running.slice(0, running.length > room ? Math.max(0, room - 1) : room)
-  const lines = shown.map((task) => {
+  const rows = shown.map((task) => {
     const time = formatSeconds(nowMs - task.sinceMs).padStart(5)
-    const worker = severalWorkers ? ` ${fitMiddle(task.workerName, Math.floor(columns / 5))}` : ''
-    const name = fitMiddle(task.file, columns - 4 - width(worker) - 1 - width(time))
-    return `    ${name}${terminal.paint('dim', `${worker} ${time}`)}`
+    const worker = severalWorkers ? fitMiddle(task.workerName, Math.floor(columns / 5)) : ''
+    return { name: task.file, worker, time }
+  })
+  const workerColumns = Math.max(0, ...rows.map((row) => width(row.worker) + (severalWorkers ? 2 : 0)))
+  const timeColumns = Math.max(0, ...rows.map((row) => width(row.time) + 1))
+  const nameColumns = Math.min(Math.max(...rows.map((row) => width(row.name))), columns - 4 - workerColumns - timeColumns)
+  const lines = rows.map((row) => {
+    const rest = `${' '.repeat(Math.max(0, workerColumns - width(row.worker)))}${row.worker}${' '.repeat(timeColumns - width(row.time))}${row.time}`
+    const name = fitMiddle(row.name, nameColumns)
+    return `    ${name}${' '.repeat(Math.max(0, nameColumns - width(name)))}${terminal.paint('dim', rest)}`
   })
   if (running.length > shown.length && room > 0) {
     lines.push(terminal.paint('dim', fitEnd(`    … and ${formatCount(running.length - shown.length)} more`, columns)))

@@ -27,12 +27,11 @@ export class FailureFeed {
     this.#print = print
   }
 
-  message(message: FeedMessage): void {
-    if (message.type === 'test' && message.status === 'failed') {
-      this.#show({ ...message, worker: this.#workerName(message.worker) })
-    } else if (message.type === 'task-ended') {
-      this.#taskEnded(message)
-    }
+  /** True when it has said how a task ended, so that nobody else needs to. */
+  message(message: FeedMessage): boolean {
+    if (message.type === 'task-ended') return this.#taskEnded(message)
+    if (message.type === 'test' && message.status === 'failed') this.#show({ ...message, worker: this.#workerName(message.worker) })
+    return false
   }
 
   /** What the records know and nobody has seen, and errors outside any file. */
@@ -49,7 +48,7 @@ export class FailureFeed {
     }
   }
 
-  #taskEnded(message: TaskEnded): void {
+  #taskEnded(message: TaskEnded): boolean {
     const { paint } = this.#terminal
     const why = message.why === undefined ? '' : `: ${message.why}`
     const said = this.#progress.testsOf(message.task).failed > 0
@@ -61,7 +60,10 @@ export class FailureFeed {
     } else if (message.state === 'failed' && !said && message.why !== undefined) {
       // The records hold the errors in full; this is so that nobody waits for the end to hear of it.
       this.#print(`${paint('red', '✗')} ${paint('bold', message.file)}  ${paint('red', clean(message.why).split('\n')[0] ?? '')}`)
+    } else {
+      return false
     }
+    return true
   }
 
   #show(failure: ShownFailure): void {

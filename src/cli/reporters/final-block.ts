@@ -89,7 +89,8 @@ function troubleLines(summary: RunSummary, columns: number, paint: Paint): strin
     lines.push(`  ${paint('yellow', `${counted(run.rerun, noun)} run again because a worker or process was lost`)}`)
   }
   const known = run.verdict === 'passed' || run.verdict === 'failed' || run.verdict === undefined
-  if (run.reason !== undefined && !known) lines.push(`  ${paint('yellow', `${run.verdict}: ${run.reason}`)}`)
+  const told = run.tasks.lost + run.tasks.timedOut > 0 && run.verdict !== 'cancelled'
+  if (run.reason !== undefined && !known && !told) lines.push(`  ${paint('yellow', `${run.verdict}: ${run.reason}`)}`)
   return lines
 }
 
@@ -107,7 +108,8 @@ function detailLines(summary: RunSummary, columns: number, paint: Paint): string
     lines.push(`  ${paint('dim', title.padEnd(9))} ${text}`)
   }
   for (const [at, test] of flaky.slice(0, namesMax).entries()) {
-    const tries = ` passed after ${test.failedTries} failed ${test.failedTries === 1 ? 'try' : 'tries'}`
+    const words = `  passed after ${test.failedTries} failed ${test.failedTries === 1 ? 'try' : 'tries'}`
+    const tries = columns < 70 ? '' : words
     row(at === 0 ? 'flaky' : '', `${paint('yellow', fitMiddle(testLabel(test), columns - 13 - tries.length))}${paint('dim', tries)}`)
   }
   if (flaky.length > namesMax) row('', paint('dim', `… and ${formatCount(flaky.length - namesMax)} more`))

@@ -16,12 +16,11 @@ import { headerLine, taskNoun, waitingLine } from './wording.ts'
 
 const heartbeatMs = 30_000
 const heartbeatFilesMax = 5
-export const stateMarks: Readonly<Record<string, readonly [style: Style, mark: string]>> = {
+/** Files that were lost or timed out are told of as failures. */
+const stateMarks: Readonly<Record<string, readonly [style: Style, mark: string]>> = {
   passed: ['green', '✓'],
   flaky: ['yellow', '✓'],
   failed: ['red', '✗'],
-  'timed-out': ['red', '✗'],
-  lost: ['red', '✗'],
   skipped: ['dim', '-'],
   cancelled: ['yellow', '-'],
 }
@@ -51,9 +50,9 @@ export class PlainReporter implements Reporter {
 
   message(message: FeedMessage): void {
     this.#progress.apply(message)
-    this.#failures.message(message)
+    const said = this.#failures.message(message)
     if (message.type === 'task-ended') {
-      if (message.final) this.taskLine(this.#taskText(message), message)
+      if (!said) this.taskLine(this.#taskText(message), message)
       this.#progress.forget(message.task)
     } else if (message.type === 'notice') {
       this.print(`${message.level === 'warning' ? '!' : 'i'} ${message.text}`)
@@ -98,7 +97,7 @@ export class PlainReporter implements Reporter {
     if (tests.failed > 0) details.push(`${formatCount(tests.failed)} failed`)
     if (tests.flaky > 0) details.push(`${formatCount(tests.flaky)} flaky`)
     if (tests.skipped > 0) details.push(`${formatCount(tests.skipped)} skipped`)
-    if (!(message.state in stateMarks) || message.state === 'cancelled' || message.state === 'lost' || message.state === 'timed-out') details.unshift(message.state)
+    if (message.state === 'cancelled' || !Object.hasOwn(stateMarks, message.state)) details.unshift(message.state)
     const text = details.length === 0 ? '' : ` (${details.join(', ')})`
     const workers = this.#progress.run?.workers ?? []
     const worker = workers.length > 1 ? workers.find((one) => one.worker === message.worker)?.name : undefined
