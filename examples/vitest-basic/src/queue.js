@@ -1,6 +1,6 @@
 /** Runs async jobs, at most `limit` at once, results in the order of the jobs. */
 export async function runLimited(jobs, limit) {
-  const results = new Array(jobs.length)
+  const results = []
   let next = 0
   async function work() {
     while (next < jobs.length) {
