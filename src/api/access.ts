@@ -1,0 +1,78 @@
+/**
+ * Who gets in. Over the Unix socket: whoever can open it, which is this user. Over TCP, loopback
+ * included: only with a token, addressed by a name we go by (so that a web page can't rebind its own
+ * name to us), and never from a web page of another origin.
+ */
+import { isIP } from 'node:net'
+import { hostname } from 'node:os'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { MusterError } from '../protocol/errors.ts'
+import { tokenChecker, type Role, type Tokens } from './tokens.ts'
+
+export type Access =
+  | { readonly type: 'socket' }
+  | { readonly type: 'tcp'; readonly tokens: Tokens; readonly hostNames: readonly string[] }
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** `socket`: this user on this host, who may do everything. */
+    role: Role | 'socket'
+  }
+  interface FastifyContextConfig {
+    /** Which token opens the route; default: client. The socket opens all. */
+    allow?: readonly Role[]
+    socketOnly?: boolean
+  }
+}
+
+export function guard(app: FastifyInstance, access: Access): void {
+  app.decorateRequest('role', 'socket')
+  if (access.type === 'socket') return
+  const check = tokenChecker(access.tokens)
+  const names = new Set(['localhost', hostname().toLowerCase(), ...access.hostNames.map((name) => name.toLowerCase())])
+  app.addHook('onRequest', (request, _reply, done) => {
+    try {
+      checkAddress(request, names)
+      request.role = authenticate(request, check)
+      const { allow, socketOnly } = request.routeOptions.config
+      if (socketOnly) throw new MusterError('forbidden', 'this is only for the owner, over the Unix socket')
+      if (!(allow ?? ['client']).includes(request.role as Role)) {
+        throw new MusterError('forbidden', `a ${request.role} token does not open ${request.url}`, {
+          hint: "'muster token client' prints the one for clients, 'muster token worker' the one for workers.",
+        })
+      }
+      done()
+    } catch (error) {
+      done(error as Error)
+    }
+  })
+}
+
+function checkAddress(request: FastifyRequest, names: ReadonlySet<string>): void {
+  const host = request.headers.host ?? ''
+  const name = hostName(host)
+  if (!names.has(name) && isIP(name) === 0) {
+    throw new MusterError('forbidden', `this coordinator does not go by the name '${name}'`, {
+      hint: `Start it with --allow-host ${name || 'NAME'} if that is right.`,
+    })
+  }
+  const { origin } = request.headers
+  if (origin !== undefined && origin !== `http://${host}` && origin !== `https://${host}`) {
+    throw new MusterError('forbidden', `requests from the web page ${origin} are not taken`)
+  }
+}
+
+function hostName(host: string): string {
+  const bare = host.startsWith('[') ? host.slice(1, host.indexOf(']')) : host.replace(/:\d+$/, '')
+  return bare.toLowerCase()
+}
+
+function authenticate(request: FastifyRequest, check: (token: string) => Role | undefined): Role {
+  const header = request.headers.authorization ?? ''
+  const token = /^Bearer (\S+)$/i.exec(header)?.[1]
+  const role = token === undefined ? undefined : check(token)
+  if (role) return role
+  throw new MusterError('unauthorized', token === undefined ? 'a token is needed: Authorization: Bearer TOKEN' : 'the token is wrong', {
+    hint: "On the coordinator's host 'muster token client' (or 'worker') prints it; pass it with --token or MUSTER_TOKEN.",
+  })
+}

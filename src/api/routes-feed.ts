@@ -1,0 +1,62 @@
+/**
+ * The two WebSockets: a run's feed for watchers, and the workers' line. Frames of the feed hold one or
+ * more JSON lines: what came up in one turn of the event loop goes out together.
+ */
+import type { FastifyInstance } from 'fastify'
+import type { WebSocket } from 'ws'
+import type { FeedMessage } from '../protocol/run-view.ts'
+import type { ApiOptions } from './server.ts'
+
+const pingEveryMs = 15_000
+
+export async function feedRoutes(app: FastifyInstance, { coordinator }: ApiOptions): Promise<void> {
+  app.get<{ Querystring: { run?: string } }>('/feed', { websocket: true }, (socket, request) => {
+    const run = coordinator.state.runs.get(request.query.run ?? '')
+    if (!run) {
+      socket.close(4404, `no run ${request.query.run ?? ''}`)
+      return
+    }
+    let lines: string[] = []
+    const flush = () => {
+      socket.send(lines.join('\n'))
+      lines = []
+    }
+    const stop = coordinator.feed.watch(run, {
+      send(message: FeedMessage) {
+        if (lines.length === 0) setImmediate(flush)
+        lines.push(JSON.stringify(message))
+      },
+      get backlog() {
+        return socket.bufferedAmount
+      },
+    })
+    keepAlive(socket)
+    socket.on('close', stop)
+    socket.on('error', () => socket.terminate())
+  })
+
+  app.get('/worker', { websocket: true, config: { allow: ['worker'] } }, (socket) => {
+    const connection = coordinator.sessions.connect({
+      send: (text) => socket.send(text),
+      close: (code, reason) => socket.close(code, reason),
+    })
+    socket.on('message', (data: Buffer) => connection.message(data.toString('utf8')))
+    socket.on('close', () => connection.closed())
+    socket.on('error', () => socket.terminate())
+  })
+}
+
+/** Finds watchers that are gone without a word. */
+function keepAlive(socket: WebSocket): void {
+  let heard = true
+  const timer = setInterval(() => {
+    if (!heard) return socket.terminate()
+    heard = false
+    socket.ping()
+  }, pingEveryMs)
+  timer.unref()
+  socket.on('pong', () => {
+    heard = true
+  })
+  socket.on('close', () => clearInterval(timer))
+}

@@ -1,0 +1,262 @@
+/** Runs and their tasks: submit, look, act. */
+import { Readable } from 'node:stream'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { runOutput, taskRecords } from '../coordinator/results.ts'
+import { taskView } from '../coordinator/views.ts'
+import { Refused, type Input } from '../core/input.ts'
+import type { Run } from '../core/state.ts'
+import {
+  ActionBody,
+  BulkActionBody,
+  ExtendBody,
+  OutputQuery,
+  PageQuery,
+  runActions,
+  SubmitBody,
+  TaskBody,
+  type RunAction,
+} from '../protocol/api.ts'
+import { MusterError } from '../protocol/errors.ts'
+import { Manifest } from '../protocol/worker-messages.ts'
+import type { ApiOptions } from './server.ts'
+import Value from 'typebox/value'
+
+const hourMs = 3_600_000
+type RunParams = { readonly run: string }
+
+export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOptions): Promise<void> {
+  app.post<{ Body: SubmitBody }>('/runs', { schema: { body: SubmitBody } }, async (request, reply) => {
+    const { body } = request
+    const key = request.headers['idempotency-key']
+    checkFiles(body.files)
+    if (body.workspace?.type === 'travel') await checkManifest(body.workspace.manifest)
+    const run = await coordinator.submitRun({
+      who: whoOf(request),
+      ...(typeof key === 'string' ? { key } : {}),
+      spec: specOf(body),
+      files: body.files,
+      ...(body.context === undefined ? {} : { context: body.context }),
+    })
+    return show(reply.status(201).header('Location', `/api/v1/runs/${run.id}`), run)
+  })
+
+  app.get('/runs', async () => {
+    await coordinator.settled()
+    return { runs: coordinator.runs().map((run) => coordinator.view(run)) }
+  })
+
+  app.get<{ Params: RunParams }>('/runs/:run', async (request, reply) => {
+    await coordinator.settled()
+    return show(reply, coordinator.run(request.params.run))
+  })
+
+  app.get<{ Params: RunParams }>('/runs/:run/spec', async (request) => {
+    const { context: _, ...spec } = coordinator.run(request.params.run).spec
+    return spec
+  })
+
+  app.post<{ Params: RunParams; Body: { files: string[] } }>('/runs/:run/tasks', { schema: { body: ExtendBody } }, async (request, reply) => {
+    const { files } = request.body
+    checkFiles(files)
+    const first = await coordinator.extendRun(request.params.run, whoOf(request), files)
+    reply.status(201)
+    return { run: request.params.run, first, added: files.length }
+  })
+
+  app.post<{ Body: { run: string; file: string } }>('/tasks', { schema: { body: TaskBody } }, async (request, reply) => {
+    const { run, file } = request.body
+    checkFiles([file])
+    const events = await coordinator.submit({ type: 'extend', run, who: whoOf(request), files: [file], estimates: [null] })
+    reply.status(201)
+    return { run, file, added: events.length }
+  })
+
+  app.get<{ Params: RunParams; Querystring: { cursor?: number; limit?: number; state?: string } }>(
+    '/runs/:run/tasks',
+    { schema: { querystring: PageQuery } },
+    async (request) => {
+      await coordinator.settled()
+      const run = coordinator.run(request.params.run)
+      const { cursor = 0, limit = 1000, state } = request.query
+      const wanted = state === undefined ? undefined : new Set(state.split(','))
+      const tasks = []
+      let index = cursor
+      for (; index < run.tasks.length && tasks.length < limit; index += 1) {
+        if (!wanted || wanted.has(run.tasks[index]!.state)) tasks.push(taskView(coordinator.state, run, index))
+      }
+      return { tasks, ...(index < run.tasks.length ? { next: index } : {}) }
+    },
+  )
+
+  app.get<{ Params: RunParams & { index: string } }>('/runs/:run/tasks/:index', async (request, reply) => {
+    await coordinator.settled()
+    const run = coordinator.run(request.params.run)
+    const index = Number(request.params.index)
+    if (!run.tasks[index]) throw new Refused('not_found', `run ${run.id} has no task ${request.params.index}; it has ${run.tasks.length}`)
+    const view = taskView(coordinator.state, run, index)
+    reply.header('ETag', `"${view.version}"`)
+    return view
+  })
+
+  app.get<{ Params: RunParams }>('/runs/:run/results', async (request, reply) => {
+    await coordinator.settled()
+    const run = coordinator.run(request.params.run)
+    return reply.type('application/x-ndjson').send(Readable.from(jsonLines(taskRecords(run, coordinator.blobs))))
+  })
+
+  app.get<{ Params: RunParams; Querystring: { task?: number } }>('/runs/:run/output', { schema: { querystring: OutputQuery } }, async (request, reply) => {
+    await coordinator.settled()
+    const run = coordinator.run(request.params.run)
+    const { task } = request.query
+    if (task !== undefined && !run.tasks[task]) throw new Refused('not_found', `run ${run.id} has no task ${task}; it has ${run.tasks.length}`)
+    return reply.type('text/plain; charset=utf-8').send(Readable.from(runOutput(run, coordinator.blobs, task)))
+  })
+
+  app.get<{ Params: RunParams }>('/runs/:run/context', { config: { allow: ['worker'] } }, async (request) => {
+    const context = await coordinator.contexts.get(request.params.run)
+    if (!context) throw new Refused('not_found', `run ${request.params.run} has no context any more`)
+    return context
+  })
+
+  for (const action of runActions) {
+    app.post<{ Params: RunParams; Body: ActionBody | null }>(`/runs/:run/${action}`, async (request, reply) => {
+      const body = bodyOf(request.body)
+      const run = await act(action, request.params.run, body, whoOf(request), versionOf(request))
+      return show(reply, run)
+    })
+  }
+
+  app.post<{ Body: ActionBody & { action: RunAction; runs: string[] } }>('/runs/actions', { schema: { body: BulkActionBody } }, async (request) => {
+    const { action, runs, ...body } = request.body
+    const results = await Promise.all(
+      runs.map(async (id) => {
+        try {
+          const run = await act(action, id, body, whoOf(request), undefined)
+          return { run: id, ok: true, state: run.state, ...(run.id === id ? {} : { created: run.id }) }
+        } catch (error) {
+          if (!(error instanceof Refused)) throw error
+          return { run: id, ok: false, code: error.code, detail: error.message }
+        }
+      }),
+    )
+    return { results }
+  })
+
+  async function act(action: RunAction, id: string, body: ActionBody, who: string, version: number | undefined): Promise<Run> {
+    if (action === 'rerun') return rerun(coordinator.run(id), body.which ?? 'all', who)
+    await coordinator.submit(actionInput(action, id, body, who, version))
+    return coordinator.run(id)
+  }
+
+  async function rerun(run: Run, which: 'all' | 'failed' | 'lost', who: string): Promise<Run> {
+    const states = which === 'failed' ? ['failed', 'timed-out', 'lost'] : ['lost', 'cancelled']
+    const files = run.tasks.filter((task) => which === 'all' || states.includes(task.state)).map((task) => task.file)
+    if (files.length === 0) throw new Refused('conflict', `run ${run.id} has no ${which} tasks`)
+    const context = await coordinator.contexts.get(run.id)
+    const { context: _, ...spec } = run.spec
+    const complete = spec.complete && files.length === run.tasks.length
+    return coordinator.submitRun({ who, spec: { ...spec, complete, open: false }, files, ...(context ? { context } : {}) })
+  }
+
+  async function checkManifest(key: string): Promise<void> {
+    const bytes = await coordinator.blobs.get(key)
+    const manifest: unknown = bytes && JSON.parse(Buffer.from(bytes).toString('utf8'))
+    if (!Value.Check(Manifest, manifest)) {
+      throw new MusterError('workspace_invalid', bytes ? `blob ${key} is not a workspace manifest` : `the manifest ${key} has not been uploaded`)
+    }
+    const keys = manifest.entries.flatMap((entry) => (entry.type === 'file' ? [entry.hash] : []))
+    const missing = await coordinator.blobs.missing([...new Set(keys)])
+    if (missing.length > 0) {
+      throw new MusterError('workspace_invalid', `${missing.length} of the workspace's files have not been uploaded`, {
+        hint: 'POST /api/v1/blobs/missing says which; PUT /api/v1/blobs/HASH takes them.',
+      })
+    }
+  }
+
+  function show(reply: FastifyReply, run: Run) {
+    reply.header('ETag', `"${run.version}"`)
+    return reply.send(coordinator.view(run))
+  }
+}
+
+function specOf(body: SubmitBody): Parameters<import('../coordinator/coordinator.ts').Coordinator['submitRun']>[0]['spec'] {
+  return {
+    framework: body.framework,
+    frameworkVersion: body.frameworkVersion ?? '',
+    suite: body.suite ?? body.framework,
+    project: body.project ?? 'default',
+    cwd: body.cwd ?? '',
+    workspace: body.workspace ?? { type: 'none' },
+    paths: body.paths ?? [],
+    args: body.args ?? [],
+    complete: body.complete ?? false,
+    ...(body.cpus === undefined ? {} : { cpus: body.cpus }),
+    ...(body.workersMax === undefined ? {} : { workersMax: body.workersMax }),
+    retries: body.retries ?? 0,
+    taskTimeoutMs: body.taskTimeoutMs ?? hourMs,
+    maxFailures: body.maxFailures ?? 0,
+    priority: body.priority ?? 0,
+    labels: body.labels ?? {},
+    ...(body.startupMs === undefined ? {} : { startupMs: body.startupMs }),
+    open: body.open ?? false,
+    noWorkerTimeoutMs: body.noWorkerTimeoutMs ?? hourMs,
+  }
+}
+
+function checkFiles(files: readonly string[]): void {
+  for (const file of files) {
+    if (file.startsWith('/') || file.split('/').includes('..') || file.includes('\0')) {
+      throw new MusterError('request_invalid', `Cannot take the task '${file}': expected a path inside the suite's directory`)
+    }
+  }
+}
+
+function bodyOf(body: unknown): ActionBody {
+  if (body === null || body === undefined) return {}
+  if (Value.Check(ActionBody, body)) return body
+  const [first] = Value.Errors(ActionBody, body)
+  throw new MusterError('request_invalid', `${first?.instancePath ?? 'body'}: ${first?.message ?? 'is not valid'}`)
+}
+
+function actionInput(action: Exclude<RunAction, 'rerun'>, run: string, body: ActionBody, who: string, version: number | undefined): Input {
+  const base = { run, who, ...(version === undefined ? {} : { version }) }
+  const why = body.why ?? `asked by ${who}`
+  switch (action) {
+    case 'cancel':
+      return { type: 'cancel', ...base, why, drain: body.drain ?? false }
+    case 'pause':
+      return { type: 'pause', ...base, why }
+    case 'prioritise':
+      if (body.priority === undefined) throw new MusterError('request_invalid', 'expected a priority')
+      return { type: 'prioritise', ...base, priority: body.priority }
+    default:
+      return { type: action, ...base }
+  }
+}
+
+/** `If-Match: "7"` → 7. */
+function versionOf(request: FastifyRequest): number | undefined {
+  const header = request.headers['if-match']
+  if (header === undefined || header === '*') return undefined
+  const match = /^(?:W\/)?"(\d+)"$/.exec(header)
+  if (!match) throw new MusterError('request_invalid', `If-Match: expected "VERSION", received ${header}`)
+  return Number(match[1])
+}
+
+/** Clients say who they are; it is a name for people, not a proof. */
+function whoOf(request: FastifyRequest): string {
+  const name = request.headers['muster-client']
+  return `client:${typeof name === 'string' && name.length <= 200 ? name : request.role}`
+}
+
+async function* jsonLines(values: AsyncIterable<unknown>): AsyncGenerator<string> {
+  let chunk = ''
+  for await (const value of values) {
+    chunk += `${JSON.stringify(value)}\n`
+    if (chunk.length > 64 * 1024) {
+      yield chunk
+      chunk = ''
+    }
+  }
+  if (chunk !== '') yield chunk
+}

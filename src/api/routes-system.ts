@@ -1,0 +1,43 @@
+/** Workers, health, metrics, and the owner's switch. */
+import type { FastifyInstance } from 'fastify'
+import { Refused } from '../core/input.ts'
+import type { HealthView } from '../protocol/api.ts'
+import { createMetrics } from './metrics.ts'
+import type { ApiOptions } from './server.ts'
+
+export async function systemRoutes(app: FastifyInstance, options: ApiOptions): Promise<void> {
+  const { coordinator } = options
+  const metrics = createMetrics(coordinator)
+  app.addHook('onClose', () => metrics.close())
+
+  app.get('/workers', async () => {
+    await coordinator.settled()
+    return { workers: coordinator.workers() }
+  })
+
+  app.post<{ Params: { worker: string } }>('/workers/:worker/drain', async (request) => {
+    const { worker } = request.params
+    await coordinator.submit({ type: 'drain', worker, who: `client:${request.role}`, why: 'asked to drain' })
+    const view = coordinator.workers().find((one) => one.worker === worker)
+    if (!view) throw new Refused('not_found', `no worker ${worker}`)
+    return view
+  })
+
+  app.get('/health', { config: { allow: ['client', 'worker'] } }, async (): Promise<HealthView> => ({
+    ...coordinator.health(),
+    version: coordinator.version,
+    build: options.build,
+    pid: process.pid,
+    startedAtMs: coordinator.startedAtMs,
+    position: coordinator.position,
+    activeRuns: coordinator.activeRuns,
+    workers: coordinator.sessions.connected,
+  }))
+
+  app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()))
+
+  app.post('/shutdown', { config: { socketOnly: true } }, async (_request, reply) => {
+    setImmediate(options.onShutdown)
+    return reply.status(202).send({ stopping: true })
+  })
+}

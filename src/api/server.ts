@@ -1,0 +1,87 @@
+/**
+ * The HTTP and WebSocket face of a coordinator: a thin translation to inputs and views. The same
+ * routes serve the Unix socket and TCP; only the access differs. Errors are problem details (RFC 9457).
+ */
+import websocket from '@fastify/websocket'
+import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
+import type { TSchema } from 'typebox'
+import { Compile } from 'typebox/compile'
+import Value from 'typebox/value'
+import type { Coordinator } from '../coordinator/coordinator.ts'
+import { Refused } from '../core/input.ts'
+import type { Problem } from '../protocol/api.ts'
+import { errorCatalogue, isMusterError, type ErrorCode } from '../protocol/errors.ts'
+import { guard, type Access } from './access.ts'
+import { blobRoutes } from './routes-blobs.ts'
+import { feedRoutes } from './routes-feed.ts'
+import { historyRoutes } from './routes-history.ts'
+import { runRoutes } from './routes-runs.ts'
+import { systemRoutes } from './routes-system.ts'
+
+export type ApiOptions = {
+  readonly coordinator: Coordinator
+  readonly access: Access
+  readonly build: string
+  /** Asked for over the socket: stop this coordinator. */
+  readonly onShutdown: () => void
+}
+
+const bodyBytesMax = 128 * 1024 * 1024
+const frameBytesMax = 64 * 1024 * 1024
+
+export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
+  const app = Fastify({ bodyLimit: bodyBytesMax, forceCloseConnections: true, routerOptions: { maxParamLength: 512 } })
+  app.setValidatorCompiler(({ schema, httpPart }) => {
+    const typed = schema as TSchema
+    const check = Compile(typed)
+    return (input: unknown) => {
+      const value: unknown = httpPart === 'body' ? input : Value.Convert(typed, input)
+      if (check.Check(value)) return { value }
+      const [first] = check.Errors(value)
+      const at = first?.instancePath === undefined || first.instancePath === '' ? (httpPart ?? 'request') : first.instancePath
+      return { error: new Error(`${at}: ${first?.message ?? 'is not valid'}`) }
+    }
+  })
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const problem = problemOf(error)
+    if (problem.status >= 500 && problem.code === 'internal') request.log.error(error)
+    if (problem.status === 429 || problem.status === 503) reply.header('Retry-After', '1')
+    return reply.status(problem.status).type('application/problem+json').send(problem)
+  })
+  app.setNotFoundHandler((request, reply) => {
+    const problem = makeProblem('not_found', `there is no ${request.method} ${request.url.split('?')[0]}`)
+    return reply.status(404).type('application/problem+json').send(problem)
+  })
+  // Every answer says which log position it reflects, and none reflects what isn't durable.
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    reply.header('Muster-Position', options.coordinator.position)
+    done(null, payload)
+  })
+  guard(app, options.access)
+  await app.register(websocket, { options: { maxPayload: frameBytesMax } })
+  await app.register(
+    async (api) => {
+      await api.register(runRoutes, options)
+      await api.register(blobRoutes, options)
+      await api.register(historyRoutes, options)
+      await api.register(feedRoutes, options)
+      await api.register(systemRoutes, options)
+    },
+    { prefix: '/api/v1' },
+  )
+  return app
+}
+
+function makeProblem(code: ErrorCode, detail: string, hint?: string): Problem {
+  const { status, title } = errorCatalogue[code]
+  return { type: `urn:muster:problem:${code}`, title, status, detail, code, ...(hint === undefined ? {} : { hint }) }
+}
+
+export function problemOf(error: Error & { validation?: unknown; statusCode?: number; code?: string }): Problem {
+  if (isMusterError(error)) return makeProblem(error.code, error.message, error.hint)
+  if (error instanceof Refused) return makeProblem(error.code === 'stale' ? 'conflict' : error.code, error.message)
+  if (error.validation !== undefined || error.statusCode === 400) return makeProblem('request_invalid', error.message)
+  if (error.statusCode === 413) return makeProblem('payload_too_large', error.message)
+  if (error.statusCode === 415) return makeProblem('request_invalid', `${error.message}; expected application/json`)
+  return makeProblem('internal', error.message)
+}

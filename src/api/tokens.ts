@@ -1,0 +1,64 @@
+/**
+ * The two secrets of a coordinator: one lets clients submit (and so run code), one lets workers join.
+ * Made at first start, kept in a file only this user can read, compared in constant time.
+ */
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { MusterError } from '../protocol/errors.ts'
+
+export type Tokens = { readonly client: string; readonly worker: string }
+export type Role = keyof Tokens
+
+const file = 'tokens.json'
+
+export function readTokens(directory: string): Tokens | undefined {
+  const path = join(directory, file)
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw new MusterError('config_invalid', `Cannot read the tokens in ${path}: ${(error as Error).message}`, { cause: error })
+  }
+  try {
+    const value = JSON.parse(text) as Partial<Tokens>
+    if (typeof value.client === 'string' && typeof value.worker === 'string') return { client: value.client, worker: value.worker }
+  } catch {
+    // Falls through to the one error that names the file.
+  }
+  throw new MusterError('config_invalid', `Cannot read the tokens in ${path}: expected {"client": …, "worker": …}`, {
+    hint: 'Delete the file; new tokens are made at the next start, and workers must then join with the new one.',
+  })
+}
+
+export function ensureTokens(directory: string): Tokens {
+  const known = readTokens(directory)
+  if (known) return known
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  const made = { client: `mc_${randomBytes(24).toString('base64url')}`, worker: `mw_${randomBytes(24).toString('base64url')}` }
+  const path = join(directory, file)
+  try {
+    writeFileSync(path, `${JSON.stringify(made, null, 2)}\n`, { mode: 0o600, flag: 'wx' })
+  } catch (error) {
+    // Somebody else made them in the same moment.
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return readTokens(directory)!
+    throw error
+  }
+  chmodSync(path, 0o600)
+  return made
+}
+
+const digest = (text: string) => createHash('sha256').update(text).digest()
+
+/** Which role a token stands for. Compares digests, so that neither content nor length shows in the time. */
+export function tokenChecker(tokens: Tokens): (token: string) => Role | undefined {
+  const client = digest(tokens.client)
+  const worker = digest(tokens.worker)
+  return (token) => {
+    const given = digest(token)
+    const isClient = timingSafeEqual(given, client)
+    const isWorker = timingSafeEqual(given, worker)
+    return isClient ? 'client' : isWorker ? 'worker' : undefined
+  }
+}

@@ -1,0 +1,370 @@
+/**
+ * The shell round the core: opens log, blobs, history; runs the leader loop; carries out effects; and
+ * offers the API what it needs. One process, one directory. Everything it holds in memory can be
+ * thrown away and rebuilt from the directory.
+ */
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { DirectoryBlobs } from '../blobs/directory.ts'
+import type { Blobs } from '../blobs/blobs.ts'
+import type { RunSpec } from '../core/entities.ts'
+import type { Event } from '../core/events.ts'
+import { Refused, type Input } from '../core/input.ts'
+import { defaultLimits, type Limits } from '../core/limits.ts'
+import type { Run, State, Worker } from '../core/state.ts'
+import type { Estimates, History } from '../history/history.ts'
+import type { Log } from '../log/log.ts'
+import { MemoryLog } from '../log/memory.ts'
+import { SqliteLog } from '../log/sqlite.ts'
+import { isMusterError, MusterError } from '../protocol/errors.ts'
+import type { RunView, WorkerView } from '../protocol/run-view.ts'
+import type { RunContext } from '../protocol/worker-messages.ts'
+import { fittingWorkers, type View } from '../scheduling/fleet.ts'
+import { Contexts } from './contexts.ts'
+import { Feed } from './feed.ts'
+import { HistoryFeeder } from './history-feeder.ts'
+import { Leader, type Committed } from './leader.ts'
+import { recover } from './recover.ts'
+import { Retention } from './retention.ts'
+import { runView, workerView } from './views.ts'
+import { defaultSessionTimes, WorkerSessions, type SessionTimes } from './worker-sessions.ts'
+
+export type CoordinatorOptions = {
+  readonly directory: string
+  readonly version: string
+  /** `memory`: for a coordinator that lives and dies with one run. */
+  readonly log?: 'sqlite' | 'memory'
+  /** Where history is kept; default: within `directory`. `none`: no history. */
+  readonly history?: string | 'none'
+  readonly limits?: Partial<Limits>
+  readonly times?: SessionTimes
+  readonly onLog?: (level: 'info' | 'warn' | 'error', message: string, detail: Record<string, unknown>) => void
+  readonly onFatal?: (error: unknown) => void
+}
+
+export type SubmitRequest = {
+  readonly who: string
+  readonly key?: string
+  readonly spec: Omit<RunSpec, 'context' | 'startupMs'> & { readonly startupMs?: number }
+  readonly files: readonly string[]
+  readonly context?: RunContext
+}
+
+const estimatesWaitMs = 2000
+const tickMs = 1000
+
+export class Coordinator implements AsyncDisposable {
+  readonly version: string
+  readonly startedAtMs = Date.now()
+  readonly blobs: Blobs
+  readonly contexts: Contexts
+  readonly sessions: WorkerSessions
+  readonly feed: Feed
+  readonly #options: CoordinatorOptions
+  readonly #log: Log
+  readonly #state: State
+  readonly #leader: Leader
+  readonly #retention: Retention
+  readonly #view: View
+  readonly #runsWithoutWorker = new Map<string, number>()
+  readonly #observers = new Set<(entry: Committed) => void>()
+  #history: History | undefined
+  #historyOpening: Promise<void>
+  #historyTrouble: string | undefined
+  #feeder: HistoryFeeder | undefined
+  #logTrouble: string | undefined
+  #tick: NodeJS.Timeout
+  #closing: Promise<void> | undefined
+
+  private constructor(
+    options: CoordinatorOptions,
+    parts: { log: Log; blobs: Blobs; contexts: Contexts; state: State; position: number; epoch: number },
+  ) {
+    this.#options = options
+    this.version = options.version
+    this.blobs = parts.blobs
+    this.contexts = parts.contexts
+    this.#log = parts.log
+    this.#state = parts.state
+    this.#view = { state: parts.state, available: (worker) => this.sessions.isConnected(worker) }
+    this.feed = new Feed(parts.state, (run) => this.view(run))
+    this.sessions = new WorkerSessions({
+      state: parts.state,
+      leader: () => this.#leader,
+      blobs: parts.blobs,
+      times: options.times ?? defaultSessionTimes,
+      onLive: (run, name, message) => this.feed.live(run, name, message),
+      log: (message, detail) => this.#say('info', message, detail),
+    })
+    this.#leader = new Leader({
+      log: parts.log,
+      state: parts.state,
+      epoch: parts.epoch,
+      position: parts.position,
+      available: this.#view.available,
+      onCommitted: (entry) => this.#committed(entry),
+      onFatal: (error) => this.#fatal(error),
+      onHealth: (trouble) => {
+        if (trouble !== this.#logTrouble) this.#say(trouble ? 'error' : 'info', trouble ?? 'the log can be written again', {})
+        this.#logTrouble = trouble
+      },
+    })
+    this.#retention = new Retention({
+      log: parts.log,
+      blobs: parts.blobs,
+      contexts: parts.contexts,
+      leader: this.#leader,
+      historyPosition: () => this.#feeder?.applied,
+      say: (level, message, detail) => this.#say(level, message, detail),
+    })
+    this.#historyOpening = this.#openHistory()
+    this.#tick = setInterval(() => void this.#onTick(), tickMs)
+    this.#tick.unref()
+  }
+
+  static async open(options: CoordinatorOptions): Promise<Coordinator> {
+    const log = options.log === 'memory' ? new MemoryLog() : await SqliteLog.open(join(options.directory, 'log'))
+    try {
+      const limits = { ...defaultLimits, ...options.limits }
+      const owner = `${hostname()}:${process.pid}`
+      const head = await log.claim(owner)
+      const { state, position } = await recover(log, limits)
+      const blobs = await DirectoryBlobs.open(join(options.directory, 'blobs'))
+      const contexts = await Contexts.open(join(options.directory, 'contexts'))
+      await contexts.keepOnly(state.runs)
+      const coordinator = new Coordinator(options, { log, blobs, contexts, state, position, epoch: head.epoch })
+      await coordinator.submit({ type: 'lead', epoch: head.epoch, owner, version: options.version })
+      coordinator.sessions.expectKnown()
+      return coordinator
+    } catch (error) {
+      await log[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  get state(): State {
+    return this.#state
+  }
+
+  get position(): number {
+    return this.#leader.position
+  }
+
+  submit(input: Input): Promise<readonly Event[]> {
+    return this.#leader.submit(input)
+  }
+
+  /** Waits until what state shows is durable; every read goes through it. */
+  settled(): Promise<void> {
+    return this.#leader.settled()
+  }
+
+  // ---- runs ----
+
+  /** Creates the run and returns it once it is durable. The same key again returns the same run. */
+  async submitRun(request: SubmitRequest): Promise<Run> {
+    const id = newRunId()
+    const estimates = await this.estimates(request.spec.project, request.spec.suite, request.files)
+    if (request.context) await this.contexts.put(id, request.context)
+    const spec: RunSpec = {
+      ...request.spec,
+      context: request.context ? id : '',
+      startupMs: estimates.startupMs ?? request.spec.startupMs ?? 0,
+    }
+    const events = await this.submit({
+      type: 'submit',
+      run: id,
+      who: request.who,
+      ...(request.key === undefined ? {} : { key: request.key }),
+      spec,
+      files: request.files,
+      estimates: estimates.durationsMs,
+    })
+    const submitted = events.find((event) => event.type === 'run.submitted')
+    if (!submitted && request.context) await this.contexts.remove(id)
+    return this.run(submitted ? id : this.#state.keys.get(request.key!)!)
+  }
+
+  async extendRun(run: string, who: string, files: readonly string[]): Promise<number> {
+    const first = this.run(run).tasks.length
+    const events = await this.submit({ type: 'extend', run, who, files, estimates: files.map(() => null) })
+    return events.length === 0 ? first : first + files.length
+  }
+
+  run(id: string): Run {
+    const run = this.#state.runs.get(id)
+    if (!run) throw new Refused('not_found', `no run ${id}; muster runs lists those that are kept`)
+    return run
+  }
+
+  view(run: Run): RunView {
+    return runView(this.#view, run, Date.now())
+  }
+
+  runs(): Run[] {
+    return [...this.#state.runs.values()].reverse()
+  }
+
+  workers(): WorkerView[] {
+    return [...this.#state.workers.values()].map((worker) =>
+      workerView(this.#state, worker, this.sessions.isConnected(worker), this.sessions.lastHeardMs(worker.id)),
+    )
+  }
+
+  isConnected(worker: Worker): boolean {
+    return this.sessions.isConnected(worker)
+  }
+
+  /** Active runs that have something to do. */
+  get activeRuns(): number {
+    return this.#state.active.size
+  }
+
+  /** Calls back with every durable entry, until the returned function is called. */
+  observe(observer: (entry: Committed) => void): () => void {
+    this.#observers.add(observer)
+    return () => this.#observers.delete(observer)
+  }
+
+  // ---- history ----
+
+  async #openHistory(): Promise<void> {
+    if (this.#options.history === 'none') return
+    try {
+      const { openHistory } = await import('../history/duckdb-history.ts')
+      const directory = this.#options.history ?? join(this.#options.directory, 'history')
+      this.#history = await openHistory({ directory, blobsDirectory: join(this.#options.directory, 'blobs') })
+      this.#feeder = new HistoryFeeder(this.#history, this.#log, (error) => this.#historyFailed(error))
+      this.#feeder.start()
+    } catch (error) {
+      this.#historyFailed(error)
+    }
+  }
+
+  #historyFailed(error: unknown): void {
+    this.#historyTrouble = error instanceof Error ? error.message : String(error)
+    this.#say('warn', `history is away: ${this.#historyTrouble}`, {})
+  }
+
+  /** Durations from history; without history, or when it takes too long, nothing is known. */
+  async estimates(project: string, suite: string, files: readonly string[]): Promise<Estimates> {
+    const nothing: Estimates = { durationsMs: files.map(() => null), startupMs: null }
+    if (files.length === 0 || this.#options.history === 'none') return nothing
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<Estimates>((resolve) => {
+      timer = setTimeout(() => resolve(nothing), estimatesWaitMs)
+    })
+    const asked = this.#historyOpening.then(() => this.#history?.estimates(project, suite, files) ?? nothing)
+    try {
+      return await Promise.race([asked, late])
+    } catch (error) {
+      this.#historyFailed(error)
+      return nothing
+    } finally {
+      clearTimeout(timer)
+      asked.catch(() => nothing)
+    }
+  }
+
+  /** History with everything committed so far; MusterError unavailable without it. */
+  async history(): Promise<History> {
+    await this.#historyOpening
+    if (!this.#history || !this.#feeder) {
+      throw new MusterError('unavailable', `history is not available: ${this.#historyTrouble ?? 'switched off'}`)
+    }
+    await this.#feeder.settle()
+    return this.#history
+  }
+
+  // ---- life ----
+
+  #committed(entry: Committed): void {
+    this.sessions.committed(entry.events)
+    this.feed.committed(entry.events, entry.atMs)
+    this.#feeder?.committed(entry.position, entry.bytes)
+    this.#retention.committed(entry)
+    for (const observer of this.#observers) observer(entry)
+  }
+
+  async #onTick(): Promise<void> {
+    const now = Date.now()
+    for (const id of this.#state.active) {
+      const run = this.#state.runs.get(id)!
+      if (run.startedAtMs === undefined) this.feed.refresh(run)
+      const starved = run.queuedCount > 0 && run.state !== 'paused' && fittingWorkers(this.#view, run).length === 0
+      if (!starved) {
+        this.#runsWithoutWorker.delete(id)
+        continue
+      }
+      const since = this.#runsWithoutWorker.get(id) ?? now
+      this.#runsWithoutWorker.set(id, since)
+      if (now - since < run.spec.noWorkerTimeoutMs) continue
+      this.#runsWithoutWorker.delete(id)
+      const count = this.#state.workers.size
+      const why = count === 0 ? 'no worker is connected' : `none of the ${count} workers fits (host or labels)`
+      await this.submit({ type: 'abandon', run: id, why }).catch((error: unknown) => {
+        if (!(error instanceof Refused) && !isMusterError(error)) throw error
+      })
+    }
+    for (const id of this.#runsWithoutWorker.keys()) if (!this.#state.active.has(id)) this.#runsWithoutWorker.delete(id)
+    this.#retention.tick()
+  }
+
+  health(): { readonly status: 'ok' | 'degraded'; readonly problems: readonly string[] } {
+    const problems: string[] = []
+    if (this.#logTrouble !== undefined) problems.push(`log: ${this.#logTrouble}`)
+    if (this.#historyTrouble !== undefined) problems.push(`history: ${this.#historyTrouble}`)
+    return { status: problems.length === 0 ? 'ok' : 'degraded', problems }
+  }
+
+  #say(level: 'info' | 'warn' | 'error', message: string, detail: Record<string, unknown>): void {
+    this.#options.onLog?.(level, message, detail)
+  }
+
+  #fatal(error: unknown): void {
+    this.#say('error', 'the leader loop stopped', { error: error instanceof Error ? error.stack : String(error) })
+    if (this.#options.onFatal) this.#options.onFatal(error)
+    else throw error
+  }
+
+  /** Stops cleanly: what is committed stays, workers are told to reconnect, history catches up. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    clearInterval(this.#tick)
+    this.sessions.close()
+    await this.#leader.stop()
+    await this.#historyOpening
+    try {
+      await this.#feeder?.settle()
+    } catch (error) {
+      this.#historyFailed(error)
+    }
+    this.#feeder?.stop()
+    await this.#retention.stop()
+    await this.#history?.[Symbol.asyncDispose]()
+    await this.#log[Symbol.asyncDispose]()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}
+
+const idAlphabet = '0123456789abcdefghjkmnpqrstvwxyz'
+
+/** Sorts by time to the second, readable aloud, unique beyond reasonable doubt: `r` + 7 time + 4 random characters. */
+export function newRunId(nowMs = Date.now()): string {
+  let time = Math.floor(nowMs / 1000)
+  let text = ''
+  for (let at = 0; at < 7; at += 1) {
+    text = idAlphabet[time % 32]! + text
+    time = Math.floor(time / 32)
+  }
+  for (const byte of randomBytes(4)) text += idAlphabet[byte % 32]!
+  return `r${text}`
+}

@@ -1,0 +1,213 @@
+/**
+ * What watchers of a run get: durable changes as they are committed, and live test events that pass
+ * through without being stored. A watcher that can't keep up loses live events first, then nothing:
+ * the next `run` message carries the totals anyway.
+ */
+import type { Event } from '../core/events.ts'
+import type { Run, State } from '../core/state.ts'
+import type { FeedMessage, RunningTask } from '../protocol/run-view.ts'
+import type { Live } from '../protocol/worker-messages.ts'
+import { taskIsFinal } from './views.ts'
+
+export interface Watcher {
+  send(message: FeedMessage): void
+  /** Bytes not yet taken by the other side. */
+  readonly backlog: number
+}
+
+const liveBacklogMax = 4 * 1024 * 1024
+const runEveryMs = 100
+
+type Channel = { readonly watchers: Set<Watcher>; timer: NodeJS.Timeout | undefined }
+
+export class Feed {
+  readonly #state: State
+  readonly #view: (run: Run) => import('../protocol/run-view.ts').RunView
+  readonly #channels = new Map<string, Channel>()
+  /** When running tasks began, for watchers that come later; only for watched runs. */
+  readonly #started = new Map<string, Map<number, RunningTask>>()
+
+  constructor(state: State, view: (run: Run) => import('../protocol/run-view.ts').RunView) {
+    this.#state = state
+    this.#view = view
+  }
+
+  get watchers(): number {
+    let sum = 0
+    for (const channel of this.#channels.values()) sum += channel.watchers.size
+    return sum
+  }
+
+  /** Returns the function that ends it. */
+  watch(run: Run, watcher: Watcher): () => void {
+    let channel = this.#channels.get(run.id)
+    if (!channel) {
+      channel = { watchers: new Set(), timer: undefined }
+      this.#channels.set(run.id, channel)
+    }
+    channel.watchers.add(watcher)
+    watcher.send({ type: 'snapshot', run: this.#view(run), running: this.#running(run) })
+    if (run.state === 'finished') watcher.send({ type: 'end', run: this.#view(run) })
+    const own = channel
+    return () => {
+      own.watchers.delete(watcher)
+      if (own.watchers.size === 0) {
+        clearTimeout(own.timer)
+        this.#channels.delete(run.id)
+      }
+    }
+  }
+
+  #running(run: Run): RunningTask[] {
+    const known = this.#started.get(run.id)
+    const running: RunningTask[] = []
+    for (const id of run.batches) {
+      for (const index of this.#state.batches.get(id)!.tasks) {
+        const one = known?.get(index)
+        if (one && run.tasks[index]!.state === 'running') running.push(one)
+      }
+    }
+    return running
+  }
+
+  /** Translates the events of one durable entry. */
+  committed(events: readonly Event[], atMs: number): void {
+    for (const event of events) {
+      if (!('run' in event)) continue
+      const run = this.#state.runs.get(event.run)
+      if (!run) continue
+      this.#event(run, event, atMs)
+    }
+  }
+
+  #event(run: Run, event: Event, atMs: number): void {
+    switch (event.type) {
+      case 'task.started':
+        this.#taskStarted(run, event.batch, event.tasks, atMs)
+        break
+      case 'task.requeued':
+        this.#tasksOver(run, event.tasks, event.cause === 'unstarted' ? undefined : event.why, false)
+        if (event.cause === 'lost' || event.cause === 'crashed') this.#notice(run, 'warning', this.#requeueWords(run, event))
+        break
+      case 'task.ended':
+        this.#tasksOver(run, event.tasks, event.state === 'passed' ? undefined : event.why, true)
+        break
+      case 'run.errored':
+        this.#notice(run, 'warning', event.message)
+        break
+      case 'run.paused':
+        this.#notice(run, 'info', `paused by ${event.who}`)
+        break
+      case 'run.resumed':
+        this.#notice(run, 'info', `resumed by ${event.who}`)
+        break
+      case 'run.cancelled':
+        this.#notice(run, 'info', `cancelled: ${event.why}`)
+        break
+      case 'run.finished':
+        this.#end(run)
+        return
+      default:
+    }
+    this.#touch(run)
+  }
+
+  #requeueWords(run: Run, event: Extract<Event, { type: 'task.requeued' }>): string {
+    const first = run.tasks[event.tasks[0]!]!.file
+    const which = event.tasks.length === 1 ? first : `${first} and ${event.tasks.length - 1} more`
+    return `${which}: ${event.why}; running again`
+  }
+
+  #taskStarted(run: Run, batchId: string, tasks: readonly number[], atMs: number): void {
+    const batch = this.#state.batches.get(batchId)
+    let known = this.#started.get(run.id)
+    if (!known) {
+      known = new Map()
+      this.#started.set(run.id, known)
+    }
+    const worker = batch?.worker ?? ''
+    const workerName = run.workers.get(worker)?.name ?? worker
+    const started = tasks.map((task) => ({ task, file: run.tasks[task]!.file, worker, workerName, startedAtMs: atMs }))
+    for (const one of started) known.set(one.task, one)
+    this.#send(run.id, { type: 'task-started', tasks: started })
+  }
+
+  #tasksOver(run: Run, tasks: readonly number[], why: string | undefined, final: boolean): void {
+    const channel = this.#channels.get(run.id)
+    const known = this.#started.get(run.id)
+    for (const index of tasks) {
+      const task = run.tasks[index]!
+      const worker = known?.get(index)?.workerName
+      known?.delete(index)
+      if (!channel) continue
+      const state = final || taskIsFinal(task) ? task.state : 'queued'
+      this.#send(run.id, {
+        type: 'task-ended',
+        task: index,
+        file: task.file,
+        state,
+        final,
+        durationMs: task.durationMs,
+        ...(why === undefined ? {} : { why }),
+        ...(worker === undefined ? {} : { worker }),
+      })
+    }
+  }
+
+  /** A worker's unlogged events. */
+  live(run: Run, workerName: string, message: Live): void {
+    const channel = this.#channels.get(run.id)
+    if (!channel) return
+    for (const test of message.tests) {
+      const task = run.tasks[test.task]
+      if (!task) continue
+      const { task: index, name, project, flaky, durationMs, errors } = test
+      const status = test.status as 'passed' | 'failed' | 'skipped' | 'todo'
+      this.#send(
+        run.id,
+        { type: 'test', task: index, file: task.file, name, status, flaky: flaky === true, durationMs, worker: workerName, ...(project === undefined ? {} : { project }), ...(errors === undefined ? {} : { errors }) },
+        true,
+      )
+    }
+    if (message.output !== undefined) {
+      this.#send(run.id, { type: 'output', batch: message.batch, worker: workerName, text: message.output }, true)
+    }
+  }
+
+  #notice(run: Run, level: 'info' | 'warning', text: string): void {
+    this.#send(run.id, { type: 'notice', level, text })
+  }
+
+  #touch(run: Run): void {
+    const channel = this.#channels.get(run.id)
+    if (!channel || channel.timer) return
+    channel.timer = setTimeout(() => {
+      channel.timer = undefined
+      if (run.state !== 'finished') this.#send(run.id, { type: 'run', run: this.#view(run) })
+    }, runEveryMs)
+    channel.timer.unref()
+  }
+
+  /** Tells every watcher how things stand, for what no event shows (queue positions). */
+  refresh(run: Run): void {
+    this.#touch(run)
+  }
+
+  #end(run: Run): void {
+    const channel = this.#channels.get(run.id)
+    this.#started.delete(run.id)
+    if (!channel) return
+    clearTimeout(channel.timer)
+    channel.timer = undefined
+    this.#send(run.id, { type: 'end', run: this.#view(run) })
+  }
+
+  #send(run: string, message: FeedMessage, droppable = false): void {
+    const channel = this.#channels.get(run)
+    if (!channel) return
+    for (const watcher of channel.watchers) {
+      if (droppable && watcher.backlog > liveBacklogMax) continue
+      watcher.send(message)
+    }
+  }
+}

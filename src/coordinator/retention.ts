@@ -1,0 +1,131 @@
+/**
+ * Keeps restart time and disk bounded: snapshots the state and trims the log behind it, forgets the
+ * oldest finished runs, and collects blobs that nothing names any more. The log is never trimmed past
+ * what history has applied.
+ */
+import { promisify } from 'node:util'
+import { zstdCompress } from 'node:zlib'
+import type { Blobs } from '../blobs/blobs.ts'
+import { capture } from '../core/snapshot.ts'
+import type { State } from '../core/state.ts'
+import type { Log } from '../log/log.ts'
+import { isMusterError } from '../protocol/errors.ts'
+import type { Contexts } from './contexts.ts'
+import type { Committed, Leader } from './leader.ts'
+
+const compress = promisify(zstdCompress)
+
+/** A snapshot is due after this much log, whichever comes first. */
+const snapshotBytesMax = 16 * 1024 * 1024
+const snapshotEntriesMax = 20_000
+/** Workspace blobs nobody used for this long are dropped; results and output live as long as their run. */
+const blobIdleMs = 7 * 24 * 3_600_000
+/** Younger blobs may be named by an input that is still on its way. */
+const blobGraceMs = 3_600_000
+const collectEveryMs = 6 * 3_600_000
+
+type RetentionOptions = {
+  readonly log: Log
+  readonly blobs: Blobs
+  readonly contexts: Contexts
+  readonly leader: Leader
+  readonly historyPosition: () => number | undefined
+  readonly say: (level: 'info' | 'warn', message: string, detail: Record<string, unknown>) => void
+}
+
+export class Retention {
+  readonly #options: RetentionOptions
+  #bytes = 0
+  #entries = 0
+  #snapshotting: Promise<void> | undefined
+  #collecting: Promise<void> | undefined
+  #collectedAtMs = Date.now()
+  #pruning = false
+
+  constructor(options: RetentionOptions) {
+    this.#options = options
+  }
+
+  committed(entry: Committed): void {
+    this.#bytes += entry.bytes.length
+    this.#entries += 1
+    for (const event of entry.events) {
+      if (event.type === 'run.finished') this.#prune()
+      else if (event.type === 'run.forgotten') void this.#guard(this.#options.contexts.remove(event.run))
+    }
+  }
+
+  #prune(): void {
+    if (this.#pruning) return
+    this.#pruning = true
+    void this.#guard(this.#options.leader.submit({ type: 'prune' })).finally(() => {
+      this.#pruning = false
+    })
+  }
+
+  /** Once a second. */
+  tick(): void {
+    if (!this.#snapshotting && (this.#bytes > snapshotBytesMax || this.#entries > snapshotEntriesMax)) {
+      this.#snapshotting = this.#guard(this.snapshot()).finally(() => {
+        this.#snapshotting = undefined
+      })
+    }
+    if (!this.#collecting && Date.now() - this.#collectedAtMs > collectEveryMs) {
+      this.#collectedAtMs = Date.now()
+      this.#collecting = this.#guard(this.collect(Date.now())).finally(() => {
+        this.#collecting = undefined
+      })
+    }
+  }
+
+  async snapshot(): Promise<void> {
+    const { leader, log } = this.#options
+    await leader.settled()
+    // Between here and the capture nothing else runs: it is the state of exactly this position.
+    const position = leader.position
+    const text = JSON.stringify(capture(leader.state))
+    this.#bytes = 0
+    this.#entries = 0
+    const bytes = await compress(Buffer.from(text))
+    await log.putSnapshot(leader.epoch, { position, bytes })
+    const applied = this.#options.historyPosition()
+    await log.trim(Math.min(position, applied ?? position) + 1)
+    this.#options.say('info', 'snapshot taken', { position, bytes: bytes.length })
+  }
+
+  async collect(nowMs: number): Promise<void> {
+    const { blobs, leader } = this.#options
+    const named = namedBlobs(leader.state)
+    let dropped = 0
+    for await (const blob of blobs.list()) {
+      const idleMs = nowMs - blob.usedAtMs
+      if (idleMs < blobGraceMs || named.has(blob.key) || idleMs < blobIdleMs) continue
+      await blobs.remove(blob.key)
+      dropped += 1
+    }
+    if (dropped > 0) this.#options.say('info', 'dropped unused blobs', { dropped })
+  }
+
+  async #guard(work: Promise<unknown>): Promise<void> {
+    try {
+      await work
+    } catch (error) {
+      this.#options.say('warn', isMusterError(error) ? error.message : String(error), {})
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#snapshotting
+    await this.#collecting
+  }
+}
+
+function namedBlobs(state: State): Set<string> {
+  const named = new Set<string>()
+  for (const run of state.runs.values()) {
+    if (run.spec.workspace.type === 'travel') named.add(run.spec.workspace.manifest)
+    for (const report of run.reports) if (report.results !== undefined) named.add(report.results)
+    for (const output of run.outputs) named.add(output.blob)
+  }
+  return named
+}

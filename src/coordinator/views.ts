@@ -1,0 +1,120 @@
+/** State as the API shows it. Reads only; cheap enough to be asked for often. */
+import type { Run, State, Task, Worker } from '../core/state.ts'
+import { accounted } from '../core/state.ts'
+import { isTerminal } from '../core/task-state.ts'
+import type { RunView, TaskView, WorkerView } from '../protocol/run-view.ts'
+import { fittingWorkers, type View } from '../scheduling/fleet.ts'
+import { forecast } from '../scheduling/forecast.ts'
+
+export function taskIsFinal(task: Task): boolean {
+  return isTerminal(task.state)
+}
+
+export function runView(view: View, run: Run, nowMs: number): RunView {
+  const by = run.byState
+  const live = run.state !== 'finished'
+  const expected = live ? forecast(view, run, nowMs) : undefined
+  const wallMs = run.wallMs ?? (run.startedAtMs === undefined ? undefined : nowMs - run.startedAtMs)
+  const ratio = run.wallMs && run.lowerBoundMs ? Math.min(1, run.lowerBoundMs / run.wallMs) : undefined
+  const reason = run.why ?? (live ? waitingReason(view, run) : undefined)
+  return {
+    run: run.id,
+    state: run.state,
+    ...defined({ verdict: run.verdict, reason }),
+    version: run.version,
+    framework: run.spec.framework,
+    frameworkVersion: run.spec.frameworkVersion,
+    suite: run.spec.suite,
+    project: run.spec.project,
+    submittedBy: run.who,
+    priority: run.priority,
+    planned: run.tasks.length,
+    accounted: accounted(run),
+    queued: by.queued + by.blocked + by.paused,
+    running: by.assigned + by.running,
+    tasks: {
+      passed: by.passed,
+      failed: by.failed,
+      flaky: by.flaky,
+      skipped: by.skipped + by.quarantined,
+      cancelled: by.cancelled,
+      timedOut: by['timed-out'],
+      lost: by.lost,
+    },
+    tests: { ...run.tests },
+    createdAtMs: run.createdAtMs,
+    ...defined({
+      startedAtMs: run.startedAtMs,
+      endedAtMs: run.endedAtMs,
+      wallMs,
+      lowerBoundMs: run.lowerBoundMs,
+      optimumRatio: ratio === undefined ? undefined : Math.round(ratio * 1000) / 1000,
+      predictedMs: expected?.durationMs,
+      queuePosition: expected?.queuePosition,
+      expectedStartMs: expected?.startsInMs,
+    }),
+    knownRatio: run.tasks.length === 0 ? 0 : run.knownCount / run.tasks.length,
+    rerun: run.rerun,
+    errors: run.errors,
+    workers: [...run.workers].map(([worker, seen]) => ({ worker, ...seen })),
+  }
+}
+
+function waitingReason(view: View, run: Run): string | undefined {
+  if (run.state === 'paused') return 'paused; muster resume goes on'
+  if (run.queuedCount === 0 || run.startedAtMs !== undefined) return undefined
+  const fitting = fittingWorkers(view, run)
+  if (fitting.length === 0) {
+    const count = view.state.workers.size
+    return count === 0 ? 'no worker is connected' : `none of the ${count} connected workers fits`
+  }
+  return fitting.every((worker) => worker.cpusUsed > 0) ? 'every worker that fits is busy' : undefined
+}
+
+export function taskView(state: State, run: Run, index: number): TaskView {
+  const task = run.tasks[index]!
+  return {
+    task: `${run.id}/${index}`,
+    index,
+    file: task.file,
+    state: task.state,
+    version: task.version,
+    attempts: task.attempts,
+    ...defined({
+      worker: task.batch === undefined ? undefined : state.batches.get(task.batch)?.worker,
+      estimateMs: task.estimateMs < 0 ? undefined : task.estimateMs,
+      durationMs: isTerminal(task.state) ? task.durationMs : undefined,
+      why: task.why,
+    }),
+  }
+}
+
+export function workerView(state: State, worker: Worker, connected: boolean, lastHeardMs: number): WorkerView {
+  const { capabilities } = worker
+  return {
+    worker: worker.id,
+    name: worker.name,
+    host: capabilities.host,
+    os: capabilities.os,
+    arch: capabilities.arch,
+    cpus: capabilities.cpus,
+    cpusFree: capabilities.cpus - worker.cpusUsed,
+    memoryBytes: capabilities.memoryBytes,
+    labels: capabilities.labels,
+    tools: capabilities.tools,
+    version: worker.version,
+    state: !connected ? 'disconnected' : worker.draining ? 'draining' : worker.batches.size > 0 ? 'busy' : 'idle',
+    batches: [...worker.batches].map((id) => {
+      const batch = state.batches.get(id)!
+      return { batch: id, run: batch.run, tasks: batch.tasks.length, cpus: batch.cpus }
+    }),
+    lastHeardMs,
+  }
+}
+
+/** Drops undefined members, so that JSON and objects agree. */
+function defined<T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const kept: Record<string, unknown> = {}
+  for (const key in value) if (value[key] !== undefined) kept[key] = value[key]
+  return kept as { [K in keyof T]?: Exclude<T[K], undefined> }
+}

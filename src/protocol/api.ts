@@ -1,0 +1,117 @@
+/** Bodies and queries of the REST API, version 1. Defaults make the smallest useful submission two fields: framework and files. */
+import Type from 'typebox'
+
+const strict = { additionalProperties: false }
+const text = (maxLength: number) => Type.String({ minLength: 1, maxLength })
+const Files = Type.Array(text(4096))
+const Labels = Type.Record(Type.String(), Type.String())
+
+export const WorkspaceRef = Type.Union([
+  /** Run where the files are: only workers of this host (its id, from the worker view) fit. */
+  Type.Object({ type: Type.Literal('in-place'), host: text(256) }, strict),
+  /** Content-addressed; every blob must have been uploaded. */
+  Type.Object({ type: Type.Literal('travel'), manifest: Type.String({ pattern: '^[0-9a-f]{64}$' }), setup: Type.Optional(text(4096)) }, strict),
+  Type.Object({ type: Type.Literal('none') }, strict),
+])
+
+export const SubmitBody = Type.Object(
+  {
+    framework: text(64),
+    frameworkVersion: Type.Optional(Type.String()),
+    /** Default: the framework's name. */
+    suite: Type.Optional(text(256)),
+    /** What history is kept under; default: `default`. */
+    project: Type.Optional(text(1024)),
+    cwd: Type.Optional(Type.String()),
+    workspace: Type.Optional(WorkspaceRef),
+    files: Files,
+    paths: Type.Optional(Type.Array(Type.String())),
+    args: Type.Optional(Type.Array(Type.String())),
+    complete: Type.Optional(Type.Boolean()),
+    cpus: Type.Optional(Type.Integer({ minimum: 1 })),
+    workersMax: Type.Optional(Type.Integer({ minimum: 1 })),
+    retries: Type.Optional(Type.Integer({ minimum: 0, maximum: 100 })),
+    taskTimeoutMs: Type.Optional(Type.Integer({ minimum: 1 })),
+    maxFailures: Type.Optional(Type.Integer({ minimum: 0 })),
+    priority: Type.Optional(Type.Integer({ minimum: -1000, maximum: 1000 })),
+    labels: Type.Optional(Labels),
+    startupMs: Type.Optional(Type.Number({ minimum: 0 })),
+    open: Type.Optional(Type.Boolean()),
+    noWorkerTimeoutMs: Type.Optional(Type.Integer({ minimum: 0 })),
+    context: Type.Optional(
+      Type.Object({
+        env: Type.Record(Type.String(), Type.String()),
+        detection: Type.Unknown(),
+        suite: Type.Optional(Type.Unknown()),
+      }),
+    ),
+  },
+  strict,
+)
+export type SubmitBody = Type.Static<typeof SubmitBody>
+
+export const ExtendBody = Type.Object({ files: Type.Array(text(4096), { minItems: 1 }) }, strict)
+export const TaskBody = Type.Object({ run: text(64), file: text(4096) }, strict)
+
+export const ActionBody = Type.Object(
+  {
+    why: Type.Optional(Type.String({ maxLength: 1000 })),
+    /** cancel only: running batches may finish. */
+    drain: Type.Optional(Type.Boolean()),
+    /** prioritise only. */
+    priority: Type.Optional(Type.Integer({ minimum: -1000, maximum: 1000 })),
+    /** rerun only. */
+    which: Type.Optional(Type.Union([Type.Literal('all'), Type.Literal('failed'), Type.Literal('lost')])),
+  },
+  strict,
+)
+export type ActionBody = Type.Static<typeof ActionBody>
+
+export const runActions = ['cancel', 'pause', 'resume', 'prioritise', 'seal', 'rerun'] as const
+export type RunAction = (typeof runActions)[number]
+
+export const BulkActionBody = Type.Object(
+  {
+    action: Type.Union(runActions.map((action) => Type.Literal(action))),
+    runs: Type.Array(text(64), { minItems: 1, maxItems: 10_000 }),
+    ...ActionBody.properties,
+  },
+  strict,
+)
+
+export const MissingBody = Type.Object({ keys: Type.Array(Type.String({ pattern: '^[0-9a-f]{64}$' }), { maxItems: 200_000 }) }, strict)
+
+export const PageQuery = Type.Object({
+  cursor: Type.Optional(Type.Integer({ minimum: 0 })),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
+  state: Type.Optional(Type.String()),
+})
+export const TestsQuery = Type.Object({
+  order: Type.Optional(Type.Union([Type.Literal('slowest'), Type.Literal('flaky'), Type.Literal('failed')])),
+  project: Type.Optional(Type.String()),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
+})
+export const OutputQuery = Type.Object({ task: Type.Optional(Type.Integer({ minimum: 0 })) })
+
+export type HealthView = {
+  readonly status: 'ok' | 'degraded'
+  readonly problems: readonly string[]
+  readonly version: string
+  /** Changes with every change of the program, also between two commits of the same version. */
+  readonly build: string
+  readonly pid: number
+  readonly startedAtMs: number
+  readonly position: number
+  readonly activeRuns: number
+  readonly workers: number
+}
+
+/** RFC 9457. */
+export type Problem = {
+  readonly type: string
+  readonly title: string
+  readonly status: number
+  readonly detail: string
+  readonly code: string
+  readonly hint?: string
+}
