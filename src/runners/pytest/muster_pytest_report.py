@@ -341,7 +341,8 @@ def error_of(report, config):
     text = report.longreprtext if hasattr(report, "longreprtext") else str(report.longrepr)
     crash = getattr(report.longrepr, "reprcrash", None)
     message = crash.message if crash is not None else collect_message(text)
-    description = report._sub_test_description() + " " if is_subtest(report) else ""
+    describe = getattr(report, "_sub_test_description", None) or getattr(report, "sub_test_description", None)
+    description = describe() + " " if describe is not None else ""
     where = {"teardown": "tear-down: ", "setup": "set-up: "}.get(getattr(report, "when", None), "")
     error = {"message": cut(description + where + (message or "failed"), MESSAGE_MAX), "stack": cut(text, STACK_MAX)}
     if crash is not None:
