@@ -1,0 +1,96 @@
+/**
+ * Where the coordinator is: `http(s)://host:port` or `unix:/path/to.sock`, and how to ask it
+ * something over HTTP. Deliberately not `fetch`: it can't dial a Unix socket.
+ */
+import http from 'node:http'
+import https from 'node:https'
+import { MusterError } from '../protocol/errors.ts'
+
+export type Endpoint = {
+  /** As the user gave it; for messages. */
+  readonly url: string
+  readonly base: URL
+  readonly socketPath: string | undefined
+  readonly token: string | undefined
+}
+
+export function parseEndpoint(url: string, token?: string): Endpoint {
+  if (url.startsWith('unix:')) {
+    const socketPath = url.slice('unix:'.length)
+    if (socketPath.startsWith('/')) return { url, base: new URL('http://localhost/'), socketPath, token }
+  } else if (URL.canParse(url)) {
+    const base = new URL(url)
+    if (base.protocol === 'http:' || base.protocol === 'https:') return { url, base, socketPath: undefined, token }
+  }
+  throw new MusterError('usage', `Cannot use '${url}' as a coordinator's address: expected http://HOST:PORT or unix:/PATH`, {
+    hint: "'muster serve' prints the address to join.",
+  })
+}
+
+export function webSocketAddress(endpoint: Endpoint, path: string): string {
+  if (endpoint.socketPath !== undefined) return `ws+unix:${endpoint.socketPath}:${path}`
+  const url = new URL(path, endpoint.base)
+  url.protocol = endpoint.base.protocol === 'https:' ? 'wss:' : 'ws:'
+  return url.href
+}
+
+export function authorization(endpoint: Endpoint): Record<string, string> {
+  return endpoint.token === undefined ? {} : { authorization: `Bearer ${endpoint.token}` }
+}
+
+/** Asks one coordinator; connections are kept and reused. */
+export class CoordinatorHttp {
+  readonly #endpoint: Endpoint
+  readonly #agent: http.Agent
+
+  constructor(endpoint: Endpoint, connectionsMax = 8) {
+    this.#endpoint = endpoint
+    const options = { keepAlive: true, maxSockets: connectionsMax, timeout: 60_000 }
+    this.#agent = endpoint.base.protocol === 'https:' ? new https.Agent(options) : new http.Agent(options)
+  }
+
+  /** The body as it streams in. Throws MusterError: not_found, unauthorized, or coordinator_unreachable for all that may pass. */
+  async open(path: string, signal?: AbortSignal): Promise<http.IncomingMessage> {
+    const { base, socketPath, url } = this.#endpoint
+    const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
+      const request = (base.protocol === 'https:' ? https : http).request(
+        new URL(path, base),
+        { agent: this.#agent, headers: authorization(this.#endpoint), ...(socketPath && { socketPath }), ...(signal && { signal }) },
+        resolve,
+      )
+      request.once('timeout', () => request.destroy(new Error('no answer for 60 s')))
+      request.once('error', (error) =>
+        reject(new MusterError('coordinator_unreachable', `Cannot get ${path} from ${url}: ${error.message}`, { cause: error })),
+      )
+      request.end()
+    })
+    if (response.statusCode === 200) return response
+    const status = response.statusCode ?? 0
+    const detail = (await readAll(response, 64 * 1024).catch((error: Error) => Buffer.from(error.message))).toString('utf8').slice(0, 500)
+    const code = status === 404 ? 'not_found' : status === 401 || status === 403 ? 'unauthorized' : 'coordinator_unreachable'
+    throw new MusterError(code, `Cannot get ${path} from ${url}: HTTP ${status} ${detail}`)
+  }
+
+  async json(path: string, bytesMax: number, signal?: AbortSignal): Promise<unknown> {
+    const response = await this.open(path, signal)
+    const bytes = await readAll(response, bytesMax).catch((error: Error) => {
+      throw new MusterError('coordinator_unreachable', `Cannot read ${path}: ${error.message}`, { cause: error })
+    })
+    return JSON.parse(bytes.toString('utf8')) as unknown
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+}
+
+export async function readAll(stream: AsyncIterable<Uint8Array>, bytesMax: number): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of stream) {
+    bytes += chunk.length
+    if (bytes > bytesMax) throw new MusterError('payload_too_large', `The answer is larger than the ${bytesMax} bytes expected`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}

@@ -1,0 +1,69 @@
+/** The agent's end of the executor thread: starts it, and replaces it when it ends or no longer answers. */
+import { Worker } from 'node:worker_threads'
+import type { ExecutorOptions, FromExecutor, ToExecutor } from './thread-messages.ts'
+
+/** A thread that is busy reading a flood of results is late; one that hangs never answers. */
+const answerTimeoutMs = 30_000
+
+export type ExecutorHandlers = {
+  readonly message: (message: FromExecutor) => void
+  /** A new thread is in place already. */
+  readonly died: (why: string) => void
+}
+
+export class ExecutorThread {
+  readonly #options: ExecutorOptions
+  readonly #handlers: ExecutorHandlers
+  #thread: Worker
+  #closed = false
+  #probe: NodeJS.Timeout | undefined
+
+  constructor(options: ExecutorOptions, handlers: ExecutorHandlers) {
+    this.#options = options
+    this.#handlers = handlers
+    this.#thread = this.#start()
+  }
+
+  post(message: ToExecutor): void {
+    this.#thread.postMessage(message)
+  }
+
+  /** Makes sure that the thread still answers. */
+  probe(): void {
+    if (this.#probe !== undefined) return
+    this.post({ type: 'ping' })
+    this.#probe = setTimeout(() => this.#replace(`did not answer for ${answerTimeoutMs / 1000} s`), answerTimeoutMs)
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#probe)
+    await this.#thread.terminate()
+  }
+
+  #start(): Worker {
+    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+    const thread = new Worker(new URL(`./executor.${extension}`, import.meta.url), { workerData: this.#options })
+    let failure: unknown
+    thread.on('message', (message: FromExecutor) => {
+      clearTimeout(this.#probe)
+      this.#probe = undefined
+      this.#handlers.message(message)
+    })
+    thread.on('error', (error) => (failure = error))
+    thread.on('exit', (code) => {
+      if (this.#closed || thread !== this.#thread) return
+      this.#replace(`stopped: ${failure instanceof Error ? (failure.stack ?? failure.message) : `exit code ${code}`}`)
+    })
+    return thread
+  }
+
+  #replace(why: string): void {
+    clearTimeout(this.#probe)
+    this.#probe = undefined
+    const old = this.#thread
+    this.#thread = this.#start()
+    void old.terminate()
+    this.#handlers.died(why)
+  }
+}

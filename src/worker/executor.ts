@@ -1,0 +1,79 @@
+/**
+ * The worker's second thread: carries batches out. All that may keep a loop busy happens here, so
+ * that the agent's heartbeats and kills never wait.
+ */
+import { parentPort, workerData } from 'node:worker_threads'
+import { MusterError } from '../protocol/errors.ts'
+import type { Runner } from '../runners/runner.ts'
+import { assert } from '../stdx/assert.ts'
+import { Batch, type BatchServices } from './batch.ts'
+import { CoordinatorHttp, parseEndpoint } from './endpoint.ts'
+import { runNoop } from './noop.ts'
+import { RunContexts } from './run-contexts.ts'
+import type { ExecutorOptions, FromExecutor, LogLevel, ToExecutor } from './thread-messages.ts'
+
+assert(parentPort !== null, 'executor.ts runs as a worker thread only')
+const port = parentPort
+const options = workerData as ExecutorOptions
+const http = new CoordinatorHttp(parseEndpoint(options.url, options.token))
+const contexts = new RunContexts(http)
+const batches = new Map<string, Batch>()
+const cleaning = new Map<number, (killed: number) => void>()
+let batchCount = 0
+let runners: Promise<Readonly<Record<string, Runner>>> | undefined
+
+function post(message: FromExecutor): void {
+  port.postMessage(message)
+}
+
+function log(level: LogLevel, message: string): void {
+  post({ type: 'log', level, message })
+}
+
+async function findRunner(framework: string): Promise<Runner> {
+  runners ??= import(options.runnersModule).then((module: { runnersByName: Readonly<Record<string, Runner>> }) => module.runnersByName)
+  const runner = (await runners)[framework]
+  if (runner !== undefined) return runner
+  throw new MusterError('framework_not_found', `This worker has no runner for '${framework}': it knows ${Object.keys(await runners).join(', ')}`)
+}
+
+const services: BatchServices = {
+  worker: options.worker,
+  tempRoot: options.tempRoot,
+  log,
+  post,
+  cleaned: (pid) => new Promise((resolve) => cleaning.set(pid, resolve)),
+  context: (run) => contexts.get(run),
+  runner: findRunner,
+  workspace: () => Promise.reject(new MusterError('workspace_invalid', 'not yet')),
+}
+
+async function assign(message: Extract<ToExecutor, { type: 'assign' }>['assign']): Promise<void> {
+  if (message.framework === 'none') return runNoop(message, post)
+  batchCount += 1
+  const batch = new Batch(message, String(batchCount), services)
+  batches.set(message.batch, batch)
+  await batch.run()
+  batches.delete(message.batch)
+}
+
+port.on('message', (message: ToExecutor) => {
+  switch (message.type) {
+    case 'assign':
+      // A rejection would be a bug in Batch: it ends this thread, and the agent reports the batch as crashed.
+      return void assign(message.assign)
+    case 'cancel':
+      return batches.get(message.batch)?.cancel(message.why)
+    case 'abandon':
+      // Not there: its last word is on the way already, and will be dropped.
+      if (batches.has(message.batch)) batches.get(message.batch)!.abandon()
+      else post({ type: 'abandoned', batch: message.batch })
+      return
+    case 'cleaned':
+      cleaning.get(message.pid)?.(message.killed)
+      cleaning.delete(message.pid)
+      return
+    case 'ping':
+      return post({ type: 'pong' })
+  }
+})

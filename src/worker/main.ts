@@ -1,0 +1,151 @@
+/**
+ * A worker: one per host, a process of its own. `startWorker` joins a coordinator and carries out
+ * what it is given until it is drained, refused or told to stop.
+ */
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import { MusterError } from '../protocol/errors.ts'
+import { Agent } from './agent.ts'
+import { capabilities } from './capabilities.ts'
+import { parseEndpoint } from './endpoint.ts'
+import { isRunning } from './process-tree.ts'
+import { removeStaleSpools } from './spool.ts'
+import type { WorkerLog } from './thread-messages.ts'
+import { Tools } from './tools.ts'
+
+export type { WorkerLog } from './thread-messages.ts'
+
+const joinTimeoutMs = 30_000
+const toolsWaitMs = 300
+const diskBytesMax = 20 * 1024 ** 3
+
+export type WorkerOptions = {
+  /** `http(s)://host:port` or `unix:/path/to.sock`. */
+  readonly url: string
+  readonly token?: string
+  /** What people see; default: the host's name. */
+  readonly name?: string
+  readonly labels: Readonly<Record<string, string>>
+  /** Default: all that the host (its cgroup) has. */
+  readonly cpus?: number
+  /** Spool, workspaces and their cache live here. */
+  readonly dataDir: string
+  /** Muster's own version. */
+  readonly version: string
+  readonly log: WorkerLog
+  /** Give up when the coordinator was never reached; default 30 s. Once joined, a worker dials for ever. */
+  readonly joinTimeoutMs?: number
+  /** SIGTERM and SIGINT drain; a second one stops at once. Default false: the caller decides. */
+  readonly signals?: boolean
+  /** Workspaces and their cache together; default 20 GB. */
+  readonly diskBytesMax?: number
+  /** Module (URL) that exports `runnersByName`; default: Muster's own. */
+  readonly runnersModule?: string
+}
+
+export type WorkerEnd =
+  /** Drained, or stopped by the caller. */
+  | { readonly type: 'drained' }
+  | { readonly type: 'stopped' }
+  | { readonly type: 'failed'; readonly error: MusterError }
+
+export type WorkerHandle = AsyncDisposable & {
+  readonly id: string
+  /** Takes no more work, finishes what it holds, reports it and ends. */
+  drain(why: string): void
+  /** Ends everything it runs, now. */
+  stop(): Promise<void>
+  /** Never rejects. */
+  readonly done: Promise<WorkerEnd>
+  /** Batches that run or have unacknowledged reports. */
+  readonly held: number
+}
+
+/** Resolves once the coordinator has welcomed the worker. Throws MusterError when it can't be reached or refuses. */
+export async function startWorker(options: WorkerOptions): Promise<WorkerHandle> {
+  const endpoint = parseEndpoint(options.url, options.token)
+  const worker = `w-${randomBytes(6).toString('hex')}`
+  await mkdir(options.dataDir, { recursive: true })
+  const spoolDir = path.join(options.dataDir, 'spool')
+  removeStaleSpools(spoolDir, isRunning)
+  const tempRoot = mkdtempSync(path.join(os.tmpdir(), 'muster-'))
+  const tools = new Tools(options.dataDir, options.log)
+  await tools.detect(toolsWaitMs)
+  const joined = Promise.withResolvers<void>()
+  const ended = Promise.withResolvers<WorkerEnd>()
+  const end = (how: WorkerEnd): void => {
+    ended.resolve(how)
+    joined.reject(how.type === 'failed' ? how.error : new MusterError('unavailable', 'The worker was stopped before it had joined'))
+  }
+  const agent = new Agent({
+    endpoint,
+    joinTimeoutMs: options.joinTimeoutMs ?? joinTimeoutMs,
+    describe: () => ({
+      name: options.name ?? os.hostname(),
+      version: options.version,
+      capabilities: capabilities(options.labels, tools.versions, options.cpus),
+    }),
+    executor: {
+      worker,
+      url: options.url,
+      token: options.token,
+      dataDir: options.dataDir,
+      tempRoot,
+      runnersModule: options.runnersModule ?? ownRunnersModule(),
+      diskBytesMax: options.diskBytesMax ?? diskBytesMax,
+    },
+    spoolDir,
+    log: options.log,
+    joined: () => joined.resolve(),
+    failed: (error) => end({ type: 'failed', error }),
+    refused: (why) => end({ type: 'failed', error: new MusterError('forbidden', `The coordinator refused this worker: ${why}`) }),
+    drained: () => end({ type: 'drained' }),
+  })
+  const forgetSignals = options.signals === true ? onSignals(agent, end, options.log) : () => {}
+  const done = ended.promise.then(async (how) => {
+    forgetSignals()
+    await agent.close()
+    rmSync(tempRoot, { recursive: true, force: true })
+    return how
+  })
+  agent.dial()
+  try {
+    await joined.promise
+  } catch (error) {
+    await done
+    throw error
+  }
+  const stop = async (): Promise<void> => {
+    end({ type: 'stopped' })
+    await done
+  }
+  return {
+    id: worker,
+    drain: (why) => agent.drain(why),
+    stop,
+    done,
+    get held() {
+      return agent.held
+    },
+    [Symbol.asyncDispose]: stop,
+  }
+}
+
+function ownRunnersModule(): string {
+  return new URL(`../runners/detect.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url).href
+}
+
+function onSignals(agent: Agent, end: (how: WorkerEnd) => void, log: WorkerLog): () => void {
+  let first = true
+  const received = (name: NodeJS.Signals): void => {
+    if (!first) return end({ type: 'stopped' })
+    first = false
+    log('info', `${name}: finishing ${agent.held} batch(es), then leaving; a second signal stops at once`)
+    agent.drain(name)
+  }
+  process.on('SIGTERM', received).on('SIGINT', received)
+  return () => process.off('SIGTERM', received).off('SIGINT', received)
+}

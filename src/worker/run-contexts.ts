@@ -1,0 +1,54 @@
+/** Fetches what a run's processes need and the log must never hold; once per run, the latest few are kept. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Check } from 'typebox/value'
+import { isMusterError, MusterError } from '../protocol/errors.ts'
+import { RunContext } from '../protocol/worker-messages.ts'
+import type { CoordinatorHttp } from './endpoint.ts'
+
+const contextsMax = 32
+const contextBytesMax = 16 * 1024 * 1024
+const patienceMs = 60_000
+
+export class RunContexts {
+  readonly #http: CoordinatorHttp
+  /** Least recently used first. */
+  readonly #contexts = new Map<string, Promise<RunContext>>()
+
+  constructor(http: CoordinatorHttp) {
+    this.#http = http
+  }
+
+  get(run: string): Promise<RunContext> {
+    const known = this.#contexts.get(run)
+    if (known !== undefined) {
+      this.#contexts.delete(run)
+      this.#contexts.set(run, known)
+      return known
+    }
+    const fetched = withPatience(() => this.#fetch(run))
+    this.#contexts.set(run, fetched)
+    fetched.catch(() => this.#contexts.delete(run))
+    if (this.#contexts.size > contextsMax) this.#contexts.delete(this.#contexts.keys().next().value!)
+    return fetched
+  }
+
+  async #fetch(run: string): Promise<RunContext> {
+    const context = await this.#http.json(`/api/v1/runs/${encodeURIComponent(run)}/context`, contextBytesMax)
+    if (Check(RunContext, context)) return context
+    throw new MusterError('request_invalid', `The context of run ${run} is not understood: the coordinator and this worker differ in version`)
+  }
+}
+
+/** A coordinator that restarts is back in a moment; a batch shouldn't fail for that. */
+export async function withPatience<T>(action: () => Promise<T>): Promise<T> {
+  const deadlineMs = performance.now() + patienceMs
+  for (let delayMs = 50; ; delayMs = Math.min(delayMs * 2, 2000)) {
+    try {
+      return await action()
+    } catch (error) {
+      const passing = isMusterError(error) && error.code === 'coordinator_unreachable'
+      if (!passing || performance.now() + delayMs > deadlineMs) throw error
+      await sleep(delayMs)
+    }
+  }
+}

@@ -1,0 +1,165 @@
+/**
+ * Reports that the coordinator has not acknowledged, in the order of their sequence numbers. A
+ * window of them is in memory and on the wire; what doesn't fit waits in a file, so that a long
+ * outage or a slow coordinator costs disk and not memory. It outlives connections, not the worker's
+ * process: sequence numbers and the worker's id begin anew with every process.
+ */
+import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, readdirSync, readSync, rmSync, writeSync } from 'node:fs'
+import path from 'node:path'
+import { assert } from '../stdx/assert.ts'
+
+export type SpoolEntry = { readonly seq: number; readonly batch: string; readonly text: string }
+
+/** UTF-16 units held in memory: sent and not acknowledged, or about to be sent. */
+const memoryMax = 8 * 1024 * 1024
+/** Sent and not acknowledged, at most. */
+const windowMax = 4 * 1024 * 1024
+
+export class Spool {
+  readonly #file: string
+  #seq = 0
+  /** Unacknowledged, oldest first; the first `#sent` of them are on the wire. */
+  #memory: SpoolEntry[] = []
+  #head = 0
+  #sent = 0
+  #memorySize = 0
+  #windowSize = 0
+  /** Entries on disk: sizes in bytes, oldest first; all younger than those in memory. */
+  #disk: { readonly seq: number; readonly batch: string; readonly bytes: number }[] = []
+  #diskHead = 0
+  #diskReadAt = 0
+  #diskWriteAt = 0
+  #fd: number | undefined
+  /** Batches whose entries on disk are to be passed over. */
+  readonly #forgotten = new Set<string>()
+
+  constructor(directory: string, worker: string) {
+    this.#file = path.join(directory, `${worker}.${process.pid}.jsonl`)
+  }
+
+  /** Unacknowledged entries. */
+  get size(): number {
+    return this.#memory.length - this.#head + this.#disk.length - this.#diskHead
+  }
+
+  get bytesOnDisk(): number {
+    return this.#diskWriteAt
+  }
+
+  /** `body` is a JSON object without `seq`. Returns its number. */
+  append(batch: string, body: string): number {
+    this.#seq += 1
+    const entry = { seq: this.#seq, batch, text: `{"seq":${this.#seq},${body.slice(1)}` }
+    if (this.#disk.length > this.#diskHead || this.#memorySize + entry.text.length > memoryMax) this.#toDisk(entry)
+    else this.#toMemory(entry)
+    return this.#seq
+  }
+
+  /** The next entry to put on the wire, or undefined when the window is full or nothing waits. */
+  next(): SpoolEntry | undefined {
+    if (this.#windowSize >= windowMax) return undefined
+    if (this.#head + this.#sent === this.#memory.length) this.#fromDisk()
+    const entry = this.#memory[this.#head + this.#sent]
+    if (entry === undefined) return undefined
+    this.#sent += 1
+    this.#windowSize += entry.text.length
+    return entry
+  }
+
+  /** Everything up to and including `seq` need never be sent again. */
+  acknowledge(seq: number): void {
+    for (;;) {
+      const entry = this.#memory[this.#head]
+      if (entry === undefined || entry.seq > seq) break
+      this.#head += 1
+      this.#memorySize -= entry.text.length
+      if (this.#sent > 0) {
+        this.#sent -= 1
+        this.#windowSize -= entry.text.length
+      }
+    }
+    if (this.#head > 1024 && this.#head * 2 > this.#memory.length) {
+      this.#memory = this.#memory.slice(this.#head)
+      this.#head = 0
+    }
+    if (this.#head === this.#memory.length) {
+      this.#memory = []
+      this.#head = 0
+    }
+  }
+
+  /** A new connection: everything unacknowledged is sent again, from the oldest. */
+  rewind(): void {
+    this.#sent = 0
+    this.#windowSize = 0
+  }
+
+  /** Its reports are of no use to anybody. Only between connections (before anything is sent again). */
+  forget(batch: string): void {
+    assert(this.#sent === 0, 'spool: forget() while reports are on the wire')
+    const kept = this.#memory.slice(this.#head).filter((entry) => entry.batch !== batch)
+    this.#memory = kept
+    this.#head = 0
+    this.#memorySize = kept.reduce((sum, entry) => sum + entry.text.length, 0)
+    if (this.#disk.length > this.#diskHead) this.#forgotten.add(batch)
+    this.#fromDisk()
+  }
+
+  close(): void {
+    if (this.#fd === undefined) return
+    closeSync(this.#fd)
+    this.#fd = undefined
+    rmSync(this.#file, { force: true })
+  }
+
+  #toMemory(entry: SpoolEntry): void {
+    this.#memory.push(entry)
+    this.#memorySize += entry.text.length
+  }
+
+  #toDisk(entry: SpoolEntry): void {
+    if (this.#fd === undefined) {
+      mkdirSync(path.dirname(this.#file), { recursive: true })
+      this.#fd = openSync(this.#file, 'w+', 0o600)
+    }
+    const line = Buffer.from(`${entry.text}\n`)
+    let written = 0
+    while (written < line.length) {
+      written += writeSync(this.#fd, line, written, line.length - written, this.#diskWriteAt + written)
+    }
+    this.#diskWriteAt += line.length
+    this.#disk.push({ seq: entry.seq, batch: entry.batch, bytes: line.length })
+  }
+
+  /** Fills memory up again, a window's worth at most. */
+  #fromDisk(): void {
+    if (this.#fd === undefined) return
+    while (this.#diskHead < this.#disk.length && this.#memorySize < windowMax) {
+      const { seq, batch, bytes } = this.#disk[this.#diskHead]!
+      this.#diskHead += 1
+      if (!this.#forgotten.has(batch)) {
+        const line = Buffer.alloc(bytes)
+        const read = readSync(this.#fd, line, 0, bytes, this.#diskReadAt)
+        assert(read === bytes, `spool: read ${read} of ${bytes} bytes`)
+        this.#toMemory({ seq, batch, text: line.toString('utf8', 0, bytes - 1) })
+      }
+      this.#diskReadAt += bytes
+    }
+    if (this.#diskHead < this.#disk.length) return
+    this.#forgotten.clear()
+    this.#disk = []
+    this.#diskHead = 0
+    this.#diskReadAt = 0
+    this.#diskWriteAt = 0
+    ftruncateSync(this.#fd, 0)
+  }
+}
+
+/** Removes what workers that are no more have left; their ids are gone, and with them the use of it. */
+export function removeStaleSpools(directory: string, isRunning: (pid: number) => boolean): void {
+  if (!existsSync(directory)) return
+  for (const name of readdirSync(directory)) {
+    const pid = Number(name.split('.').at(-2))
+    if (!isRunning(pid)) rmSync(path.join(directory, name), { force: true })
+  }
+}

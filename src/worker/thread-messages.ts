@@ -1,0 +1,53 @@
+/**
+ * What the agent (main thread) and the executor (its worker thread) say to each other. Reports come
+ * as ready-made JSON text, so that the agent's loop never serialises or parses anything large; the
+ * agent only puts the sequence number in front.
+ */
+import type { Assign } from '../protocol/worker-messages.ts'
+
+export type ToExecutor =
+  | { readonly type: 'assign'; readonly assign: Assign }
+  /** Its processes are being ended by the agent; the batch ends as cancelled. */
+  | { readonly type: 'cancel'; readonly batch: string; readonly why: string }
+  /** As cancel, but nothing is reported: the coordinator doesn't know this batch any more. */
+  | { readonly type: 'abandon'; readonly batch: string }
+  /** Answer to `exited`: nothing that the process started is left. */
+  | { readonly type: 'cleaned'; readonly pid: number; readonly killed: number }
+  | { readonly type: 'ping' }
+
+export type ReportKind = 'started' | 'reported' | 'ended'
+
+export type FromExecutor =
+  /** A process group of its own, led by `pid`. */
+  | { readonly type: 'spawned'; readonly batch: string; readonly pid: number }
+  | { readonly type: 'exited'; readonly batch: string; readonly pid: number }
+  /** SIGTERM now, SIGKILL after graceMs. */
+  | { readonly type: 'terminate'; readonly batch: string; readonly graceMs: number }
+  /** `body` is a JSON object without `seq`; `tasks` are those it concerns (started, reported). */
+  | {
+      readonly type: 'report'
+      readonly kind: ReportKind
+      readonly batch: string
+      readonly body: string
+      readonly tasks: readonly number[]
+    }
+  | { readonly type: 'live'; readonly body: string }
+  /** The batch was abandoned and is gone. */
+  | { readonly type: 'abandoned'; readonly batch: string }
+  | { readonly type: 'pong' }
+  | { readonly type: 'log'; readonly level: LogLevel; readonly message: string }
+
+export type LogLevel = 'debug' | 'info' | 'warning' | 'error'
+export type WorkerLog = (level: LogLevel, message: string) => void
+
+export type ExecutorOptions = {
+  readonly worker: string
+  readonly url: string
+  readonly token: string | undefined
+  readonly dataDir: string
+  /** Temporary directories of attempts are made here. */
+  readonly tempRoot: string
+  /** Module that exports `runnersByName`; tests put their own here. */
+  readonly runnersModule: string
+  readonly diskBytesMax: number
+}
