@@ -1,9 +1,9 @@
 /**
- * What the docs say must exist. Three things are checked in every Markdown file of the repository:
- * a relative link leads to a file (and a `#heading` to a heading of it); every `muster <command>
- * --flag` in code is known to the program's own `--help`; every `npm run NAME` is a script of
- * package.json. The program is asked, not its source, so that what a user would type is what counts.
- * Links to the web are not followed.
+ * What the docs say must exist. In every Markdown file of the repository a relative link leads to a
+ * file (and a `#heading` to a heading of it), every `muster <command> --flag` in code is known to the
+ * program's own `--help`, and every `npm run NAME` is a script of package.json; docs/reference/api.md
+ * names exactly the routes there are. The program is asked, not its source, so that what a user would
+ * type is what counts. Links to the web are not followed.
  */
 import { execFile } from 'node:child_process'
 import { existsSync, globSync, readFileSync, statSync } from 'node:fs'
@@ -85,8 +85,9 @@ function help(...command: string[]): Promise<string> {
   if (known !== undefined) return known
   const asked = run(path.join(root, 'bin', 'muster'), [...command, '--help'], { timeout: 30_000 }).then(
     ({ stdout }) => stdout,
-    (error: unknown) => {
-      throw new Error(`muster ${key} --help failed`, { cause: error })
+    (error: Error) => {
+      problems.push(`'muster ${command.join(' ')} --help' fails: ${error.message.split('\n').slice(0, 3).join(' ')}`)
+      return ''
     },
   )
   helps.set(key, asked)
@@ -95,6 +96,7 @@ function help(...command: string[]): Promise<string> {
 
 async function checkMentions(mentions: readonly Mention[]): Promise<void> {
   const overview = await help()
+  if (overview === '') return
   const commands = new Set([...overview.matchAll(/^ {2}([a-z]+)/gm)].map((match) => match[1]))
   for (const { where, command, flags } of mentions) {
     if (!commands.has(command)) {
@@ -122,6 +124,33 @@ function checkScripts(file: string, text: string): void {
   }
 }
 
+/** docs/reference/api.md names exactly the routes that src/api registers. */
+function checkRoutes(): void {
+  const file = 'docs/reference/api.md'
+  const page = readFileSync(path.join(root, file), 'utf8')
+  const named = new Set(
+    [...page.matchAll(/`(GET|POST|PUT|DELETE|PATCH) (\/[^\s`?]*)/g)].map((match) => `${match[1]} ${match[2]}`),
+  )
+  const there = new Set<string>()
+  for (const source of globSync('src/api/routes-*.ts', { cwd: root })) {
+    const code = readFileSync(path.join(root, source), 'utf8')
+    for (const match of code.matchAll(/\bapp\.(get|post|put|delete|patch)(?:<[^(]*>)?\(\s*(['`])(\/[^'`]*)\2/g)) {
+      const route = `${match[1]?.toUpperCase()} ${match[3]}`
+      if (route.includes('${action}')) {
+        const actions =
+          /runActions = \[([^\]]*)\]/.exec(readFileSync(path.join(root, 'src/protocol/api.ts'), 'utf8'))?.[1] ?? ''
+        for (const action of actions.matchAll(/'([a-z]+)'/g)) there.add(route.replace('${action}', action[1] ?? ''))
+      } else {
+        there.add(route)
+      }
+    }
+  }
+  for (const route of named)
+    if (!there.has(route)) problems.push(`${file} names ${route}, which src/api does not register`)
+  for (const route of there) if (!named.has(route)) problems.push(`${file} does not name ${route}`)
+}
+
+checkRoutes()
 for (const { file, text } of pages) {
   checkLinks(file, text)
   checkScripts(file, text)
