@@ -43,11 +43,10 @@ export class DotReporter implements Reporter {
   }
 
   finish(summary: RunSummary): void {
-    const { columns, paint } = this.#terminal
     if (this.#column > 0) this.#terminal.write('\n')
     this.#terminal.write('\n')
     new FailureFeed(this.#progress, this.#terminal, (text) => this.#terminal.write(`${text}\n\n`)).rest(summary)
-    this.#terminal.write(`${finalBlock(summary, columns(), paint).join('\n')}\n`)
+    this.#terminal.write(`${finalBlock(summary, this.#terminal.columns(), this.#terminal.paint).join('\n')}\n`)
   }
 
   #fileDot(state: string): void {

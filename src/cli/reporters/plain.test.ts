@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { DotReporter } from './dot.ts'
+import { FakeClock, FakeTerminal } from './fixtures/fake-terminal.ts'
+import { play } from './fixtures/play.ts'
+import { finalRun, info, startMs, steps } from './fixtures/recorded-run.ts'
+import { PlainReporter } from './plain.ts'
+
+const golden = (name: string): string => join(import.meta.dirname, 'fixtures/golden', name)
+const asIs = { serializers: [(value: unknown) => String(value)] }
+
+describe('PlainReporter', () => {
+  test('writes the recorded run as lines without control codes', async (t) => {
+    const clock = new FakeClock(startMs)
+    const terminal = new FakeTerminal(clock, 100)
+    await play(new PlainReporter(terminal, clock), clock)
+    // oxlint-disable-next-line no-control-regex
+    assert.doesNotMatch(terminal.raw, /[\u001b\r]/)
+    assert.equal(clock.timersPending, 0)
+    t.assert.fileSnapshot(terminal.raw, golden('plain.txt'), asIs)
+  })
+
+  test('says what runs after 30 s of silence, and not before', () => {
+    const clock = new FakeClock(startMs)
+    const terminal = new FakeTerminal(clock, 100)
+    const reporter = new PlainReporter(terminal, clock)
+    reporter.start(info)
+    for (const { atMs, message } of steps.filter((step) => step.atMs < 2350)) {
+      clock.moveTo(startMs + atMs)
+      reporter.message(message)
+    }
+    const before = terminal.raw.length
+    clock.moveTo(startMs + 31_000)
+    assert.equal(terminal.raw.slice(before), '')
+    clock.moveTo(startMs + 63_000)
+    const lines = terminal.raw.slice(before).trimEnd().split('\n')
+    assert.equal(lines.length, 2)
+    assert.match(lines[0]!, /^… after 32 s: 4\/12 files, running src\/net\/slow\.test\.ts \(32 s\), /)
+    reporter.close()
+    assert.equal(clock.timersPending, 0)
+  })
+
+  test('tells the place in the queue when it changes', () => {
+    const clock = new FakeClock(startMs)
+    const terminal = new FakeTerminal(clock, 100)
+    const reporter = new PlainReporter(terminal, clock)
+    reporter.start(info)
+    const queued = { ...finalRun, state: 'queued', accounted: 0, running: 0, workers: [], expectedStartMs: 90_000 } as const
+    for (const queuePosition of [3, 3, 2, 2, 1, 1]) reporter.message({ type: 'run', run: { ...queued, queuePosition, reason: 'busy' } })
+    reporter.message({ type: 'run', run: { ...queued, reason: 'no worker has the label gpu=1' } })
+    const lines = terminal.raw.trimEnd().split('\n').slice(1)
+    assert.deepEqual(lines, [
+      'waiting: number 3 in the queue, expected to start in 90 s (busy)',
+      'waiting: number 2 in the queue, expected to start in 90 s (busy)',
+      'waiting: next in the queue, expected to start in 90 s (busy)',
+      'waiting: no worker has the label gpu=1',
+    ])
+    reporter.close()
+  })
+})
+
+describe('DotReporter', () => {
+  test('writes a character per test and the failures at the end', async (t) => {
+    const clock = new FakeClock(startMs)
+    const terminal = new FakeTerminal(clock, 40)
+    await play(new DotReporter(terminal, clock), clock)
+    t.assert.fileSnapshot(terminal.raw, golden('dot.txt'), asIs)
+  })
+})
