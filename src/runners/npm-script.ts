@@ -43,6 +43,11 @@ export function findInvocations(project: Project, recognise: Recognise): readonl
   return []
 }
 
+/** Every start of the framework by this script and the scripts it runs. */
+export function invocationsOf(project: Project, script: string, recognise: Recognise): readonly Invocation[] {
+  return project.packageJson === undefined ? [] : readScript(project, project.packageJson, script, [], recognise, depthMax)
+}
+
 function readScript(
   project: Project,
   packageJson: PackageJson,
