@@ -2,7 +2,9 @@
  * Two suites that no framework adapter knows: shell scripts whose exit code is the result, and a
  * tool that takes files and writes JUnit XML. Run one with `muster run --suite scripts`.
  */
-export default {
+import { defineConfig } from 'muster'
+
+export default defineConfig({
   suites: [
     {
       name: 'scripts',
@@ -17,4 +19,4 @@ export default {
       results: 'junit',
     },
   ],
-}
+})
