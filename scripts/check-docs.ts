@@ -1,8 +1,8 @@
 /**
  * What the docs say must exist. In every Markdown file of the repository a relative link leads to a
  * file (and a `#heading` to a heading of it), every `muster <command> --flag` in code is known to the
- * program's own `--help`, and every `npm run NAME` is a script of package.json; docs/reference/api.md
- * names exactly the routes there are. The program is asked, not its source, so that what a user would
+ * program's own `--help`, and every `npm run NAME` is a script of package.json.
+ * docs/reference names exactly the commands, flags and routes there are. The program is asked, not its source, so that what a user would
  * type is what counts. Links to the web are not followed.
  */
 import { execFile } from 'node:child_process'
@@ -94,10 +94,27 @@ function help(...command: string[]): Promise<string> {
   return asked
 }
 
+/** docs/reference/cli.md names every command and every flag that `--help` shows. */
+async function checkReference(commands: ReadonlySet<string>): Promise<void> {
+  const file = 'docs/reference/cli.md'
+  const page = readFileSync(path.join(root, file), 'utf8')
+  for (const command of commands) {
+    if (command === 'help') continue
+    if (!new RegExp(`\\bmuster ${command}\\b`).test(page)) problems.push(`${file} does not name 'muster ${command}'`)
+    for (const match of (await help(command)).matchAll(/^ {2}(?:-[a-zA-Z], )?(--[a-z][a-z-]*)/gm)) {
+      const flag = match[1] ?? ''
+      if (flag !== '--help' && flag !== '--version' && !new RegExp(`${flag}(?![a-z-])`).test(page)) {
+        problems.push(`${file} does not name ${flag} of 'muster ${command}'`)
+      }
+    }
+  }
+}
+
 async function checkMentions(mentions: readonly Mention[]): Promise<void> {
   const overview = await help()
   if (overview === '') return
-  const commands = new Set([...overview.matchAll(/^ {2}([a-z]+)/gm)].map((match) => match[1]))
+  const commands = new Set([...overview.matchAll(/^ {2}([a-z]+)/gm)].map((match) => match[1] ?? ''))
+  await checkReference(commands)
   for (const { where, command, flags } of mentions) {
     if (!commands.has(command)) {
       problems.push(`${where} names 'muster ${command}', which the program does not have`)
