@@ -11,7 +11,11 @@ const read = async (all: Parameters<typeof writeCtrf>[1] = records, view = run):
 
 describe('writeCtrf', () => {
   it("is valid by the format's own validator", async () => {
-    for (const report of [await read(), await read([]), await read(stream(records), { ...run, framework: 'command' })]) {
+    for (const report of [
+      await read(),
+      await read([]),
+      await read(stream(records), { ...run, framework: 'command' }),
+    ]) {
       assert.deepEqual(validate(report), { valid: true, errors: [] })
     }
   })
@@ -48,7 +52,17 @@ describe('writeCtrf', () => {
       rawStatus: 'passed',
       filePath: 'a.test.ts',
       retries: 1,
-      retryAttempts: [{ attempt: 1, status: 'failed', duration: 9, message: 'socket hang up', trace: 'Error: socket hang up', stdout: ['first try'], extra: { musterAttempt: 1 } }],
+      retryAttempts: [
+        {
+          attempt: 1,
+          status: 'failed',
+          duration: 9,
+          message: 'socket hang up',
+          trace: 'Error: socket hang up',
+          stdout: ['first try'],
+          extra: { musterAttempt: 1 },
+        },
+      ],
       flaky: true,
       threadId: 'name-of-w1',
     })

@@ -16,12 +16,27 @@ import type { TextSink } from './text-sink.ts'
 import { stripVTControlCharacters } from 'node:util'
 
 type CtrfStatus = 'passed' | 'failed' | 'skipped' | 'pending' | 'other'
-type CtrfTest = { readonly name: string; readonly status: CtrfStatus; readonly duration: number; readonly [field: string]: unknown }
+type CtrfTest = {
+  readonly name: string
+  readonly status: CtrfStatus
+  readonly duration: number
+  readonly [field: string]: unknown
+}
 
-const statuses: Readonly<Record<TestStatus, CtrfStatus>> = { passed: 'passed', failed: 'failed', skipped: 'skipped', todo: 'pending' }
+const statuses: Readonly<Record<TestStatus, CtrfStatus>> = {
+  passed: 'passed',
+  failed: 'failed',
+  skipped: 'skipped',
+  todo: 'pending',
+}
 
 /** `reportId` names this document; a fresh one unless given. */
-export async function writeCtrf(run: RunView, records: Records, sink: TextSink, options: { readonly reportId?: string } = {}): Promise<void> {
+export async function writeCtrf(
+  run: RunView,
+  records: Records,
+  sink: TextSink,
+  options: { readonly reportId?: string } = {},
+): Promise<void> {
   const out = chunked(sink)
   const startMs = Math.round(run.startedAtMs ?? run.createdAtMs)
   const stopMs = Math.round(run.endedAtMs ?? startMs + (run.wallMs ?? 0))
@@ -44,7 +59,13 @@ export async function writeCtrf(run: RunView, records: Records, sink: TextSink, 
     counts.tests += 1
   }
   for (const message of run.errors) {
-    await add({ name: 'outside any file', status: 'failed', duration: 0, message: stripVTControlCharacters(message), rawStatus: 'error' })
+    await add({
+      name: 'outside any file',
+      status: 'failed',
+      duration: 0,
+      message: stripVTControlCharacters(message),
+      rawStatus: 'error',
+    })
   }
   for await (const task of mergedTasks(records)) {
     files += 1
@@ -53,14 +74,24 @@ export async function writeCtrf(run: RunView, records: Records, sink: TextSink, 
     for (const test of task.tests) await add(testEntry(test))
   }
   const summary = { ...counts, suites: files, start: startMs, stop: stopMs, duration: stopMs - startMs }
-  const extra = { verdict: run.verdict ?? null, planned: run.planned, accounted: run.accounted, tasks: run.tasks, rerun: run.rerun, workers: run.workers.map((worker) => worker.name) }
+  const extra = {
+    verdict: run.verdict ?? null,
+    planned: run.planned,
+    accounted: run.accounted,
+    tasks: run.tasks,
+    rerun: run.rerun,
+    workers: run.workers.map((worker) => worker.name),
+  }
   await out.write(`\n],"summary":${JSON.stringify(summary)},"extra":{"muster":${JSON.stringify(extra)}}}}\n`)
   await out.flush()
 }
 
 function fileEntry(task: MergedTask, fileIsTest: boolean): CtrfTest | undefined {
   const { itself, tries, tests } = task
-  const told = itself.status === 'failed' || tries.length > 0 || (itself.status === 'skipped' && (tests.length === 0 || task.state !== 'skipped'))
+  const told =
+    itself.status === 'failed' ||
+    tries.length > 0 ||
+    (itself.status === 'skipped' && (tests.length === 0 || task.state !== 'skipped'))
   if (!told && !(fileIsTest && tests.length === 0)) return undefined
   // Cancelled is neither passed nor failed nor meant to be skipped.
   const status = itself.status === 'skipped' && task.state !== 'skipped' ? 'other' : itself.status
@@ -98,7 +129,15 @@ function testEntry(test: MergedTest): CtrfTest {
   }
 }
 
-function retries(tries: readonly { attempt: number; status: TestStatus; durationMs: number; errors?: readonly TestError[]; output?: string }[]): object {
+function retries(
+  tries: readonly {
+    attempt: number
+    status: TestStatus
+    durationMs: number
+    errors?: readonly TestError[]
+    output?: string
+  }[],
+): object {
   if (tries.length === 0) return {}
   return {
     retries: tries.length,

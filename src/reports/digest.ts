@@ -36,9 +36,14 @@ export async function digestRecords(records: Records, slowestMax = 3): Promise<D
   for await (const task of mergedTasks(records)) {
     failures.push(...failuresOf(task))
     flaky.push(...flakyOf(task))
-    if (!finished.has(task.state)) unfinished.push({ file: task.file, state: task.state, ...(task.why !== undefined && { why: task.why }) })
+    if (!finished.has(task.state))
+      unfinished.push({ file: task.file, state: task.state, ...(task.why !== undefined && { why: task.why }) })
     if (slowest.length < slowestMax || task.durationMs > slowest.at(-1)!.durationMs) {
-      const slow = { file: task.file, durationMs: task.durationMs, ...(task.workerName !== undefined && { workerName: task.workerName }) }
+      const slow = {
+        file: task.file,
+        durationMs: task.durationMs,
+        ...(task.workerName !== undefined && { workerName: task.workerName }),
+      }
       slowest = [...slowest, slow].toSorted((a, b) => b.durationMs - a.durationMs).slice(0, slowestMax)
     }
   }
@@ -47,11 +52,17 @@ export async function digestRecords(records: Records, slowestMax = 3): Promise<D
 
 function flakyOf(task: MergedTask): FlakyTest[] {
   const flaky: FlakyTest[] = []
-  if (task.state === 'flaky' && task.tries.length > 0) flaky.push({ file: task.file, name: [], failedTries: task.tries.length })
+  if (task.state === 'flaky' && task.tries.length > 0)
+    flaky.push({ file: task.file, name: [], failedTries: task.tries.length })
   for (const test of task.tests) {
     if (!test.flaky) continue
     const failedTries = test.tries.filter((one) => one.status === 'failed').length
-    flaky.push({ file: task.file, name: test.name, ...(test.project !== undefined && { project: test.project }), failedTries })
+    flaky.push({
+      file: task.file,
+      name: test.name,
+      ...(test.project !== undefined && { project: test.project }),
+      failedTries,
+    })
   }
   return flaky
 }

@@ -21,13 +21,17 @@ export function errorTrace(errors: readonly TestError[]): string {
     .map((error) => {
       const parts: string[] = []
       const stack = error.stack ?? ''
-      if (!stack.includes(error.message)) parts.push(error.type === undefined || !/^[A-Z]/.test(error.type) ? error.message : `${error.type}: ${error.message}`)
+      if (!stack.includes(error.message))
+        parts.push(
+          error.type === undefined || !/^[A-Z]/.test(error.type) ? error.message : `${error.type}: ${error.message}`,
+        )
       const compared = error.expected !== undefined && error.actual !== undefined
       if (compared && !(error.message.includes(error.expected!) && error.message.includes(error.actual!))) {
         parts.push(`expected: ${error.expected}`, `received: ${error.actual}`)
       }
       if (stack !== '') parts.push(stack)
-      else if (error.file !== undefined) parts.push(`at ${error.file}${error.line === undefined ? '' : `:${error.line}`}`)
+      else if (error.file !== undefined)
+        parts.push(`at ${error.file}${error.line === undefined ? '' : `:${error.line}`}`)
       return parts.join('\n')
     })
     .map((text) => stripVTControlCharacters(text))

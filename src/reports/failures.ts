@@ -21,7 +21,14 @@ export function failuresOf(task: MergedTask): Failure[] {
   if (task.itself.status === 'failed') {
     const line = lineOf(task.itself.errors, task.file)
     const { errors } = task.itself
-    failures.push({ file: task.file, name: [], ...(line !== undefined && { line }), ...worker, attempt: task.attempt, errors })
+    failures.push({
+      file: task.file,
+      name: [],
+      ...(line !== undefined && { line }),
+      ...worker,
+      attempt: task.attempt,
+      errors,
+    })
   }
   for (const test of task.tests) {
     if (test.status !== 'failed') continue

@@ -11,11 +11,17 @@ describe('writeJson', () => {
     const { wallMs: _wall, lowerBoundMs: _bound, optimumRatio: _ratio, verdict: _verdict, ...unfinished } = run
     const text = await written(async (sink) => writeJson(unfinished, 3, await digestRecords(records), sink))
     const report = JSON.parse(text) as Record<string, unknown>
-    assert.deepEqual([report['verdict'], report['wallMs'], report['lowerBoundMs'], report['optimumRatio']], [null, null, null, null])
+    assert.deepEqual(
+      [report['verdict'], report['wallMs'], report['lowerBoundMs'], report['optimumRatio']],
+      [null, null, null, null],
+    )
     const whole = jsonReport(run, 3, await digestRecords(records))
     assert.deepEqual(Object.keys(report), Object.keys(whole))
     assert.equal(whole.exitCode, 3)
-    assert.deepEqual(whole.failures.map((one) => one.errors[0]?.type), ['AssertionError', 'AssertionError', undefined, 'SyntaxError', 'lost', 'timed-out'])
+    assert.deepEqual(
+      whole.failures.map((one) => one.errors[0]?.type),
+      ['AssertionError', 'AssertionError', undefined, 'SyntaxError', 'lost', 'timed-out'],
+    )
   })
 
   it('is documented field by field, and nothing else is documented', async () => {

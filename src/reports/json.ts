@@ -35,7 +35,11 @@ export type JsonReport = {
   readonly unfinished: readonly UnfinishedFile[]
 }
 
-export function jsonReport(run: RunView, exitCode: number, digest: Pick<Digest, 'failures' | 'flaky' | 'unfinished'>): JsonReport {
+export function jsonReport(
+  run: RunView,
+  exitCode: number,
+  digest: Pick<Digest, 'failures' | 'flaky' | 'unfinished'>,
+): JsonReport {
   return {
     run: run.run,
     verdict: run.verdict ?? null,
@@ -65,6 +69,11 @@ export function jsonReport(run: RunView, exitCode: number, digest: Pick<Digest, 
   }
 }
 
-export async function writeJson(run: RunView, exitCode: number, digest: Pick<Digest, 'failures' | 'flaky' | 'unfinished'>, sink: TextSink): Promise<void> {
+export async function writeJson(
+  run: RunView,
+  exitCode: number,
+  digest: Pick<Digest, 'failures' | 'flaky' | 'unfinished'>,
+  sink: TextSink,
+): Promise<void> {
   await sink(`${JSON.stringify(jsonReport(run, exitCode, digest), null, 2)}\n`)
 }

@@ -35,7 +35,17 @@ function parse(xml: string): Element {
  * holds), as far as they agree: which element may be in which, in which order, with which attributes.
  * `file` and `line` are the additions that GitLab, CircleCI and pytest share.
  */
-const caseOrder = ['failure', 'rerunFailure', 'flakyFailure', 'skipped', 'error', 'rerunError', 'flakyError', 'system-out', 'system-err']
+const caseOrder = [
+  'failure',
+  'rerunFailure',
+  'flakyFailure',
+  'skipped',
+  'error',
+  'rerunError',
+  'flakyError',
+  'system-out',
+  'system-err',
+]
 const time = /^\d+\.\d{3}$/
 
 function checkShape(root: Element): void {
@@ -47,10 +57,21 @@ function checkShape(root: Element): void {
     assert.ok(suite.attributes['name'])
     assert.match(suite.attributes['time']!, time)
     if (suite.attributes['timestamp']) assert.ok(!Number.isNaN(Date.parse(suite.attributes['timestamp'])))
-    const having = (name: string): string => String(suite.children.filter((one) => one.children.some((child) => child.name === name)).length)
+    const having = (name: string): string =>
+      String(suite.children.filter((one) => one.children.some((child) => child.name === name)).length)
     assert.deepEqual(
-      { tests: suite.attributes['tests'], failures: suite.attributes['failures'], errors: suite.attributes['errors'], skipped: suite.attributes['skipped'] },
-      { tests: String(suite.children.length), failures: having('failure'), errors: having('error'), skipped: having('skipped') },
+      {
+        tests: suite.attributes['tests'],
+        failures: suite.attributes['failures'],
+        errors: suite.attributes['errors'],
+        skipped: suite.attributes['skipped'],
+      },
+      {
+        tests: String(suite.children.length),
+        failures: having('failure'),
+        errors: having('error'),
+        skipped: having('skipped'),
+      },
     )
     for (const one of suite.children) checkCase(one)
   }
@@ -63,8 +84,13 @@ function checkCase(one: Element): void {
   assert.match(one.attributes['time']!, time)
   const places = one.children.map((child) => caseOrder.indexOf(child.name))
   assert.ok(places.every((place) => place >= 0))
-  assert.deepEqual(places, places.toSorted((a, b) => a - b), 'the order of the elements')
-  for (const name of ['failure', 'error', 'skipped', 'system-out']) assert.ok(one.children.filter((child) => child.name === name).length <= 1, name)
+  assert.deepEqual(
+    places,
+    places.toSorted((a, b) => a - b),
+    'the order of the elements',
+  )
+  for (const name of ['failure', 'error', 'skipped', 'system-out'])
+    assert.ok(one.children.filter((child) => child.name === name).length <= 1, name)
   for (const child of one.children) {
     if (['failure', 'error'].includes(child.name)) {
       only(child, ['message', 'type'])
@@ -73,18 +99,28 @@ function checkCase(one: Element): void {
     if (!/^(rerun|flaky)/.test(child.name)) continue
     only(child, ['message', 'type'])
     assert.ok(child.attributes['type'])
-    assert.deepEqual(child.children.map((inner) => inner.name), child.children.length === 2 ? ['stackTrace', 'system-out'] : ['stackTrace'])
+    assert.deepEqual(
+      child.children.map((inner) => inner.name),
+      child.children.length === 2 ? ['stackTrace', 'system-out'] : ['stackTrace'],
+    )
   }
 }
 
 function only(element: Element, names: string[]): void {
-  assert.deepEqual(Object.keys(element.attributes).filter((name) => !names.includes(name)), [], element.name)
+  assert.deepEqual(
+    Object.keys(element.attributes).filter((name) => !names.includes(name)),
+    [],
+    element.name,
+  )
 }
 
 function suiteOf(root: Element, file: string): Element {
   return root.children.find((suite) => suite.attributes['file'] === file)!
 }
-const shape = (one: Element): unknown => [one.attributes['name'], ...one.children.map((child) => `${child.name}: ${child.attributes['message'] ?? child.text}`)]
+const shape = (one: Element): unknown => [
+  one.attributes['name'],
+  ...one.children.map((child) => `${child.name}: ${child.attributes['message'] ?? child.text}`),
+]
 
 describe('writeJunit', () => {
   it('is well formed and follows the rules that readers check', async () => {
@@ -93,7 +129,10 @@ describe('writeJunit', () => {
 
   it('holds every test and every file', async () => {
     const root = parse(await written((sink) => writeJunit(run, stream(records), sink)))
-    assert.deepEqual(root.children.map((suite) => suite.attributes['name']), ['outside any file', ...records.map((one) => one.file)])
+    assert.deepEqual(
+      root.children.map((suite) => suite.attributes['name']),
+      ['outside any file', ...records.map((one) => one.file)],
+    )
     const a = suiteOf(root, 'a.test.ts')
     assert.deepEqual(a.children.slice(0, 6).map(shape), [
       ['math › adds', 'system-out: hello\n'],
@@ -107,13 +146,19 @@ describe('writeJunit', () => {
     assert.equal(a.attributes['timestamp'], '2026-01-02T03:04:05.000Z')
     assert.equal(a.children[0]!.attributes['line'], '7')
     assert.equal(a.children[0]!.attributes['classname'], 'a.test.ts')
-    assert.match(a.children[1]!.children[0]!.text, /AssertionError: expected 1 to be 2\n {4}at a\.test\.ts:3:4\n\nError: socket hang up/)
+    assert.match(
+      a.children[1]!.children[0]!.text,
+      /AssertionError: expected 1 to be 2\n {4}at a\.test\.ts:3:4\n\nError: socket hang up/,
+    )
   })
 
   it("preserves Muster's own attempts as Surefire's retries, for tests and for files", async () => {
     const root = parse(await written((sink) => writeJunit(run, records, sink)))
     assert.deepEqual(suiteOf(root, 'b.test.ts').children.map(shape), [['x', 'flakyFailure: expected 1 to be 2'], ['y']])
-    assert.deepEqual(suiteOf(root, 'crash once.test.ts').children.map(shape), [['crash once.test.ts', 'flakyError: killed by SIGSEGV'], ['fine']])
+    assert.deepEqual(suiteOf(root, 'crash once.test.ts').children.map(shape), [
+      ['crash once.test.ts', 'flakyError: killed by SIGSEGV'],
+      ['fine'],
+    ])
     const twice = record(0, 'c.test.ts', 'failed', [{ errors: [{ message: 'one' }] }, { errors: [{ message: 'two' }] }])
     const again = parse(await written((sink) => writeJunit({ ...run, errors: [] }, [twice], sink)))
     assert.deepEqual(again.children[0]!.children.map(shape), [['c.test.ts', 'error: two', 'rerunError: one']])

@@ -25,7 +25,9 @@ type Counts = { tests: number; failures: number; errors: number; skipped: number
 export async function writeJunit(run: RunView, records: Records, sink: TextSink): Promise<void> {
   const out = chunked(sink)
   const time = run.wallMs === undefined ? undefined : seconds(run.wallMs)
-  await out.write(`<?xml version="1.0" encoding="UTF-8"?>\n<testsuites${xmlAttribute('name', run.suite)}${xmlAttribute('time', time)}>\n`)
+  await out.write(
+    `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites${xmlAttribute('name', run.suite)}${xmlAttribute('time', time)}>\n`,
+  )
   let errors = ''
   for (const [index, message] of run.errors.entries()) {
     const trouble = [{ type: 'Error', message }]
@@ -33,7 +35,9 @@ export async function writeJunit(run: RunView, records: Records, sink: TextSink)
   }
   if (errors !== '') {
     const count = run.errors.length
-    await out.write(`  <testsuite${xmlAttribute('name', 'outside any file')} tests="${count}" failures="0" errors="${count}" skipped="0" time="0.000">\n${errors}  </testsuite>\n`)
+    await out.write(
+      `  <testsuite${xmlAttribute('name', 'outside any file')} tests="${count}" failures="0" errors="${count}" skipped="0" time="0.000">\n${errors}  </testsuite>\n`,
+    )
   }
   for await (const task of mergedTasks(records)) await out.write(suite(task, run.framework === 'command'))
   await out.write('</testsuites>\n')
@@ -58,7 +62,10 @@ function suite(task: MergedTask, fileIsTest: boolean): string {
 
 function fileCase(task: MergedTask, fileIsTest: boolean, counts: Counts): string {
   const { itself, tries, tests } = task
-  const told = itself.status === 'failed' || tries.length > 0 || (itself.status === 'skipped' && (tests.length === 0 || task.state !== 'skipped'))
+  const told =
+    itself.status === 'failed' ||
+    tries.length > 0 ||
+    (itself.status === 'skipped' && (tests.length === 0 || task.state !== 'skipped'))
   if (!told && !(fileIsTest && tests.length === 0)) return ''
   counts.tests += 1
   const body: string[] = []
@@ -81,14 +88,18 @@ function testCase(test: MergedTest, counts: Counts): string {
   if (test.status === 'failed') {
     counts.failures += 1
     // The first failure is the failure, what came after are the reruns.
-    const [first, ...again] = [...failed, { status: test.status, durationMs: test.durationMs, errors: test.errors ?? [] } as MergedTry]
+    const [first, ...again] = [
+      ...failed,
+      { status: test.status, durationMs: test.durationMs, errors: test.errors ?? [] } as MergedTry,
+    ]
     body.push(problem('failure', first?.errors ?? []))
     for (const one of again) body.push(retry('rerunFailure', one.errors ?? [], one.output))
   } else {
     for (const one of failed) body.push(retry('flakyFailure', one.errors ?? [], one.output))
     if (test.status !== 'passed') {
       counts.skipped += 1
-      const message = test.status === 'todo' ? ['todo', test.reason].filter((part) => part !== undefined).join(': ') : test.reason
+      const message =
+        test.status === 'todo' ? ['todo', test.reason].filter((part) => part !== undefined).join(': ') : test.reason
       body.push(`<skipped${xmlAttribute('message', message)}/>`)
     }
   }
@@ -116,7 +127,11 @@ function problem(element: 'failure' | 'error', errors: MergedTask['itself']['err
   return `<${element}${xmlAttribute('message', errorMessage(errors))}${xmlAttribute('type', errorType(errors))}>${xmlCdata(errorTrace(errors))}</${element}>`
 }
 
-function retry(element: 'flakyFailure' | 'flakyError' | 'rerunFailure' | 'rerunError', errors: MergedTask['itself']['errors'], output: string | undefined): string {
+function retry(
+  element: 'flakyFailure' | 'flakyError' | 'rerunFailure' | 'rerunError',
+  errors: MergedTask['itself']['errors'],
+  output: string | undefined,
+): string {
   const out = output === undefined || output === '' ? '' : `<system-out>${xmlCdata(output)}</system-out>`
   return `<${element}${xmlAttribute('message', errorMessage(errors))}${xmlAttribute('type', errorType(errors))}><stackTrace>${xmlCdata(errorTrace(errors))}</stackTrace>${out}</${element}>`
 }

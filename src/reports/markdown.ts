@@ -12,13 +12,27 @@ import { errorMessage, errorTrace } from './error-text.ts'
 const traceCharsMax = 4000
 const encoder = new TextEncoder()
 
-export function markdownSummary(run: RunView, digest: Pick<Digest, 'failures' | 'flaky' | 'slowest' | 'unfinished'>, bytesMax: number): string {
+export function markdownSummary(
+  run: RunView,
+  digest: Pick<Digest, 'failures' | 'flaky' | 'slowest' | 'unfinished'>,
+  bytesMax: number,
+): string {
   const text = new Limited(bytesMax - 400)
   text.add(head(run))
   for (const message of run.errors) text.add(`**Error outside any file:** ${inline(message)}\n\n`)
   section(text, 'Failures', digest.failures, (failure) => failureText(failure))
-  section(text, 'Not finished', digest.unfinished, (file) => `- ${code(file.file)}: ${inline(file.state)}${file.why === undefined ? '' : ` (${inline(file.why)})`}\n`)
-  section(text, 'Flaky', digest.flaky, (test) => `- ${label(test)}: passed after ${test.failedTries} failed ${test.failedTries === 1 ? 'try' : 'tries'}\n`)
+  section(
+    text,
+    'Not finished',
+    digest.unfinished,
+    (file) => `- ${code(file.file)}: ${inline(file.state)}${file.why === undefined ? '' : ` (${inline(file.why)})`}\n`,
+  )
+  section(
+    text,
+    'Flaky',
+    digest.flaky,
+    (test) => `- ${label(test)}: passed after ${test.failedTries} failed ${test.failedTries === 1 ? 'try' : 'tries'}\n`,
+  )
   section(text, 'Slowest files', digest.slowest, (file) => `- ${code(file.file)}: ${formatDuration(file.durationMs)}\n`)
   return text.toString()
 }
@@ -37,7 +51,11 @@ function head(run: RunView): string {
       ? `planned ${run.planned} files = ${run.accounted} accounted`
       : `**PLANNED ${run.planned} FILES BUT ${run.accounted} ACCOUNTED FOR: this result is not complete.**`,
   ]
-  const troubles = [[tasks.lost, 'lost'], [tasks.timedOut, 'timed out'], [tasks.cancelled, 'cancelled']].filter(([count]) => count !== 0)
+  const troubles = [
+    [tasks.lost, 'lost'],
+    [tasks.timedOut, 'timed out'],
+    [tasks.cancelled, 'cancelled'],
+  ].filter(([count]) => count !== 0)
   if (troubles.length > 0) lines.push(`· **${troubles.map(([count, what]) => `${count} ${what}`).join(', ')}**`)
   lines.push(`· run ${code(run.run)} · ${inline(run.framework)} ${inline(run.frameworkVersion)}\n\n`)
   return lines.join('\n')

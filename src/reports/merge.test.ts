@@ -23,7 +23,13 @@ describe('mergeTask', () => {
         { tests: [test(['one']), test(['three'])], worker: 'w3' },
       ]),
     )
-    const seen = task.tests.map((one) => [one.name[0], one.status, one.workerName, one.flaky, one.tries.map((x) => `${x.attempt}:${x.status}`)])
+    const seen = task.tests.map((one) => [
+      one.name[0],
+      one.status,
+      one.workerName,
+      one.flaky,
+      one.tries.map((x) => `${x.attempt}:${x.status}`),
+    ])
     assert.deepEqual(seen, [
       ['one', 'passed', 'name-of-w3', true, ['1:failed']],
       ['three', 'passed', 'name-of-w3', false, []],
@@ -40,18 +46,36 @@ describe('mergeTask', () => {
         { tests: [test(['one'], { ...failed, tries })] },
       ]),
     )
-    assert.deepEqual(task.tests[0]?.tries.map((one) => [one.attempt, one.errors?.[0]?.message]), [[1, 'first'], [1, 'no'], [2, 'first']])
+    assert.deepEqual(
+      task.tests[0]?.tries.map((one) => [one.attempt, one.errors?.[0]?.message]),
+      [
+        [1, 'first'],
+        [1, 'no'],
+        [2, 'first'],
+      ],
+    )
     assert.equal(task.tests[0]?.flaky, false)
   })
 
   it('tells tests of the same name apart by project and occurrence', () => {
     const same = [test(['x']), test(['x'], failed), test(['x'], { project: 'p' })]
     const task = mergeTask(record(0, 'a', 'failed', [{ tests: same }, { tests: same }]))
-    assert.deepEqual(task.tests.map((one) => [one.project, one.status, one.tries.length]), [[undefined, 'passed', 0], [undefined, 'failed', 1], ['p', 'passed', 0]])
+    assert.deepEqual(
+      task.tests.map((one) => [one.project, one.status, one.tries.length]),
+      [
+        [undefined, 'passed', 0],
+        [undefined, 'failed', 1],
+        ['p', 'passed', 0],
+      ],
+    )
   })
 
   it('is not confused by names that contain one another', () => {
-    const task = mergeTask(record(0, 'a', 'passed', [{ tests: [test(['a', 'b']), test(['a › b']), test(['a","b']), test(['b'], { project: 'a' })] }]))
+    const task = mergeTask(
+      record(0, 'a', 'passed', [
+        { tests: [test(['a', 'b']), test(['a › b']), test(['a","b']), test(['b'], { project: 'a' })] },
+      ]),
+    )
     assert.equal(task.tests.length, 4)
   })
 
@@ -79,8 +103,12 @@ describe('mergedTasks', () => {
   })
 
   it('does not depend on which worker ran what', async () => {
-    const elsewhere = records.map((one) => ({ ...one, attempts: one.attempts.map((attempt, at) => ({ ...attempt, worker: `o${at}`, workerName: `o${at}` })) }))
-    const strip = (tasks: unknown): unknown => JSON.parse(JSON.stringify(tasks, (key, value) => (key === 'worker' || key === 'workerName' ? undefined : value)))
+    const elsewhere = records.map((one) => ({
+      ...one,
+      attempts: one.attempts.map((attempt, at) => ({ ...attempt, worker: `o${at}`, workerName: `o${at}` })),
+    }))
+    const strip = (tasks: unknown): unknown =>
+      JSON.parse(JSON.stringify(tasks, (key, value) => (key === 'worker' || key === 'workerName' ? undefined : value)))
     assert.deepEqual(strip(await all(mergedTasks(elsewhere))), strip(await all(mergedTasks(records))))
   })
 })
@@ -88,20 +116,33 @@ describe('mergedTasks', () => {
 describe('collectFailures and digestRecords', () => {
   it('lists final failures of tests and of files', async () => {
     const failures = await collectFailures(records)
-    assert.deepEqual(failures.map((one) => [one.file, one.name.length === 1 ? 'nasty' : one.name.join(' › '), one.line]), [
-      ['a.test.ts', 'math › subtracts', 3],
-      ['a.test.ts', 'net › never', 3],
-      ['a.test.ts', 'nasty', undefined],
-      ['broken.test.ts', '', undefined],
-      ['lost.test.ts', '', undefined],
-      ['slow.test.ts', '', undefined],
-    ])
+    assert.deepEqual(
+      failures.map((one) => [one.file, one.name.length === 1 ? 'nasty' : one.name.join(' › '), one.line]),
+      [
+        ['a.test.ts', 'math › subtracts', 3],
+        ['a.test.ts', 'net › never', 3],
+        ['a.test.ts', 'nasty', undefined],
+        ['broken.test.ts', '', undefined],
+        ['lost.test.ts', '', undefined],
+        ['slow.test.ts', '', undefined],
+      ],
+    )
   })
 
   it('gathers flaky tests, slow and unfinished files', async () => {
     const digest = await digestRecords(records)
-    assert.deepEqual(digest.flaky.map((one) => [one.file, one.name.join(' › ')]), [['a.test.ts', 'net › retries'], ['b.test.ts', 'x'], ['crash once.test.ts', '']])
-    assert.deepEqual(digest.unfinished.map((one) => one.state), ['lost', 'timed-out', 'cancelled'])
+    assert.deepEqual(
+      digest.flaky.map((one) => [one.file, one.name.join(' › ')]),
+      [
+        ['a.test.ts', 'net › retries'],
+        ['b.test.ts', 'x'],
+        ['crash once.test.ts', ''],
+      ],
+    )
+    assert.deepEqual(
+      digest.unfinished.map((one) => one.state),
+      ['lost', 'timed-out', 'cancelled'],
+    )
     assert.equal(digest.slowest.length, 3)
   })
 })

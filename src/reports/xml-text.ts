@@ -11,7 +11,15 @@ export function xmlClean(text: string): string {
   return stripVTControlCharacters(text).replace(invalid, '')
 }
 
-const escapes: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', '\n': '&#10;', '\r': '&#13;', '\t': '&#9;' }
+const escapes: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  '\n': '&#10;',
+  '\r': '&#13;',
+  '\t': '&#9;',
+}
 
 /** ` name="value"`, or nothing for undefined. */
 export function xmlAttribute(name: string, value: string | number | undefined): string {

@@ -95,7 +95,10 @@ describe('DefaultReporter', () => {
       reporter.message(message)
     }
     clock.moveTo(startMs + 1700)
-    const rows = terminal.screen().split('\n').filter((line) => /\d\/\d+ files|^ {4}src\//.test(line))
+    const rows = terminal
+      .screen()
+      .split('\n')
+      .filter((line) => /\d\/\d+ files|^ {4}src\//.test(line))
     const wrapped = rows.reduce((sum, row) => sum + Math.ceil(widest(row) / 30), 0)
     terminal.resize(30)
     clock.moveTo(startMs + 1900)

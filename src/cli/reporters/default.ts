@@ -94,12 +94,17 @@ export class DefaultReporter implements Reporter {
 }
 
 /** The live region for what is known now; every line fits the terminal's width. */
-export function liveLines(progress: Progress, nowMs: number, terminal: Pick<Terminal, 'columns' | 'rows' | 'paint'>): string[] {
+export function liveLines(
+  progress: Progress,
+  nowMs: number,
+  terminal: Pick<Terminal, 'columns' | 'rows' | 'paint'>,
+): string[] {
   // The last column stays empty: some terminals wrap when it is written to.
   const columns = Math.max(10, terminal.columns() - 1)
   const { paint } = terminal
   const waiting = waitingLine(progress.run, nowMs)
-  if (waiting !== undefined) return [paint('yellow', fitEnd(`  ${waiting} · ${formatSeconds(progress.elapsedMs())}`, columns))]
+  if (waiting !== undefined)
+    return [paint('yellow', fitEnd(`  ${waiting} · ${formatSeconds(progress.elapsedMs())}`, columns))]
   if (!progress.run) return [paint('dim', fitEnd(`  submitting · ${formatSeconds(progress.elapsedMs())}`, columns))]
   return [statusLine(progress, progress.run, columns, paint), ...runningLines(progress, nowMs, columns, terminal)]
 }
@@ -110,7 +115,9 @@ function statusLine(progress: Progress, run: RunView, columns: number, paint: Pa
   const left = progress.remainingMs()
   const trouble = run.tasks.lost + run.tasks.timedOut
   // [rank, style, text]: rank 1 is the last to go.
-  const parts: [rank: number, style: Style, text: string][] = [[1, 'bold', `${formatCount(run.accounted)}/${formatCount(run.planned)} ${taskNoun(run.framework)}s`]]
+  const parts: [rank: number, style: Style, text: string][] = [
+    [1, 'bold', `${formatCount(run.accounted)}/${formatCount(run.planned)} ${taskNoun(run.framework)}s`],
+  ]
   if (counts.passed > 0) parts.push([4, 'green', `${formatCount(counts.passed)} passed`])
   if (counts.failed > 0) parts.push([2, 'red', `${formatCount(counts.failed)} failed`])
   if (counts.flaky > 0) parts.push([6, 'yellow', `${formatCount(counts.flaky)} flaky`])
@@ -123,7 +130,10 @@ function statusLine(progress: Progress, run: RunView, columns: number, paint: Pa
   const used = (): number => 3 + barColumns + parts.reduce((sum, [, , text]) => sum + width(text) + 3, -3)
   while (parts.length > 1 && used() > columns) {
     const worst = Math.max(...parts.map(([rank]) => rank))
-    parts.splice(parts.findIndex(([rank]) => rank === worst), 1)
+    parts.splice(
+      parts.findIndex(([rank]) => rank === worst),
+      1,
+    )
   }
   const bar = barText(run.planned === 0 ? 0 : run.accounted / run.planned, barColumns)
   const failing = counts.failed > 0 || trouble > 0
@@ -138,7 +148,12 @@ function barText(ratio: number, columns: number): { done: string; rest: string }
 }
 
 /** The longest running first: what holds the run up is what one wants to see. */
-function runningLines(progress: Progress, nowMs: number, columns: number, terminal: Pick<Terminal, 'rows' | 'paint'>): string[] {
+function runningLines(
+  progress: Progress,
+  nowMs: number,
+  columns: number,
+  terminal: Pick<Terminal, 'rows' | 'paint'>,
+): string[] {
   const running = [...progress.running.values()].toSorted((a, b) => a.sinceMs - b.sinceMs || a.task - b.task)
   const room = Math.max(0, Math.min(filesShownMax, terminal.rows() - 4))
   const severalWorkers = columns >= 50 && (progress.run?.workers.length ?? 0) > 1
@@ -150,7 +165,10 @@ function runningLines(progress: Progress, nowMs: number, columns: number, termin
   })
   const workerColumns = Math.max(0, ...rows.map((row) => width(row.worker) + (severalWorkers ? 2 : 0)))
   const timeColumns = Math.max(0, ...rows.map((row) => width(row.time) + 1))
-  const nameColumns = Math.min(Math.max(...rows.map((row) => width(row.name))), columns - 4 - workerColumns - timeColumns)
+  const nameColumns = Math.min(
+    Math.max(...rows.map((row) => width(row.name))),
+    columns - 4 - workerColumns - timeColumns,
+  )
   const lines = rows.map((row) => {
     const rest = `${' '.repeat(Math.max(0, workerColumns - width(row.worker)))}${row.worker}${' '.repeat(timeColumns - width(row.time))}${row.time}`
     const name = fitMiddle(row.name, nameColumns)

@@ -30,7 +30,8 @@ export class FailureFeed {
   /** True when it has said how a task ended, so that nobody else needs to. */
   message(message: FeedMessage): boolean {
     if (message.type === 'task-ended') return this.#taskEnded(message)
-    if (message.type === 'test' && message.status === 'failed') this.#show({ ...message, worker: this.#workerName(message.worker) })
+    if (message.type === 'test' && message.status === 'failed')
+      this.#show({ ...message, worker: this.#workerName(message.worker) })
     return false
   }
 
@@ -44,7 +45,12 @@ export class FailureFeed {
     for (const error of summary.run.errors) {
       const [first = '', ...more] = clean(error).split('\n')
       const { paint } = this.#terminal
-      this.#print([`${paint('red', '✗')} ${paint('bold', 'outside any file')}  ${paint('red', first)}`, ...more.slice(0, 30).map((line) => `    ${line}`)].join('\n'))
+      this.#print(
+        [
+          `${paint('red', '✗')} ${paint('bold', 'outside any file')}  ${paint('red', first)}`,
+          ...more.slice(0, 30).map((line) => `    ${line}`),
+        ].join('\n'),
+      )
     }
   }
 
@@ -56,10 +62,17 @@ export class FailureFeed {
       this.#print(`${paint('yellow', '↻')} ${message.file}  ${paint('yellow', `${message.state}, tried again${why}`)}`)
     } else if (message.state === 'timed-out' || message.state === 'lost') {
       const text = `${message.state === 'lost' ? 'lost' : 'timed out'}${why}`
-      this.#show({ file: message.file, name: [], errors: [{ message: text }], worker: this.#workerName(message.worker) })
+      this.#show({
+        file: message.file,
+        name: [],
+        errors: [{ message: text }],
+        worker: this.#workerName(message.worker),
+      })
     } else if (message.state === 'failed' && !said && message.why !== undefined) {
       // The records hold the errors in full; this is so that nobody waits for the end to hear of it.
-      this.#print(`${paint('red', '✗')} ${paint('bold', message.file)}  ${paint('red', clean(message.why).split('\n')[0] ?? '')}`)
+      this.#print(
+        `${paint('red', '✗')} ${paint('bold', message.file)}  ${paint('red', clean(message.why).split('\n')[0] ?? '')}`,
+      )
     } else {
       return false
     }

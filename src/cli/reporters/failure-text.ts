@@ -35,7 +35,10 @@ export function failureText(failure: ShownFailure, columns: number, paint: Paint
   const line = right === '' ? undefined : spread(`✗ ${label}`, right, room)
   const lines: string[] = []
   if (line === undefined) lines.push(`${paint('red', '✗')} ${paint('bold', label)}`)
-  else lines.push(`${paint('red', '✗')} ${paint('bold', label)}${' '.repeat(room - 2 - width(label) - width(right))}${paint('red', right)}`)
+  else
+    lines.push(
+      `${paint('red', '✗')} ${paint('bold', label)}${' '.repeat(room - 2 - width(label) - width(right))}${paint('red', right)}`,
+    )
   for (const [index, error] of errors.slice(0, errorsMax).entries()) {
     lines.push(...errorLines(error, paint, index === 0 && line !== undefined))
   }
@@ -48,7 +51,8 @@ function errorLines(error: TestError, paint: Paint, messageShown: boolean): stri
   if (!messageShown) {
     const message = messageLines(error)
     lines.push(...message.slice(0, messageLinesMax).map((line) => `    ${paint('red', line)}`))
-    if (message.length > messageLinesMax) lines.push(paint('dim', `    … ${message.length - messageLinesMax} more lines`))
+    if (message.length > messageLinesMax)
+      lines.push(paint('dim', `    … ${message.length - messageLinesMax} more lines`))
   }
   lines.push(...comparisonLines(error, paint), ...stackLines(error).map((line) => paint('dim', `    ${line}`)))
   return lines
@@ -68,7 +72,10 @@ function comparisonLines(error: TestError, paint: Paint): string[] {
   const message = clean(error.message)
   if (message.includes(expected) && message.includes(actual)) return []
   if (!expected.includes('\n') && !actual.includes('\n')) {
-    return [`    ${paint('dim', 'expected')}  ${paint('green', fitEnd(expected, 200))}`, `    ${paint('dim', 'received')}  ${paint('red', fitEnd(actual, 200))}`]
+    return [
+      `    ${paint('dim', 'expected')}  ${paint('green', fitEnd(expected, 200))}`,
+      `    ${paint('dim', 'received')}  ${paint('red', fitEnd(actual, 200))}`,
+    ]
   }
   return diffLines(expected, actual, paint)
 }
@@ -105,7 +112,10 @@ const foreign = /node_modules|\(?node:|<anonymous>/
 /** JavaScript: frames of the project's own code. Others (Python, Go): the end of what they said. */
 function stackLines(error: TestError): string[] {
   if (error.stack === undefined) return []
-  const lines = clean(error.stack).split('\n').map((line) => line.trimEnd()).filter((line) => line.trim() !== '')
+  const lines = clean(error.stack)
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .filter((line) => line.trim() !== '')
   const frames = lines.filter((line) => frame.test(line))
   if (frames.length > 0) {
     const own = frames.filter((line) => !foreign.test(line))
@@ -117,6 +127,7 @@ function stackLines(error: TestError): string[] {
 
 /** Without colours, cursor movements and other control characters: a test must not paint on our screen. */
 export function clean(text: string): string {
-  // oxlint-disable-next-line no-control-regex
-  return stripVTControlCharacters(text).replace(/\r\n?/g, '\n').replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '')
+  return stripVTControlCharacters(text)
+    .replace(/\r\n?/g, '\n')
+    .replace(/[^\P{Cc}\t\n]/gu, '')
 }

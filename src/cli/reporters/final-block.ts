@@ -60,7 +60,10 @@ function ledgerLines({ run }: RunSummary, paint: Paint): string[] {
     missing > 0
       ? `PLANNED ${counted(run.planned, noun)} BUT ONLY ${formatCount(run.accounted)} ACCOUNTED FOR: ${formatCount(missing)} MISSING`
       : `PLANNED ${counted(run.planned, noun)} BUT ${formatCount(run.accounted)} ACCOUNTED FOR`
-  return [`  ${paint(['bold', 'red'], text)}`, `  This result is not complete: don't rely on it. 'muster show ${run.run}' says what each ${noun} did.`]
+  return [
+    `  ${paint(['bold', 'red'], text)}`,
+    `  This result is not complete: don't rely on it. 'muster show ${run.run}' says what each ${noun} did.`,
+  ]
 }
 
 function troubleLines(summary: RunSummary, columns: number, paint: Paint): string[] {
@@ -68,7 +71,9 @@ function troubleLines(summary: RunSummary, columns: number, paint: Paint): strin
   const noun = taskNoun(run.framework)
   const lines: string[] = []
   for (const message of run.errors) lines.push(`  ${paint('red', 'error outside any file:')} ${message.split('\n')[0]}`)
-  const broken = failures.filter((one) => one.name.length === 0 && one.errors[0]?.type !== 'lost' && one.errors[0]?.type !== 'timed-out')
+  const broken = failures.filter(
+    (one) => one.name.length === 0 && one.errors[0]?.type !== 'lost' && one.errors[0]?.type !== 'timed-out',
+  )
   if (broken.length > 0) {
     const names = broken.map((one) => one.file)
     lines.push(...named('red', `${counted(broken.length, noun)} failed outside of tests`, names, columns, paint))
@@ -83,7 +88,15 @@ function troubleLines(summary: RunSummary, columns: number, paint: Paint): strin
     const files = unfinished.filter((one) => one.state === state)
     const reasons = [...new Set(files.flatMap((one) => (one.why === undefined ? [] : [one.why])))]
     const why = reasons.length === 1 ? ` (${reasons[0]})` : ''
-    lines.push(...named(style, `${counted(count, noun)} ${what}${why}: ${advice}`, files.map((one) => one.file), columns, paint))
+    lines.push(
+      ...named(
+        style,
+        `${counted(count, noun)} ${what}${why}: ${advice}`,
+        files.map((one) => one.file),
+        columns,
+        paint,
+      ),
+    )
   }
   if (run.rerun > 0) {
     lines.push(`  ${paint('yellow', `${counted(run.rerun, noun)} run again because a worker or process was lost`)}`)
@@ -110,7 +123,10 @@ function detailLines(summary: RunSummary, columns: number, paint: Paint): string
   for (const [at, test] of flaky.slice(0, namesMax).entries()) {
     const words = `  passed after ${test.failedTries} failed ${test.failedTries === 1 ? 'try' : 'tries'}`
     const tries = columns < 70 ? '' : words
-    row(at === 0 ? 'flaky' : '', `${paint('yellow', fitMiddle(testLabel(test), columns - 13 - tries.length))}${paint('dim', tries)}`)
+    row(
+      at === 0 ? 'flaky' : '',
+      `${paint('yellow', fitMiddle(testLabel(test), columns - 13 - tries.length))}${paint('dim', tries)}`,
+    )
   }
   if (flaky.length > namesMax) row('', paint('dim', `… and ${formatCount(flaky.length - namesMax)} more`))
   if (run.planned > 3) {

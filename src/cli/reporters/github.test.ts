@@ -43,7 +43,10 @@ describe('GithubReporter', () => {
     await reporter.finish({ ...(await summarise(finalRun, 1, streamRecords)), failures })
     const annotations = terminal.raw.split('\n').filter((line) => line.startsWith('::error '))
     assert.equal(annotations.length, 10)
-    assert.equal(annotations[0], '::error file=a%2Cb%3Ac.test.ts,line=1,title=a%2Cb%3Ac.test.ts › 50%25 of 0::first%0A100%25 wrong')
+    assert.equal(
+      annotations[0],
+      '::error file=a%2Cb%3Ac.test.ts,line=1,title=a%2Cb%3Ac.test.ts › 50%25 of 0::first%0A100%25 wrong',
+    )
     const summary = await readFile(path)
     assert.ok(summary.length < 1024 * 1024, `${summary.length} bytes`)
     assert.match(summary.toString(), /… and \d+ more that don't fit here/)
@@ -55,7 +58,16 @@ describe('GithubReporter', () => {
     const reporter = new GithubReporter(terminal, clock, {}, '/repo')
     reporter.start(info)
     const errors = [{ message: 'a\n::set-output name=x::y\n##[group]z' }]
-    reporter.message({ type: 'test', task: 0, file: 'a.test.ts', name: ['evil'], status: 'failed', flaky: false, durationMs: 1, errors })
+    reporter.message({
+      type: 'test',
+      task: 0,
+      file: 'a.test.ts',
+      name: ['evil'],
+      status: 'failed',
+      flaky: false,
+      durationMs: 1,
+      errors,
+    })
     reporter.close()
     const lines = terminal.raw.trimEnd().split('\n')
     const stop = lines.findIndex((line) => line.startsWith('::stop-commands::'))

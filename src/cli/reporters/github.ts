@@ -43,9 +43,12 @@ export class GithubReporter extends PlainReporter {
   override async finish(summary: RunSummary): Promise<void> {
     this.#flush()
     super.finish(summary)
-    for (const failure of summary.failures.slice(0, annotationsMax)) this.#terminal.write(`${this.#annotation(failure)}\n`)
+    for (const failure of summary.failures.slice(0, annotationsMax))
+      this.#terminal.write(`${this.#annotation(failure)}\n`)
     if (summary.failures.length > annotationsMax) {
-      this.#terminal.write(`${formatCount(summary.failures.length - annotationsMax)} more failures are in the job summary\n`)
+      this.#terminal.write(
+        `${formatCount(summary.failures.length - annotationsMax)} more failures are in the job summary\n`,
+      )
     }
     await this.#jobSummary(summary)
   }

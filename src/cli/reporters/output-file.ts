@@ -48,7 +48,10 @@ function fileOutput(path: string): Output {
       await action()
     } catch (cause) {
       const said = cause instanceof Error ? cause.message : String(cause)
-      throw new MusterError('usage', `Cannot write the report '${path}': ${said}`, { cause, hint: 'Give a path in a directory that you may write to.' })
+      throw new MusterError('usage', `Cannot write the report '${path}': ${said}`, {
+        cause,
+        hint: 'Give a path in a directory that you may write to.',
+      })
     }
   }
   return {

@@ -46,8 +46,16 @@ describe('PlainReporter', () => {
     const terminal = new FakeTerminal(clock, 100)
     const reporter = new PlainReporter(terminal, clock)
     reporter.start(info)
-    const queued = { ...finalRun, state: 'queued', accounted: 0, running: 0, workers: [], expectedStartMs: 90_000 } as const
-    for (const queuePosition of [3, 3, 2, 2, 1, 1]) reporter.message({ type: 'run', run: { ...queued, queuePosition, reason: 'busy' } })
+    const queued = {
+      ...finalRun,
+      state: 'queued',
+      accounted: 0,
+      running: 0,
+      workers: [],
+      expectedStartMs: 90_000,
+    } as const
+    for (const queuePosition of [3, 3, 2, 2, 1, 1])
+      reporter.message({ type: 'run', run: { ...queued, queuePosition, reason: 'busy' } })
     reporter.message({ type: 'run', run: { ...queued, reason: 'no worker has the label gpu=1' } })
     const lines = terminal.raw.trimEnd().split('\n').slice(1)
     assert.deepEqual(lines, [

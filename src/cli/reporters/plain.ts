@@ -124,9 +124,13 @@ export class PlainReporter implements Reporter {
       return
     }
     const running = [...this.#progress.running.values()].toSorted((a, b) => a.sinceMs - b.sinceMs || a.task - b.task)
-    const names = running.slice(0, heartbeatFilesMax).map((task) => `${task.file} (${formatSeconds(nowMs - task.sinceMs)})`)
+    const names = running
+      .slice(0, heartbeatFilesMax)
+      .map((task) => `${task.file} (${formatSeconds(nowMs - task.sinceMs)})`)
     if (running.length > names.length) names.push(`${formatCount(running.length - names.length)} more`)
     const what = names.length === 0 ? 'nothing is running' : `running ${names.join(', ')}`
-    this.print(`… after ${after}: ${formatCount(run.accounted)}/${formatCount(run.planned)} ${taskNoun(run.framework)}s, ${what}`)
+    this.print(
+      `… after ${after}: ${formatCount(run.accounted)}/${formatCount(run.planned)} ${taskNoun(run.framework)}s, ${what}`,
+    )
   }
 }

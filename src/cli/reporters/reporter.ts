@@ -41,6 +41,10 @@ export interface Reporter {
 }
 
 /** One pass over the records for what all reporters need. */
-export async function summarise(run: RunView, exitCode: number, records: () => AsyncIterable<TaskRecord>): Promise<RunSummary> {
+export async function summarise(
+  run: RunView,
+  exitCode: number,
+  records: () => AsyncIterable<TaskRecord>,
+): Promise<RunSummary> {
   return { ...(await digestRecords(records())), run, exitCode, records }
 }

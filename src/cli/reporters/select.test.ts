@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import type { TaskRecord } from '../../protocol/run-view.ts'
 import { isMusterError } from '../../protocol/errors.ts'
 import { DefaultReporter } from './default.ts'
 import { DotReporter } from './dot.ts'
@@ -27,7 +28,9 @@ class Pipe implements OutputStream {
   }
 }
 
-function around(more: Partial<ReporterSurroundings> & { tty?: boolean } = {}): ReporterSurroundings & { stdout: Pipe; stderr: Pipe } {
+function around(
+  more: Partial<ReporterSurroundings> & { tty?: boolean } = {},
+): ReporterSurroundings & { stdout: Pipe; stderr: Pipe } {
   return { env: {}, cwd: '/nowhere', ...more, stdout: new Pipe(false), stderr: new Pipe(more.tty ?? true) }
 }
 
@@ -38,7 +41,10 @@ async function finish(reporters: readonly Reporter[]): Promise<void> {
   for (const reporter of reporters) await reporter.close?.()
 }
 
-const usage = (text: RegExp) => (error: unknown): boolean => isMusterError(error) && error.code === 'usage' && text.test(error.message)
+const usage =
+  (text: RegExp) =>
+  (error: unknown): boolean =>
+    isMusterError(error) && error.code === 'usage' && text.test(error.message)
 
 describe('parseReporters', () => {
   test('chooses the reporter for people by the surroundings', () => {
@@ -59,11 +65,17 @@ describe('parseReporters', () => {
   })
 
   test('refuses what it does not know, and says what it knows', () => {
-    assert.throws(() => parseReporters(['fancy'], around()), usage(/Unknown reporter 'fancy': expected default, plain, dot, github, json, junit or ctrf/))
+    assert.throws(
+      () => parseReporters(['fancy'], around()),
+      usage(/Unknown reporter 'fancy': expected default, plain, dot, github, json, junit or ctrf/),
+    )
     assert.throws(() => parseReporters(['toString'], around()), usage(/Unknown reporter/))
     assert.throws(() => parseReporters(['dot=file'], around()), usage(/writes to the screen/))
     assert.throws(() => parseReporters(['junit='], around()), usage(/Expected a file/))
-    assert.throws(() => parseReporters(['junit'], around({ json: '-' })), usage(/Both 'junit' and '--json' would write to stdout/))
+    assert.throws(
+      () => parseReporters(['junit'], around({ json: '-' })),
+      usage(/Both 'junit' and '--json' would write to stdout/),
+    )
   })
 
   test('writes data to stdout while people read stderr', async () => {
@@ -76,7 +88,12 @@ describe('parseReporters', () => {
   test('writes files whole, making their folder, and leaves nothing else', async () => {
     await using folder = await temporary()
     await writeFile(join(folder.path, 'old.json'), 'old')
-    await finish(parseReporters(['junit=deep/out.xml'], around({ cwd: folder.path, json: 'old.json', ctrf: join(folder.path, 'ctrf.json') })))
+    await finish(
+      parseReporters(
+        ['junit=deep/out.xml'],
+        around({ cwd: folder.path, json: 'old.json', ctrf: join(folder.path, 'ctrf.json') }),
+      ),
+    )
     assert.deepEqual((await readdir(folder.path)).toSorted(), ['ctrf.json', 'deep', 'old.json'])
     assert.match(await readFile(join(folder.path, 'deep/out.xml'), 'utf8'), /<\/testsuites>\n$/)
     assert.equal(JSON.parse(await readFile(join(folder.path, 'old.json'), 'utf8')).planned, 12)
@@ -106,7 +123,8 @@ describe('parseReporters', () => {
   })
 })
 
-async function* failing(): AsyncGenerator<never> {
+async function* failing(): AsyncGenerator<TaskRecord> {
+  yield* streamRecords()
   throw new Error('the coordinator went away')
 }
 

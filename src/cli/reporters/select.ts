@@ -42,7 +42,9 @@ export function parseReporters(names: readonly string[], surroundings: ReporterS
     const before = places.get(path)
     if (before !== undefined) {
       const place = path === '-' ? 'stdout' : `'${path}'`
-      throw new MusterError('usage', `Both '${before}' and '${asked}' would write to ${place}`, { hint: `Give one of them a file, as in '${format}=FILE'.` })
+      throw new MusterError('usage', `Both '${before}' and '${asked}' would write to ${place}`, {
+        hint: `Give one of them a file, as in '${format}=FILE'.`,
+      })
     }
     places.set(path, asked)
     reporters.push(dataReporter(format, outputTo(path, surroundings.cwd, surroundings.stdout)))
@@ -53,9 +55,13 @@ export function parseReporters(names: readonly string[], surroundings: ReporterS
     const equals = asked.indexOf('=')
     const name = equals < 0 ? asked : asked.slice(0, equals)
     const file = equals < 0 ? undefined : asked.slice(equals + 1)
-    if (file === '') throw new MusterError('usage', `Expected a file after '${asked}'`, { hint: `For instance '${name}=report.out'.` })
+    if (file === '')
+      throw new MusterError('usage', `Expected a file after '${asked}'`, { hint: `For instance '${name}=report.out'.` })
     if (isScreen(name)) {
-      if (file !== undefined) throw new MusterError('usage', `The reporter '${name}' writes to the screen, not to '${file}'`, { hint: `Leave '=${file}' out, or use ${list(Object.keys(dataFormats))}.` })
+      if (file !== undefined)
+        throw new MusterError('usage', `The reporter '${name}' writes to the screen, not to '${file}'`, {
+          hint: `Leave '=${file}' out, or use ${list(Object.keys(dataFormats))}.`,
+        })
       if (!screens.has(name)) reporters.push(screenReporter(name, surroundings))
       screens.add(name)
     } else if (isData(name)) {
@@ -72,7 +78,10 @@ export function parseReporters(names: readonly string[], surroundings: ReporterS
   return reporters
 }
 
-function screenReporter(name: ScreenReporter, { env, cwd, stderr, clock = systemClock }: ReporterSurroundings): Reporter {
+function screenReporter(
+  name: ScreenReporter,
+  { env, cwd, stderr, clock = systemClock }: ReporterSurroundings,
+): Reporter {
   const terminal = terminalOf(stderr, env)
   switch (name) {
     case 'default':

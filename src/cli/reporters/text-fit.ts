@@ -51,7 +51,10 @@ export function fitMiddle(text: string, columns: number): string {
 export function fitEnd(text: string, columns: number): string {
   if (columns <= 0) return ''
   if (width(text) <= columns) return text
-  return `${takeColumns(Array.from(graphemes.segment(text), (part) => part.segment), columns - 1).join('')}…`
+  return `${takeColumns(
+    Array.from(graphemes.segment(text), (part) => part.segment),
+    columns - 1,
+  ).join('')}…`
 }
 
 function takeColumns(parts: readonly string[], columns: number): string[] {

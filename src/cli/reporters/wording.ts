@@ -48,7 +48,11 @@ function expectedStart(run: RunView, nowMs: number): string {
 }
 
 /** `src/a.test.ts › describe › title`, with the framework's project in front of the name. */
-export function testLabel(test: { readonly file: string; readonly name: readonly string[]; readonly project?: string | undefined }): string {
+export function testLabel(test: {
+  readonly file: string
+  readonly name: readonly string[]
+  readonly project?: string | undefined
+}): string {
   const project = test.project === undefined || test.project === '' ? [] : [`[${test.project}]`]
   return [test.file, ...project, ...test.name].join(' › ').replace(/\s*[\r\n]+\s*/g, ' ')
 }
