@@ -9,7 +9,7 @@
 import type { RunView } from '../protocol/run-view.ts'
 import type { TestError, TestStatus } from '../protocol/results.ts'
 import { errorMessage, errorTrace } from './error-text.ts'
-import { mergedTasks } from './merge.ts'
+import { mergedTasks, speaksForItself } from './merge.ts'
 import type { MergedTask, MergedTest, Records } from './merge.ts'
 import { chunked } from './text-sink.ts'
 import type { TextSink } from './text-sink.ts'
@@ -88,11 +88,7 @@ export async function writeCtrf(
 
 function fileEntry(task: MergedTask, fileIsTest: boolean): CtrfTest | undefined {
   const { itself, tries, tests } = task
-  const told =
-    itself.status === 'failed' ||
-    tries.length > 0 ||
-    (itself.status === 'skipped' && (tests.length === 0 || task.state !== 'skipped'))
-  if (!told && !(fileIsTest && tests.length === 0)) return undefined
+  if (!speaksForItself(task) && !(fileIsTest && tests.length === 0)) return undefined
   // Cancelled is neither passed nor failed nor meant to be skipped.
   const status = itself.status === 'skipped' && task.state !== 'skipped' ? 'other' : itself.status
   return {

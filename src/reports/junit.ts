@@ -14,7 +14,7 @@
  */
 import type { RunView } from '../protocol/run-view.ts'
 import { errorMessage, errorTrace, errorType } from './error-text.ts'
-import { mergedTasks } from './merge.ts'
+import { mergedTasks, speaksForItself } from './merge.ts'
 import type { MergedTask, MergedTest, MergedTry, Records } from './merge.ts'
 import { chunked } from './text-sink.ts'
 import type { TextSink } from './text-sink.ts'
@@ -62,11 +62,7 @@ function suite(task: MergedTask, fileIsTest: boolean): string {
 
 function fileCase(task: MergedTask, fileIsTest: boolean, counts: Counts): string {
   const { itself, tries, tests } = task
-  const told =
-    itself.status === 'failed' ||
-    tries.length > 0 ||
-    (itself.status === 'skipped' && (tests.length === 0 || task.state !== 'skipped'))
-  if (!told && !(fileIsTest && tests.length === 0)) return ''
+  if (!speaksForItself(task) && !(fileIsTest && tests.length === 0)) return ''
   counts.tests += 1
   const body: string[] = []
   if (itself.status === 'failed') {

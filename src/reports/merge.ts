@@ -149,6 +149,12 @@ function toMergedTest({ test, attempt, tries }: Entry): MergedTest {
   }
 }
 
+/** There is something to tell about the file that its tests don't tell: reports then give it an entry of its own. */
+export function speaksForItself({ itself, tries, tests, state }: MergedTask): boolean {
+  if (itself.status === 'failed' || tries.length > 0) return true
+  return itself.status === 'skipped' && (tests.length === 0 || state !== 'skipped')
+}
+
 /** A task that did not end by itself, or failed without a failed test, is said so: nothing goes missing. */
 function fileStatus(record: TaskRecord, errors: readonly TestError[], tests: readonly MergedTest[]): FileStatus {
   const { state } = record

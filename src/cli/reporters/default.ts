@@ -13,7 +13,7 @@ import { Progress } from './progress.ts'
 import type { Reporter, RunInfo, RunSummary } from './reporter.ts'
 import type { Paint, Style, Terminal } from './terminal.ts'
 import { fitEnd, fitMiddle, formatCount, formatSeconds, width } from './text-fit.ts'
-import { headerLine, taskNoun, waitingLine } from './wording.ts'
+import { haltedBy, headerLine, taskNoun, waitingLine } from './wording.ts'
 
 const redrawMs = 100
 const tickMs = 1000
@@ -25,7 +25,7 @@ export class DefaultReporter implements Reporter {
   readonly #region: LiveRegion
   readonly #progress: Progress
   readonly #failures: FailureFeed
-  readonly #stopListening: () => void
+  readonly #listening: readonly (() => void)[]
   #cancelRedraw: (() => void) | undefined
   #redrawAtMs = Infinity
   #drawnAtMs = -Infinity
@@ -37,7 +37,8 @@ export class DefaultReporter implements Reporter {
     this.#region = new LiveRegion(terminal)
     this.#progress = new Progress(clock)
     this.#failures = new FailureFeed(this.#progress, terminal, (text) => this.#region.print(text))
-    this.#stopListening = terminal.onResize(() => this.#schedule(redrawMs))
+    // Whatever ends the process, it doesn't end with a hidden cursor.
+    this.#listening = [terminal.onResize(() => this.#schedule(redrawMs)), terminal.onExit(() => this.close())]
   }
 
   start(info: RunInfo): void {
@@ -68,7 +69,7 @@ export class DefaultReporter implements Reporter {
     if (this.#closed) return
     this.#closed = true
     this.#cancelRedraw?.()
-    this.#stopListening()
+    for (const stop of this.#listening) stop()
     this.#region.clear()
   }
 
@@ -106,7 +107,10 @@ export function liveLines(
   if (waiting !== undefined)
     return [paint('yellow', fitEnd(`  ${waiting} · ${formatSeconds(progress.elapsedMs())}`, columns))]
   if (!progress.run) return [paint('dim', fitEnd(`  submitting · ${formatSeconds(progress.elapsedMs())}`, columns))]
-  return [statusLine(progress, progress.run, columns, paint), ...runningLines(progress, nowMs, columns, terminal)]
+  const status = statusLine(progress, progress.run, columns, paint)
+  const halted = haltedBy(progress.run)
+  if (halted !== undefined) return [status, paint('yellow', fitEnd(`    ${halted}`, columns))]
+  return [status, ...runningLines(progress, nowMs, columns, terminal)]
 }
 
 /** Bar and figures, the least important figures dropped first where the line is too long. */

@@ -12,7 +12,7 @@ import type { Reporter, RunInfo, RunSummary } from './reporter.ts'
 import type { Style, Terminal } from './terminal.ts'
 import { counted, formatCount, formatSeconds } from './text-fit.ts'
 import { formatDuration } from '../../stdx/duration.ts'
-import { headerLine, taskNoun, waitingLine } from './wording.ts'
+import { haltedBy, headerLine, taskNoun, waitingLine } from './wording.ts'
 
 const heartbeatMs = 30_000
 const heartbeatFilesMax = 5
@@ -128,7 +128,7 @@ export class PlainReporter implements Reporter {
       .slice(0, heartbeatFilesMax)
       .map((task) => `${task.file} (${formatSeconds(nowMs - task.sinceMs)})`)
     if (running.length > names.length) names.push(`${formatCount(running.length - names.length)} more`)
-    const what = names.length === 0 ? 'nothing is running' : `running ${names.join(', ')}`
+    const what = names.length === 0 ? (haltedBy(run) ?? 'nothing is running') : `running ${names.join(', ')}`
     this.print(
       `… after ${after}: ${formatCount(run.accounted)}/${formatCount(run.planned)} ${taskNoun(run.framework)}s, ${what}`,
     )

@@ -23,7 +23,10 @@ export type Terminal = {
   columns(): number
   rows(): number
   readonly paint: Paint
+  /** Both return what takes the listener away again. */
   onResize(listener: () => void): () => void
+  /** The process ends, however that came about; the listener must be synchronous. */
+  onExit(listener: () => void): () => void
 }
 
 export const noPaint: Paint = (_style, text) => text
@@ -58,6 +61,10 @@ export function terminalOf(stream: OutputStream, env: Environment): Terminal {
     onResize(listener) {
       stream.on?.('resize', listener)
       return () => void stream.off?.('resize', listener)
+    },
+    onExit(listener) {
+      process.once('exit', listener)
+      return () => void process.off('exit', listener)
     },
   }
 }

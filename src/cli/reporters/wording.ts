@@ -36,6 +36,11 @@ export function waitingLine(run: RunView | undefined, nowMs: number): string | u
   return run.reason === undefined ? 'waiting for a worker' : `waiting: ${run.reason}`
 }
 
+/** Why nothing runs although there is work left, in the middle of a run. */
+export function haltedBy(run: RunView): string | undefined {
+  return run.running === 0 && run.queued > 0 && run.reason !== undefined ? `waiting: ${run.reason}` : undefined
+}
+
 function because(run: RunView): string {
   return run.reason === undefined ? '' : ` (${run.reason})`
 }
