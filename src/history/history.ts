@@ -17,7 +17,13 @@ export type RunRow = {
   readonly framework: string
   readonly verdict: string | null
   readonly planned: number
-  readonly tests: { readonly passed: number; readonly failed: number; readonly flaky: number; readonly skipped: number; readonly total: number }
+  readonly tests: {
+    readonly passed: number
+    readonly failed: number
+    readonly flaky: number
+    readonly skipped: number
+    readonly total: number
+  }
   readonly submittedBy: string
   readonly createdAtMs: number
   readonly wallMs: number | null

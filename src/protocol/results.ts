@@ -4,6 +4,7 @@
  * POSIX and relative to the suite's working directory.
  */
 import Type from 'typebox'
+import { isFlaky } from './flaky.ts'
 
 export const TestStatus = Type.Union([
   Type.Literal('passed'),
@@ -66,9 +67,7 @@ export const TestCounts = Type.Object({
 })
 export type TestCounts = Type.Static<typeof TestCounts>
 
-export function isFlaky(test: TestResult): boolean {
-  return test.status === 'passed' && test.tries !== undefined && test.tries.some((one) => one.status === 'failed')
-}
+export { isFlaky }
 
 export function countTests(tests: Iterable<TestResult>): TestCounts {
   const counts = { passed: 0, failed: 0, flaky: 0, skipped: 0, total: 0 }

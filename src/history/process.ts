@@ -1,0 +1,154 @@
+/**
+ * The history process: owns the DuckDB file, applies what the coordinator feeds, answers its
+ * questions. Entries are gathered for a moment and applied together, since a commit costs much more
+ * than a row. It runs at a low priority, ends when its parent does, and ends itself when the database
+ * fails: the parent starts it again and feeds what was not yet applied.
+ */
+import { constants, setPriority } from 'node:os'
+import { MusterError } from '../protocol/errors.ts'
+import { loadDuckdb } from './duckdb.ts'
+import type { FedEntry, FromProcess, ProcessFailure, ProcessOptions, Question, ToProcess } from './messages.ts'
+import { audit, lastFailed, runs, tests } from './queries.ts'
+import { HistoryStore } from './store.ts'
+
+const gatherMs = 200
+const gatherEntriesMax = 500
+const applyBytesMax = 8 * 1024 * 1024
+const dropOldAfterMs = 60_000
+const dropOldEveryMs = 6 * 3_600_000
+
+const options = JSON.parse(process.argv[2]!) as ProcessOptions
+
+let store: HistoryStore | undefined
+/** Everything that writes, and everything that must not overlap with a write, in order. */
+let writing: Promise<void> = Promise.resolve()
+let waiting: FedEntry[] = []
+let gathering: NodeJS.Timeout | undefined
+let closing = false
+
+// The parent decides when it ends: a Ctrl-C in the terminal reaches the whole process group.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
+process.on('disconnect', () => process.exit(0))
+process.on('message', (message: ToProcess) => receive(message))
+
+await start()
+
+async function start(): Promise<void> {
+  try {
+    const duckdb = await loadDuckdb()
+    // After the loading, which somebody may be waiting for; before DuckDB's threads, which inherit it.
+    setPriority(constants.priority.PRIORITY_LOW)
+    store = await HistoryStore.open(duckdb, options, (text) => send({ type: 'warning', text }))
+  } catch (error) {
+    process.send!({ type: 'failed', failure: failureOf(error) } satisfies FromProcess, () => process.exit(1))
+    return
+  }
+  send({ type: 'ready', position: store.position })
+  setTimeout(dropOld, dropOldAfterMs)
+  setInterval(dropOld, dropOldEveryMs)
+}
+
+function receive(message: ToProcess): void {
+  switch (message.type) {
+    case 'feed':
+      for (const entry of message.entries) waiting.push(entry)
+      if (waiting.length >= gatherEntriesMax) applyWaiting()
+      else gathering ??= setTimeout(applyWaiting, gatherMs)
+      return
+    case 'flush':
+      applyWaiting()
+      return
+    case 'ask':
+      void answer(message.id, message.question)
+      return
+    case 'close':
+      closing = true
+      applyWaiting()
+      void write(async () => {
+        store!.close()
+        if (process.connected) process.disconnect?.()
+      })
+      return
+  }
+}
+
+function applyWaiting(): void {
+  clearTimeout(gathering)
+  gathering = undefined
+  if (waiting.length === 0) return
+  void write(async () => {
+    while (waiting.length > 0) {
+      const portion = takePortion()
+      await store!.apply(portion)
+      send({ type: 'applied', position: store!.position })
+    }
+  })
+}
+
+function takePortion(): FedEntry[] {
+  let bytes = 0
+  let count = 0
+  while (count < waiting.length && count < gatherEntriesMax && bytes < applyBytesMax) {
+    bytes += waiting[count]!.bytes.length
+    count += 1
+  }
+  const portion = waiting.slice(0, count)
+  waiting = waiting.slice(count)
+  return portion
+}
+
+function write(work: () => Promise<void>): Promise<void> {
+  writing = writing.then(work).catch((error: unknown) => {
+    // Memory and tables may differ now; a fresh process reads the truth from the tables.
+    process.send!({ type: 'warning', text: `History failed: ${failureOf(error).message}` } satisfies FromProcess, () =>
+      process.exit(1),
+    )
+    // Nothing that was queued behind it may run.
+    return new Promise<void>(() => {})
+  })
+  return writing
+}
+
+async function answer(id: number, question: Question): Promise<void> {
+  try {
+    send({ type: 'answer', id, value: await ask(store!, question) })
+  } catch (error) {
+    send({ type: 'refused', id, failure: failureOf(error) })
+  }
+}
+
+async function ask(from: HistoryStore, question: Question): Promise<unknown> {
+  const query = from.query.bind(from)
+  switch (question.name) {
+    case 'estimates': {
+      const { project, suite, files } = question
+      if (!from.durations.isLoaded(project, suite)) {
+        await write(async () => {
+          if (!from.durations.isLoaded(project, suite)) await from.durations.load(project, suite)
+        })
+      }
+      return from.durations.estimates(project, suite, files)
+    }
+    case 'runs':
+      return runs(query, question)
+    case 'tests':
+      return tests(query, question)
+    case 'lastFailed':
+      return lastFailed(query, question)
+    case 'audit':
+      return audit(query, question)
+  }
+}
+
+function dropOld(): void {
+  if (!closing) void write(() => store!.dropOld(Date.now(), options))
+}
+
+function send(message: FromProcess): void {
+  if (process.connected) process.send?.(message)
+}
+
+function failureOf(error: unknown): ProcessFailure {
+  if (error instanceof MusterError) return { code: error.code, message: error.message, hint: error.hint }
+  return { code: 'unavailable', message: error instanceof Error ? error.message : String(error) }
+}

@@ -1,0 +1,149 @@
+/**
+ * The tables of history. Every one is append-only: what changes over a run's life is written as a
+ * second row in a second table (`runs` and `run_ends`) and joined when read. Appending is what DuckDB
+ * is fast at, and nothing has to be found again to be changed. Times are ms since the epoch.
+ *
+ * `position` in `meta` is written in the same transaction as the rows it covers.
+ */
+export const formatVersion = 1
+
+type ColumnType = 'VARCHAR' | 'INTEGER' | 'BIGINT' | 'DOUBLE' | 'BOOLEAN' | 'INTEGER[]'
+
+export const tables = {
+  runs: {
+    run: 'VARCHAR',
+    project: 'VARCHAR',
+    suite: 'VARCHAR',
+    framework: 'VARCHAR',
+    framework_version: 'VARCHAR',
+    submitted_by: 'VARCHAR',
+    created_ms: 'BIGINT',
+  },
+  run_ends: {
+    run: 'VARCHAR',
+    project: 'VARCHAR',
+    suite: 'VARCHAR',
+    verdict: 'VARCHAR',
+    why: 'VARCHAR',
+    wall_ms: 'DOUBLE',
+    lower_bound_ms: 'DOUBLE',
+    at_ms: 'BIGINT',
+  },
+  task_files: { run: 'VARCHAR', task: 'INTEGER', file: 'VARCHAR', estimate_ms: 'DOUBLE', at_ms: 'BIGINT' },
+  task_ends: {
+    run: 'VARCHAR',
+    task: 'INTEGER',
+    state: 'VARCHAR',
+    why: 'VARCHAR',
+    attempts: 'INTEGER',
+    at_ms: 'BIGINT',
+  },
+  /** An attempt that reported has the outcome passed, failed or skipped; one that couldn't: crashed, timed-out, lost, cancelled. */
+  attempts: {
+    run: 'VARCHAR',
+    task: 'INTEGER',
+    attempt: 'INTEGER',
+    project: 'VARCHAR',
+    suite: 'VARCHAR',
+    file: 'VARCHAR',
+    batch: 'VARCHAR',
+    worker: 'VARCHAR',
+    cpus: 'INTEGER',
+    outcome: 'VARCHAR',
+    started_ms: 'BIGINT',
+    duration_ms: 'DOUBLE',
+    passed: 'INTEGER',
+    failed: 'INTEGER',
+    flaky: 'INTEGER',
+    skipped: 'INTEGER',
+    at_ms: 'BIGINT',
+  },
+  batches: {
+    batch: 'VARCHAR',
+    run: 'VARCHAR',
+    worker: 'VARCHAR',
+    cpus: 'INTEGER',
+    tasks: 'INTEGER[]',
+    at_ms: 'BIGINT',
+  },
+  batch_ends: {
+    batch: 'VARCHAR',
+    run: 'VARCHAR',
+    project: 'VARCHAR',
+    suite: 'VARCHAR',
+    worker: 'VARCHAR',
+    reason: 'VARCHAR',
+    exit_code: 'INTEGER',
+    signal: 'VARCHAR',
+    startup_ms: 'DOUBLE',
+    wall_ms: 'DOUBLE',
+    message: 'VARCHAR',
+    at_ms: 'BIGINT',
+  },
+  tests: {
+    run: 'VARCHAR',
+    task: 'INTEGER',
+    attempt: 'INTEGER',
+    project: 'VARCHAR',
+    suite: 'VARCHAR',
+    file: 'VARCHAR',
+    name: 'VARCHAR',
+    framework_project: 'VARCHAR',
+    status: 'VARCHAR',
+    duration_ms: 'DOUBLE',
+    flaky: 'BOOLEAN',
+    error: 'VARCHAR',
+    at_ms: 'BIGINT',
+  },
+  /** Results that an event names and the blobs don't have, or that can't be read. */
+  missing_results: { run: 'VARCHAR', batch: 'VARCHAR', blob: 'VARCHAR', why: 'VARCHAR', at_ms: 'BIGINT' },
+  /** `part` counts the events of one entry. */
+  audit: {
+    position: 'BIGINT',
+    part: 'INTEGER',
+    at_ms: 'BIGINT',
+    run: 'VARCHAR',
+    type: 'VARCHAR',
+    who: 'VARCHAR',
+    why: 'VARCHAR',
+    event: 'VARCHAR',
+  },
+} as const satisfies Record<string, Record<string, ColumnType>>
+
+export type TableName = keyof typeof tables
+type Value<T extends ColumnType> = T extends 'VARCHAR'
+  ? string
+  : T extends 'BOOLEAN'
+    ? boolean
+    : T extends 'INTEGER[]'
+      ? readonly number[]
+      : number
+export type Row<N extends TableName> = {
+  readonly [C in keyof (typeof tables)[N]]: (typeof tables)[N][C] extends ColumnType
+    ? Value<(typeof tables)[N][C]> | null
+    : never
+}
+export type Rows = { readonly [N in TableName]: Row<N>[] }
+
+export const tableNames = Object.keys(tables) as TableName[]
+
+export function emptyRows(): Rows {
+  return Object.fromEntries(tableNames.map((name) => [name, []])) as unknown as Rows
+}
+
+/** Everything in one go: each statement alone would cost a commit of its own. */
+export const createSchema = [
+  'BEGIN',
+  `CREATE TABLE meta (format INTEGER, position BIGINT)`,
+  `INSERT INTO meta VALUES (${formatVersion}, 0)`,
+  ...tableNames.map(
+    (name) =>
+      `CREATE TABLE ${name} (${Object.entries(tables[name])
+        .map(([column, type]) => `${column} ${type}`)
+        .join(', ')})`,
+  ),
+  `CREATE VIEW tasks AS
+    SELECT f.run, f.task, f.file, coalesce(e.state, 'open') AS state, coalesce(e.attempts, 0) AS attempts, f.estimate_ms, e.why, e.at_ms AS ended_ms
+    FROM task_files f LEFT JOIN task_ends e ON e.run = f.run AND e.task = f.task`,
+  'COMMIT',
+].join(';\n')

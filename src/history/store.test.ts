@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { DirectoryBlobs } from '../blobs/directory.ts'
+import { loadDuckdb } from './duckdb.ts'
+import {
+  assigned,
+  ended,
+  finished,
+  putResults,
+  report,
+  reported,
+  submitted,
+  SyntheticLog,
+} from './fixtures/synthetic-run.ts'
+import type { ProcessOptions } from './messages.ts'
+import { HistoryStore } from './store.ts'
+
+const dayMs = 86_400_000
+
+async function withStore(
+  body: (store: HistoryStore, options: ProcessOptions, blobs: DirectoryBlobs) => Promise<void>,
+): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), 'muster-store-'))
+  const options = {
+    directory: join(directory, 'history'),
+    blobsDirectory: join(directory, 'blobs'),
+    memoryLimitMb: 256,
+    testsDays: 90,
+    runsDays: 365,
+  }
+  try {
+    const blobs = await DirectoryBlobs.open(options.blobsDirectory)
+    const store = await HistoryStore.open(await loadDuckdb(), options, assert.fail)
+    try {
+      await body(store, options, blobs)
+    } finally {
+      store.close()
+    }
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+const asFed = (log: SyntheticLog) => log.entries.map((bytes, i) => ({ position: i + 1, bytes }))
+
+describe('HistoryStore', () => {
+  test('attempts say who ran what with how many CPUs, from when and how long, and how it ended', () =>
+    withStore(async (store) => {
+      const log = new SyntheticLog()
+        .add(submitted('r1', ['a', 'b', 'c']))
+        .add(assigned('r1', 'b1', [0, 1, 2]), { type: 'task.started', run: 'r1', batch: 'b1', tasks: [1] })
+        .add(reported('r1', 'b1', [report(0, 'passed', 4)]))
+        .add(
+          { type: 'task.requeued', run: 'r1', tasks: [1], cause: 'timed-out', why: 'over 60 s', batchMax: 1 },
+          { type: 'task.requeued', run: 'r1', tasks: [2], cause: 'unstarted', why: 'not begun', batchMax: 0 },
+        )
+        .add({ type: 'task.ended', run: 'r1', tasks: [2], state: 'cancelled', why: 'cancelled' })
+      await store.apply(asFed(log))
+      const startMs = log.atMs - 50
+      const rows = await store.query(
+        'SELECT task, attempt, file, worker, cpus, outcome, started_ms, duration_ms FROM attempts ORDER BY task',
+      )
+      assert.deepEqual(
+        rows.map((row) => Object.values(row)),
+        [
+          [0, 1, 'a', 'w1', 2, 'passed', startMs + 26, 4],
+          [1, 1, 'b', 'w1', 2, 'timed-out', startMs + 20, 20],
+        ],
+      )
+      const tasks = await store.query('SELECT file, state, attempts FROM tasks ORDER BY task')
+      assert.deepEqual(
+        tasks.map((row) => Object.values(row)),
+        [
+          ['a', 'open', 0],
+          ['b', 'open', 0],
+          ['c', 'cancelled', 0],
+        ],
+      )
+    }))
+
+  test('tests and missing results are kept per attempt', () =>
+    withStore(async (store, _options, blobs) => {
+      const tries = [{ status: 'failed' as const, durationMs: 5 }]
+      const tests = [
+        { file: 'a', name: ['x', 'y'], project: 'chromium', status: 'passed' as const, durationMs: 7, tries },
+        { file: 'a', name: ['z'], status: 'failed' as const, durationMs: 8, errors: [{ message: 'm'.repeat(5000) }] },
+      ]
+      const key = await putResults(blobs, [{ file: 'a', outcome: 'failed', durationMs: 9, tests }])
+      const log = new SyntheticLog()
+        .add(submitted('r1', ['a']), assigned('r1', 'b1', [0]), reported('r1', 'b1', [report(0, 'failed', 9)], key))
+        .add(assigned('r1', 'b2', [0]), reported('r1', 'b2', [report(0, 'failed', 9)], 'cd'.repeat(32)))
+      await store.apply(asFed(log))
+      const rows = await store.query(
+        'SELECT attempt, name, framework_project, status, flaky, length(error) AS error FROM tests ORDER BY name',
+      )
+      assert.deepEqual(
+        rows.map((row) => Object.values(row)),
+        [
+          [1, 'x › y', 'chromium', 'passed', true, null],
+          [1, 'z', null, 'failed', false, 1000],
+        ],
+      )
+      assert.deepEqual(await store.query('SELECT batch, blob, why FROM missing_results'), [
+        { batch: 'b2', blob: 'cd'.repeat(32), why: 'no such blob' },
+      ])
+    }))
+
+  test('long events are shortened in the audit and stay JSON', () =>
+    withStore(async (store) => {
+      const files = Array.from({ length: 5000 }, (_, i) => `src/file-${i}.test.ts`)
+      await store.apply(asFed(new SyntheticLog().add(submitted('r1', files))))
+      const [row] = await store.query('SELECT event FROM audit')
+      const event = JSON.parse(row?.['event'] as string) as { files: string[]; spec: { suite: string } }
+      assert.equal(event.files.at(-1), '… 4990 more')
+      assert.equal(event.spec.suite, 'unit')
+      assert.deepEqual(await store.query('SELECT count(*) AS n FROM tasks'), [{ n: 5000 }])
+    }))
+
+  test('dropOld drops tests after their days, and runs with all they have after theirs', () =>
+    withStore(async (store, options, blobs) => {
+      const key = await putResults(blobs, [
+        {
+          file: 'a',
+          outcome: 'passed',
+          durationMs: 1,
+          tests: [{ file: 'a', name: ['t'], status: 'passed', durationMs: 1 }],
+        },
+      ])
+      const log = new SyntheticLog()
+      for (const [run, days] of [
+        ['old', 400],
+        ['older', 100],
+        ['new', 1],
+      ] as const) {
+        log.atMs = Date.now() - days * dayMs
+        log.add(
+          submitted(run, ['a']),
+          assigned(run, `b-${run}`, [0]),
+          reported(run, `b-${run}`, [report(0, 'passed', 1)], key),
+        )
+        log.add(ended(run, `b-${run}`), finished(run))
+      }
+      await store.apply(asFed(log))
+      await store.dropOld(Date.now(), options)
+      assert.deepEqual(await store.query('SELECT run FROM tests'), [{ run: 'new' }])
+      for (const table of ['runs', 'attempts', 'batches', 'batch_ends', 'task_files', 'run_ends']) {
+        assert.deepEqual(
+          await store.query(`SELECT run FROM ${table} ORDER BY run`),
+          [{ run: 'new' }, { run: 'older' }],
+          table,
+        )
+      }
+      assert.equal(store.position, 6)
+    }))
+})
