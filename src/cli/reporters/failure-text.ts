@@ -50,7 +50,7 @@ function errorLines(error: TestError, paint: Paint, messageShown: boolean): stri
   const lines: string[] = []
   if (!messageShown) {
     const message = messageLines(error)
-    lines.push(...message.slice(0, messageLinesMax).map((line) => `    ${paint('red', line)}`))
+    lines.push(...message.slice(0, messageLinesMax).map((line) => (line === '' ? '' : `    ${paint('red', line)}`)))
     if (message.length > messageLinesMax)
       lines.push(paint('dim', `    … ${message.length - messageLinesMax} more lines`))
   }
@@ -63,14 +63,14 @@ function messageLines(error: TestError): string[] {
   return text === '' ? [error.type ?? 'failed'] : text.split('\n').map((line) => line.trimEnd())
 }
 
-/** Nothing when the message already holds both values, as jest's and pytest's do. */
+/** Nothing when the message already holds both values or a diff of its own, as those of jest, pytest and node:assert do. */
 function comparisonLines(error: TestError, paint: Paint): string[] {
   if (error.expected === undefined || error.actual === undefined) return []
   const expected = clean(error.expected)
   const actual = clean(error.actual)
   if (expected === actual) return []
   const message = clean(error.message)
-  if (message.includes(expected) && message.includes(actual)) return []
+  if ((message.includes(expected) && message.includes(actual)) || message.trim().includes('\n')) return []
   if (!expected.includes('\n') && !actual.includes('\n')) {
     return [
       `    ${paint('dim', 'expected')}  ${paint('green', fitEnd(expected, 200))}`,
@@ -107,7 +107,7 @@ function diffLines(expected: string, actual: string, paint: Paint): string[] {
 }
 
 const frame = /^\s*(at\s|❯\s)/
-const foreign = /node_modules|\(?node:|<anonymous>/
+const foreign = /node_modules|[( ]node:|\(<anonymous>\)$/
 
 /** JavaScript: frames of the project's own code. Others (Python, Go): the end of what they said. */
 function stackLines(error: TestError): string[] {
