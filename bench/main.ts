@@ -13,7 +13,7 @@ const timeoutMs = 10 * 60_000
 
 const folder = import.meta.dirname
 const all = readdirSync(folder)
-  .filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts') && file !== 'main.ts')
+  .filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts') && file !== 'main.ts' && file !== 'table.ts')
   .map((file) => file.slice(0, -'.ts'.length))
   .sort()
 
