@@ -1,9 +1,17 @@
 /** Questions to history. */
 import type { FastifyInstance } from 'fastify'
-import { TestsQuery } from '../protocol/api.ts'
+import { PlanBody, TestsQuery } from '../protocol/api.ts'
 import type { ApiOptions } from './server.ts'
 
 export async function historyRoutes(app: FastifyInstance, { coordinator }: ApiOptions): Promise<void> {
+  /** What history knows of these files, and who could run them: for predictions and `--dry-run`. */
+  app.post<{ Body: { project: string; suite: string; files: string[] } }>('/plan', { schema: { body: PlanBody } }, async (request) => {
+    const { project, suite, files } = request.body
+    const { durationsMs, startupMs } = await coordinator.estimates(project, suite, files)
+    const known = durationsMs.filter((one) => one !== null).length
+    return { durationsMs, startupMs, knownRatio: files.length === 0 ? 0 : known / files.length, workers: coordinator.workers() }
+  })
+
   app.get<{ Querystring: { order?: 'slowest' | 'flaky' | 'failed'; project?: string; limit?: number } }>(
     '/tests',
     { schema: { querystring: TestsQuery } },

@@ -53,6 +53,8 @@ export type SubmitBody = Type.Static<typeof SubmitBody>
 export const ExtendBody = Type.Object({ files: Type.Array(text(4096), { minItems: 1 }) }, strict)
 export const TaskBody = Type.Object({ run: text(64), file: text(4096) }, strict)
 
+export const PlanBody = Type.Object({ project: text(1024), suite: text(256), files: Files }, strict)
+
 export const ActionBody = Type.Object(
   {
     why: Type.Optional(Type.String({ maxLength: 1000 })),

@@ -1,0 +1,32 @@
+/** `muster rerun RUN`: the same suite again from its directory, with all or some of its files. */
+import { connect } from '../connect.ts'
+import { MusterError } from '../../protocol/errors.ts'
+import { runCommand, type RunFlags } from './run.ts'
+
+export type RerunOptions = Pick<RunFlags, 'server' | 'token' | 'reporter' | 'json' | 'junit' | 'ctrf'> & {
+  readonly failed?: boolean
+  readonly lost?: boolean
+}
+
+const statesOf = { failed: ['failed', 'timed-out', 'lost'], lost: ['lost', 'cancelled'] }
+
+export async function rerunCommand(id: string, options: RerunOptions): Promise<number> {
+  const { failed, lost, ...rest } = options
+  const which = lost ? 'lost' : failed ? 'failed' : 'all'
+  await using connection = await connect(options)
+  const spec = await connection.client.spec(id)
+  const files: string[] = []
+  for await (const task of connection.client.tasks(id, which === 'all' ? undefined : statesOf[which])) files.push(task.file)
+  if (files.length === 0) throw new MusterError('conflict', `Run ${id} has no ${which} files`, { hint: `'muster show ${id}' lists them.` })
+  const inPlace = spec.workspace?.type === 'in-place'
+  return runCommand({
+    ...rest,
+    ...(inPlace ? { cwd: spec.cwd } : {}),
+    ...(spec.suite === spec.framework || spec.suite === undefined ? { framework: spec.framework } : { suite: spec.suite }),
+    paths: spec.paths ?? [],
+    args: spec.args ?? [],
+    only: files,
+    retries: spec.retries ?? 0,
+    daemon: true,
+  })
+}

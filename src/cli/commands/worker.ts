@@ -1,0 +1,47 @@
+/** `muster worker`: offers this host to a coordinator until it is told to stop. */
+import { parseDuration } from '../../stdx/duration.ts'
+import { startWorker } from '../../worker/main.ts'
+import { serverOf, tokenOf } from '../connect.ts'
+import { labelsOf } from '../flags.ts'
+import { hostDirectory, packageVersion, socketPath, workerDirectory } from '../places.ts'
+
+export type WorkerCommandOptions = {
+  readonly join?: string
+  readonly token?: string
+  readonly label?: readonly string[]
+  readonly cpus?: number
+  readonly name?: string
+  readonly data?: string
+  /** Ends with the process at the other end of stdin. */
+  readonly bound?: boolean
+  /** Leaves when nobody was there for so long. */
+  readonly orphanTimeout?: string
+}
+
+export async function workerCommand(options: WorkerCommandOptions): Promise<number> {
+  const url = options.join ?? serverOf({}) ?? `unix:${socketPath(hostDirectory())}`
+  const token = url.startsWith('unix:') ? undefined : tokenOf(options.token, 'worker')
+  const quiet = options.bound === true || options.orphanTimeout !== undefined
+  const worker = await startWorker({
+    url,
+    ...(token === undefined ? {} : { token }),
+    ...(options.name === undefined ? {} : { name: options.name }),
+    labels: { ...labelsOf(options.label ?? []), 'muster.pid': String(process.pid) },
+    ...(options.cpus === undefined ? {} : { cpus: options.cpus }),
+    dataDir: options.data ?? workerDirectory(),
+    version: packageVersion(),
+    log: (level, text) => {
+      if (!quiet || level !== 'info') process.stderr.write(`muster worker: ${text}\n`)
+    },
+    signals: true,
+    ...(options.orphanTimeout === undefined ? {} : { orphanTimeoutMs: parseDuration(options.orphanTimeout) ?? 0 }),
+  })
+  if (!quiet) process.stderr.write(`muster worker: joined ${url} as ${worker.id}\n`)
+  if (options.bound) {
+    process.stdin.on('end', () => void worker.stop()).on('error', () => void worker.stop())
+    process.stdin.resume()
+  }
+  const end = await worker.done
+  if (end.type !== 'failed') return 0
+  throw end.error
+}

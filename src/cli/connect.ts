@@ -1,0 +1,113 @@
+/**
+ * Which coordinator a command talks to: the one named by --server or MUSTER_SERVER, one that lives
+ * and dies with this process, or this user's daemon on this host, started when it isn't there.
+ */
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { hostname, tmpdir, userInfo } from 'node:os'
+import { join } from 'node:path'
+import { readTokens } from '../api/tokens.ts'
+import { Client } from '../client/client.ts'
+import { isMusterError } from '../protocol/errors.ts'
+import { ensureDaemon } from './daemon.ts'
+import { NodeTransport } from './node-transport.ts'
+import { hostDirectory, serverDirectory, socketPath, workerDirectory } from './places.ts'
+
+export type Where = {
+  readonly server?: string | undefined
+  readonly token?: string | undefined
+  /** No daemon: a coordinator of our own. */
+  readonly embedded?: boolean
+  readonly say?: (text: string) => void
+}
+
+export type Connection = AsyncDisposable & {
+  readonly client: Client
+  readonly kind: 'server' | 'daemon' | 'embedded'
+  /** After coordinator_unreachable: bring it back if that is in our power. */
+  revive(): Promise<void>
+}
+
+export function clientName(): string {
+  return `${userInfo().username}@${hostname()}`
+}
+
+export function serverOf(where: Where): string | undefined {
+  return where.server ?? process.env['MUSTER_SERVER'] ?? undefined
+}
+
+/** Given, from the environment, or from this user's own `muster serve` on this host. */
+export function tokenOf(given: string | undefined, role: 'client' | 'worker'): string | undefined {
+  return given ?? (process.env['MUSTER_TOKEN'] || undefined) ?? readTokens(serverDirectory())?.[role]
+}
+
+export async function connect(where: Where): Promise<Connection> {
+  const server = serverOf(where)
+  if (server !== undefined) {
+    const transport = new NodeTransport(server, server.startsWith('unix:') ? undefined : tokenOf(where.token, 'client'))
+    return {
+      client: new Client(transport, clientName()),
+      kind: 'server',
+      revive: async () => undefined,
+      [Symbol.asyncDispose]: async () => transport.close(),
+    }
+  }
+  return where.embedded ? embedded() : daemon(where)
+}
+
+async function daemon(where: Where): Promise<Connection> {
+  const transport = new NodeTransport(`unix:${socketPath(hostDirectory())}`)
+  const client = new Client(transport, clientName())
+  await ensureDaemon(client, where.say)
+  return {
+    client,
+    kind: 'daemon',
+    revive: () => ensureDaemon(client, where.say),
+    [Symbol.asyncDispose]: async () => transport.close(),
+  }
+}
+
+/** History is this user's, as with the daemon; everything else is gone afterwards. */
+async function embedded(): Promise<Connection> {
+  const { Host } = await import('./host.ts')
+  const directory = await mkdtemp(join(tmpdir(), `muster-run-${randomBytes(3).toString('hex')}-`))
+  let fatal: unknown
+  const host = await Host.start({
+    directory,
+    log: 'memory',
+    history: join(hostDirectory(), 'history'),
+    worker: { dataDirectory: join(workerDirectory(), 'bound'), bound: true },
+    onLog: (level, message, detail) => {
+      if (process.env['MUSTER_DEBUG']) process.stderr.write(`[${level}] ${message} ${JSON.stringify(detail)}\n`)
+    },
+    onShutdown: () => undefined,
+    onFatal: (error) => {
+      fatal = error
+    },
+  })
+  const transport = new NodeTransport(`unix:${host.socket}`)
+  return {
+    client: new Client(transport, clientName()),
+    kind: 'embedded',
+    revive: async () => {
+      if (fatal !== undefined) throw fatal
+    },
+    async [Symbol.asyncDispose]() {
+      transport.close()
+      await host.close()
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+/** The daemon if it runs; undefined otherwise. Never starts one. */
+export async function runningDaemon(): Promise<Client | undefined> {
+  const client = new Client(new NodeTransport(`unix:${socketPath(hostDirectory())}`), clientName())
+  try {
+    await client.health()
+    return client
+  } catch (error) {
+    if (isMusterError(error) && error.code === 'coordinator_unreachable') return undefined
+    throw error
+  }
+}

@@ -1,0 +1,37 @@
+/** Flags that several commands read alike; each error names the flag, what was expected and what came. */
+import { InvalidArgumentError } from 'commander'
+import { MusterError } from '../protocol/errors.ts'
+import { parseDuration } from '../stdx/duration.ts'
+
+export function durationFlag(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  const durationMs = parseDuration(text)
+  if (durationMs === undefined || durationMs === 0) {
+    throw new MusterError('usage', `${name}: expected a duration such as 90s, 5m or 1h30m, received '${text}'`)
+  }
+  return durationMs
+}
+
+export function labelsOf(given: readonly string[]): Record<string, string> {
+  const labels: Record<string, string> = {}
+  for (const text of given) {
+    const equals = text.indexOf('=')
+    if (equals < 1) throw new MusterError('usage', `--label: expected KEY=VALUE, received '${text}'`)
+    labels[text.slice(0, equals)] = text.slice(equals + 1)
+  }
+  return labels
+}
+
+/** For commander: a whole number of at least `min`. */
+export function wholeNumber(min: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (!/^-?\d+$/.test(text) || value < min) throw new InvalidArgumentError(`expected a whole number of at least ${min}`)
+    return value
+  }
+}
+
+/** For commander: an option that may be given several times. */
+export function several(text: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), text]
+}

@@ -1,0 +1,184 @@
+/** The command line: flags and help. Each command's code is loaded when it is used, so that help is quick. */
+import { Command, CommanderError, Option } from 'commander'
+import { isMusterError } from '../protocol/errors.ts'
+import { several, wholeNumber } from './flags.ts'
+import { packageVersion } from './places.ts'
+
+const program = new Command('muster')
+  .description('Runs any test suite over any machines, and accounts for every test.')
+  .version(packageVersion(), '-V, --version')
+  .helpOption('-h, --help')
+  .configureHelp({ sortSubcommands: false, showGlobalOptions: false })
+  .enablePositionalOptions()
+  .exitOverride()
+
+type Action = (...values: never[]) => Promise<number> | number
+
+/** The command's result is the exit code. */
+function ends(action: Action): (...values: unknown[]) => Promise<void> {
+  return async (...values) => {
+    process.exitCode = await (action as unknown as (...values: unknown[]) => Promise<number> | number)(...values)
+  }
+}
+
+const server = () => new Option('--server <url>', 'a coordinator elsewhere (default: MUSTER_SERVER, else this host’s own)')
+const token = () => new Option('--token <token>', 'its client token (default: MUSTER_TOKEN)')
+const json = () => new Option('--json', 'print JSON')
+const look = (command: Command) => command.addOption(server()).addOption(token()).addOption(json())
+
+program
+  .command('run')
+  .description('run a test suite')
+  .usage('[paths...] [options] [-- framework arguments...]')
+  .argument('[paths...]', 'test files, directories or filters, with the framework’s own meaning')
+  .option('--framework <name>', 'vitest, jest, mocha, node, playwright, pytest, go or command, instead of detecting it')
+  .option('--suite <name>', 'a suite of muster.config.*')
+  .option('--cwd <dir>', 'run there')
+  .option('--workers <n>', 'use at most n hosts', wholeNumber(1))
+  .option('--cpus <n>', 'use at most n CPUs of each host', wholeNumber(1))
+  .option('--retries <n>', 'try a failed file again up to n times (default: 0)', wholeNumber(0))
+  .option('--timeout <duration>', 'longest time one file may run, e.g. 90s, 5m (default: 30m)')
+  .option('--max-failures <n>', 'stop after n failed tests', wholeNumber(1))
+  .option('--last-failed', 'only the files that failed in the last run')
+  .option('--shard <i/n>', 'the i-th of n parts of the files, i from 1')
+  .option('--priority <n>', 'larger goes first (default: 0)', wholeNumber(-1000))
+  .option('--label <key=value>', 'only workers with this label; may be repeated', several)
+  .option('--env <name>', 'pass this environment variable to remote workers; may be repeated', several)
+  .addOption(server())
+  .addOption(token())
+  .option('--reporter <name[=file]>', 'default, plain, dot, github, json, junit, ctrf…; may be repeated', several, [])
+  .option('--json [file]', 'one JSON object at the end, to a file or stdout')
+  .option('--junit <file>', 'JUnit XML')
+  .option('--ctrf <file>', 'CTRF')
+  .option('--no-daemon', 'coordinator and worker live and die with this run (default under CI)')
+  .option('--wait-for-worker <duration>', 'how long to wait while no worker fits (default: 60s)')
+  .option('--pass-with-no-tests', 'exit with 0 when there are no test files')
+  .option('--dry-run', 'print the plan, run nothing')
+  .action(
+    ends(async (paths: string[], options: never) => {
+      const { runCommand } = await import('./commands/run.ts')
+      return runCommand({ ...(options as object as Parameters<typeof runCommand>[0]), ...splitArgs(paths) })
+    }),
+  )
+
+program
+  .command('rerun')
+  .description('submit a run again: all its files, or only some')
+  .argument('<run>', 'a run id')
+  .option('--failed', 'only files that failed, timed out or were lost')
+  .option('--lost', 'only files that were lost or cancelled')
+  .addOption(server())
+  .addOption(token())
+  .option('--reporter <name[=file]>', 'as for run', several, [])
+  .option('--json [file]', 'as for run')
+  .option('--junit <file>', 'as for run')
+  .option('--ctrf <file>', 'as for run')
+  .action(ends(async (run: string, options: never) => (await import('./commands/rerun.ts')).rerunCommand(run, options)))
+
+look(program.command('ps').description('what runs and waits')).action(
+  ends(async (options: never) => (await import('./commands/look.ts')).psCommand(options)),
+)
+look(program.command('runs').description('recent runs'))
+  .option('--limit <n>', 'how many', wholeNumber(1), 20)
+  .action(ends(async (options: never) => (await import('./commands/look.ts')).runsCommand(options)))
+look(program.command('show').description('one run with its files').argument('<run>', 'a run id'))
+  .option('--failed', 'only its failures')
+  .action(ends(async (run: string, options: never) => (await import('./commands/look.ts')).showCommand(run, options)))
+program
+  .command('logs')
+  .description('what a run’s processes, or one of its tasks, printed')
+  .argument('<run>', 'a run id')
+  .argument('[task]', 'a file of the run, or its number')
+  .addOption(server())
+  .addOption(token())
+  .action(ends(async (run: string, task: string | undefined, options: never) => (await import('./commands/look.ts')).logsCommand(run, task, options)))
+look(program.command('workers').description('workers and what they do')).action(
+  ends(async (options: never) => (await import('./commands/look.ts')).workersCommand(options)),
+)
+look(program.command('tests').description('tests over all runs'))
+  .option('--slowest <n>', 'the n slowest (default: 20)', wholeNumber(1))
+  .option('--flaky', 'those that passed after a failure, or flip')
+  .option('--failed', 'those that failed most')
+  .option('--project <id>', 'only of this project')
+  .action(ends(async (options: never) => (await import('./commands/look.ts')).testsCommand(options)))
+
+for (const [action, words] of [
+  ['cancel', 'stop runs: nothing more is assigned, what runs is ended'],
+  ['pause', 'assign no more of these runs; what runs goes on'],
+  ['resume', 'go on with paused runs'],
+] as const) {
+  program
+    .command(action)
+    .description(words)
+    .argument('<runs...>', 'run ids')
+    .addOption(server())
+    .addOption(token())
+    .action(ends(async (runs: string[], options: never) => (await import('./commands/act.ts')).actCommand(action, runs, options)))
+}
+
+program
+  .command('serve')
+  .description('start a coordinator for other machines')
+  .option('--listen <host:port>', 'where', '127.0.0.1:7357')
+  .option('--data <dir>', 'its log, history, blobs and tokens')
+  .option('--allow-host <name>', 'another name that clients may call it by; may be repeated', several)
+  .action(ends(async (options: never) => (await import('./commands/serve.ts')).serveCommand(options)))
+program
+  .command('worker')
+  .description('run tests for a coordinator')
+  .option('--join <url>', 'the coordinator (default: MUSTER_SERVER, else this host’s own)')
+  .option('--token <token>', 'its worker token (default: MUSTER_TOKEN)')
+  .option('--label <key=value>', 'what runs can ask for; may be repeated', several)
+  .option('--cpus <n>', 'offer n CPUs instead of all', wholeNumber(1))
+  .option('--name <name>', 'what people see (default: the host’s name)')
+  .option('--data <dir>', 'its workspaces and their cache')
+  .addOption(new Option('--bound').hideHelp())
+  .addOption(new Option('--orphan-timeout <duration>').hideHelp())
+  .action(ends(async (options: never) => (await import('./commands/worker.ts')).workerCommand(options)))
+program
+  .command('token')
+  .description('print a token of a coordinator on this host')
+  .argument('<role>', 'client or worker')
+  .option('--data <dir>', 'which coordinator’s')
+  .action(ends(async (role: string, options: never) => (await import('./commands/act.ts')).tokenCommand(role, options)))
+program
+  .command('down')
+  .description('stop this user’s daemon on this host')
+  .option('--force', 'also when runs are under way; they are cancelled')
+  .action(ends(async (options: never) => (await import('./commands/act.ts')).downCommand(options)))
+program
+  .command('doctor')
+  .description('what was detected here, what is missing, and how to get it')
+  .option('--cwd <dir>', 'look there')
+  .addOption(json())
+  .action(ends(async (options: never) => (await import('./commands/doctor.ts')).doctorCommand(options)))
+program
+  .command('daemon', { hidden: true })
+  .description('this host’s own coordinator and worker, in the background')
+  .action(ends(async () => (await import('./commands/daemon.ts')).daemonCommand()))
+
+/** What follows `--` is the framework's; commander hands over both in one list. */
+function splitArgs(operands: readonly string[]): { paths: readonly string[]; args: readonly string[] } {
+  const at = process.argv.indexOf('--')
+  const count = at < 0 ? 0 : process.argv.length - at - 1
+  return { paths: operands.slice(0, operands.length - count), args: operands.slice(operands.length - count) }
+}
+
+function fail(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+  if (isMusterError(error)) {
+    process.stderr.write(`muster: ${error.message}\n${error.hint === undefined ? '' : `  ${error.hint}\n`}`)
+    if (process.env['MUSTER_DEBUG']) process.stderr.write(`${error.stack}\n`)
+    return error.exitCode
+  }
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  process.stderr.write(`muster: this is a bug in Muster\n${text}\n`)
+  return 3
+}
+
+try {
+  if (process.argv.length <= 2) program.help()
+  await program.parseAsync()
+} catch (error) {
+  process.exitCode = fail(error)
+}

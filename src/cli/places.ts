@@ -1,0 +1,69 @@
+/** Where things lie on this host, and which program this is. Everything is this user's alone. */
+import { createHash } from 'node:crypto'
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { homedir, tmpdir, userInfo } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { MusterError } from '../protocol/errors.ts'
+
+/** The package's root, in a clone and when installed. */
+export const packageRoot = join(dirname(fileURLToPath(import.meta.url)), '..', '..')
+export const launcher = join(packageRoot, 'bin', 'launch.cjs')
+
+/** `MUSTER_DATA`, else XDG's data directory, else `~/.local/share/muster`. */
+export function dataRoot(env: NodeJS.ProcessEnv = process.env): string {
+  if (env['MUSTER_DATA']) return env['MUSTER_DATA']
+  const xdg = env['XDG_DATA_HOME']
+  return join(xdg ? xdg : join(homedir(), '.local', 'share'), 'muster')
+}
+
+export const hostDirectory = (): string => join(dataRoot(), 'host')
+export const serverDirectory = (): string => join(dataRoot(), 'server')
+export const workerDirectory = (): string => join(dataRoot(), 'worker')
+export const cacheDirectory = (): string => join(dataRoot(), 'cache')
+
+/** A directory only this user can enter; refuses one that somebody else prepared. */
+export function privateDirectory(path: string): string {
+  mkdirSync(path, { recursive: true, mode: 0o700 })
+  const stat = lstatSync(path)
+  if (!stat.isDirectory() || stat.uid !== userInfo().uid || (stat.mode & 0o077) !== 0) {
+    throw new MusterError('config_invalid', `Cannot use ${path}: expected a directory that only ${userInfo().username} can enter`, {
+      hint: `Remove it, or run: chmod 700 ${path}`,
+    })
+  }
+  return path
+}
+
+/** Socket paths are limited to about 100 bytes, so they don't lie in the data directory. */
+export function socketPath(directory: string): string {
+  const runtime = process.env['XDG_RUNTIME_DIR']
+  const base = runtime && existsSync(runtime) ? join(runtime, 'muster') : join(tmpdir(), `muster-${userInfo().uid}`)
+  return join(privateDirectory(base), `${createHash('sha256').update(directory).digest('hex').slice(0, 16)}.sock`)
+}
+
+export function packageVersion(): string {
+  return (JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string }).version
+}
+
+/**
+ * Tells one state of the program from another also within a version: a clone's sources change without
+ * it. Names, sizes and times of all source files; some milliseconds.
+ */
+export function buildId(): string {
+  const source = join(packageRoot, 'src')
+  const hash = createHash('sha256').update(packageVersion())
+  if (existsSync(source)) addTree(hash, source)
+  return hash.digest('hex').slice(0, 12)
+}
+
+function addTree(hash: ReturnType<typeof createHash>, directory: string): void {
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name)
+    if (entry.isDirectory()) {
+      if (entry.name !== 'fixtures') addTree(hash, path)
+    } else if (!entry.name.includes('.test.')) {
+      const stat = statSync(path)
+      hash.update(`${path}:${stat.size}:${stat.mtimeMs}\n`)
+    }
+  }
+}

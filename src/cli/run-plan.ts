@@ -1,0 +1,105 @@
+/**
+ * What a run consists of before anything is submitted: the suite, its files, and what the flags leave
+ * of them. The listing is the framework's own; Muster only takes parts of it.
+ */
+import { resolve } from 'node:path'
+import type { Client } from '../client/client.ts'
+import { MusterError } from '../protocol/errors.ts'
+import { detectSuites, type Detected, type Suite } from '../runners/detect.ts'
+import { cachedList } from '../runners/listing-cache.ts'
+import { projectId } from './project-id.ts'
+import { cacheDirectory } from './places.ts'
+
+export type PlanFlags = {
+  readonly cwd?: string
+  readonly framework?: string
+  readonly suite?: string
+  readonly paths: readonly string[]
+  readonly args: readonly string[]
+  readonly shard?: string
+  readonly lastFailed?: boolean
+  /** Exactly these of the listed files (rerun). */
+  readonly only?: readonly string[]
+}
+
+export type RunPlan = {
+  readonly suite: Suite
+  readonly detected: Detected
+  readonly project: string
+  readonly paths: readonly string[]
+  readonly args: readonly string[]
+  readonly files: readonly string[]
+  /** The files are all that the framework would run. */
+  readonly complete: boolean
+  readonly notices: readonly string[]
+}
+
+/** Lists what would run. `client` is asked only for what failed last. */
+export async function planRun(flags: PlanFlags, client: () => Promise<Client>): Promise<RunPlan> {
+  const cwd = resolve(flags.cwd ?? '.')
+  const detected = await detectSuites({
+    cwd,
+    env: process.env,
+    ...(flags.framework === undefined ? {} : { framework: flags.framework }),
+    ...(flags.suite === undefined ? {} : { suite: flags.suite }),
+  })
+  const suite = detected.chosen
+  const args = [...suite.args, ...flags.args]
+  refuseArgs(suite, args)
+  const paths = flags.paths.length > 0 ? flags.paths : suite.paths
+  const listing = await cachedList(
+    suite.runner,
+    {
+      project: suite.project,
+      detection: suite.detection,
+      paths,
+      args,
+      ...(suite.command === undefined ? {} : { suite: suite.command }),
+      signal: new AbortController().signal,
+    },
+    cacheDirectory(),
+  )
+  const project = projectId(suite.project.cwd)
+  const notices = [...detected.notices]
+  let files = listing.files
+  if (flags.only) {
+    const wanted = new Set(flags.only)
+    files = files.filter((file) => wanted.has(file))
+  }
+  if (flags.lastFailed) {
+    const { files: failed } = await (await client()).get<{ files: string[] }>(
+      `/history/last-failed?${new URLSearchParams({ project, suite: suite.name })}`,
+    )
+    const wanted = new Set(failed)
+    const kept = files.filter((file) => wanted.has(file))
+    if (kept.length === 0) notices.push('nothing failed in the last run: running everything')
+    else files = kept
+  }
+  if (flags.shard !== undefined) files = shardOf(files, flags.shard)
+  return { suite, detected, project, paths, args, files, complete: files.length === listing.files.length, notices }
+}
+
+function refuseArgs(suite: Suite, args: readonly string[]): void {
+  for (const arg of args) {
+    const name = arg.split('=')[0]!
+    const instead = suite.runner.refusedArgs?.[name]
+    if (instead !== undefined) {
+      throw new MusterError('usage', `${name} of ${suite.detection.framework} can't be combined with Muster: ${instead}`)
+    }
+  }
+}
+
+/**
+ * Every n-th file of the sorted listing, so that shards that know nothing of each other never
+ * overlap and never leave one out. Balancing by time is what `--server` is for.
+ */
+export function shardOf(files: readonly string[], shard: string): readonly string[] {
+  const match = /^(\d+)\/(\d+)$/.exec(shard)
+  const part = Number(match?.[1])
+  const parts = Number(match?.[2])
+  if (!match || part < 1 || part > parts) {
+    throw new MusterError('usage', `--shard: expected I/N with 1 ≤ I ≤ N, received '${shard}'`)
+  }
+  return files.filter((_, index) => index % parts === part - 1)
+}
+

@@ -1,0 +1,27 @@
+/** Columns for people, on stdout. Numbers to the right. */
+import stringWidth from 'string-width'
+
+export function table(header: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  const all = [header, ...rows].map((row) => row.map(String))
+  const widths = header.map((_, column) => Math.max(...all.map((row) => stringWidth(row[column] ?? ''))))
+  const right = header.map((_, column) => rows.length > 0 && rows.every((row) => typeof row[column] === 'number'))
+  const lines = all.map((row) =>
+    row
+      .map((cell, column) => {
+        const pad = ' '.repeat(widths[column]! - stringWidth(cell))
+        return right[column] ? pad + cell : cell + pad
+      })
+      .join('  ')
+      .trimEnd(),
+  )
+  return `${lines.join('\n')}\n`
+}
+
+/** `12 s ago`, `3 h ago`, or a date. */
+export function ago(atMs: number, nowMs = Date.now()): string {
+  const seconds = Math.max(0, Math.round((nowMs - atMs) / 1000))
+  if (seconds < 60) return `${seconds} s ago`
+  if (seconds < 3600) return `${Math.round(seconds / 60)} min ago`
+  if (seconds < 48 * 3600) return `${Math.round(seconds / 3600)} h ago`
+  return new Date(atMs).toISOString().slice(0, 10)
+}

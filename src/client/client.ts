@@ -1,0 +1,195 @@
+/**
+ * A coordinator's API as functions. Every failure is a MusterError whose code is the problem's own,
+ * so that callers never look at statuses.
+ */
+import type { HealthView, Problem, RunAction, SubmitBody } from '../protocol/api.ts'
+import { errorCatalogue, MusterError, type ErrorCode } from '../protocol/errors.ts'
+import type { FeedMessage, RunView, TaskRecord, TaskView, WorkerView } from '../protocol/run-view.ts'
+import type { Request, Response, Transport } from './transport.ts'
+
+export type PlanView = {
+  readonly durationsMs: readonly (number | null)[]
+  readonly startupMs: number | null
+  readonly knownRatio: number
+  readonly workers: readonly WorkerView[]
+}
+
+export class Client {
+  readonly transport: Transport
+  readonly #name: string
+
+  /** `name`: who this is, for people, e.g. `ann@laptop`. */
+  constructor(transport: Transport, name: string) {
+    this.transport = transport
+    this.#name = name
+  }
+
+  health(): Promise<HealthView> {
+    return this.#json<HealthView>({ method: 'GET', path: '/health' })
+  }
+
+  submit(body: SubmitBody, key: string): Promise<RunView> {
+    return this.#post<RunView>('/runs', body, { 'idempotency-key': key })
+  }
+
+  plan(project: string, suite: string, files: readonly string[]): Promise<PlanView> {
+    return this.#post<PlanView>('/plan', { project, suite, files })
+  }
+
+  async runs(): Promise<readonly RunView[]> {
+    return (await this.#json<{ runs: RunView[] }>({ method: 'GET', path: '/runs' })).runs
+  }
+
+  run(run: string): Promise<RunView> {
+    return this.#json<RunView>({ method: 'GET', path: `/runs/${encodeURIComponent(run)}` })
+  }
+
+  spec(run: string): Promise<SubmitBody & { readonly cwd: string }> {
+    return this.#json({ method: 'GET', path: `/runs/${encodeURIComponent(run)}/spec` })
+  }
+
+  act(run: string, action: RunAction, body: Record<string, unknown> = {}): Promise<RunView> {
+    return this.#post<RunView>(`/runs/${encodeURIComponent(run)}/${action}`, body)
+  }
+
+  /** Tasks in their order; `states` keeps only those. */
+  async *tasks(run: string, states?: readonly string[]): AsyncGenerator<TaskView> {
+    const filter = states === undefined ? '' : `&state=${states.join(',')}`
+    let cursor: number | undefined = 0
+    while (cursor !== undefined) {
+      const path = `/runs/${encodeURIComponent(run)}/tasks?limit=10000&cursor=${cursor}${filter}`
+      const page: { tasks: TaskView[]; next?: number } = await this.#json({ method: 'GET', path })
+      yield* page.tasks
+      cursor = page.next
+    }
+  }
+
+  async *records(run: string): AsyncGenerator<TaskRecord> {
+    const response = await this.#ask({ method: 'GET', path: `/runs/${encodeURIComponent(run)}/results` })
+    for await (const line of lines(response.body)) yield JSON.parse(line) as TaskRecord
+  }
+
+  async *output(run: string, task?: number): AsyncGenerator<string> {
+    const query = task === undefined ? '' : `?task=${task}`
+    const response = await this.#ask({ method: 'GET', path: `/runs/${encodeURIComponent(run)}/output${query}` })
+    const decoder = new TextDecoder()
+    for await (const bytes of response.body) yield decoder.decode(bytes, { stream: true })
+  }
+
+  async workers(): Promise<readonly WorkerView[]> {
+    return (await this.#json<{ workers: WorkerView[] }>({ method: 'GET', path: '/workers' })).workers
+  }
+
+  get<T>(path: string): Promise<T> {
+    return this.#json<T>({ method: 'GET', path })
+  }
+
+  shutdown(): Promise<unknown> {
+    return this.#post('/shutdown', {})
+  }
+
+  /** Which of the blobs the coordinator lacks. */
+  async missingBlobs(keys: readonly string[]): Promise<readonly string[]> {
+    return (await this.#post<{ missing: string[] }>('/blobs/missing', { keys })).missing
+  }
+
+  async putBlob(key: string, bytes: AsyncIterable<Uint8Array>, length: number): Promise<void> {
+    const headers = { 'content-type': 'application/octet-stream' }
+    const response = await this.#ask({ method: 'PUT', path: `/blobs/${key}`, headers, body: { bytes, length } })
+    await text(response.body)
+  }
+
+  /**
+   * Messages of a run until its `end`, which is the last. Throws coordinator_unreachable when the
+   * connection breaks before that: watch again, the first message is a whole snapshot.
+   */
+  async *watch(run: string): AsyncGenerator<FeedMessage> {
+    const socket = this.transport.openSocket(`/feed?run=${encodeURIComponent(run)}`)
+    let queue: FeedMessage[] = []
+    let closed: { code: number; reason: string } | undefined
+    let wake: () => void = () => undefined
+    socket.onMessage = (frame) => {
+      for (const line of frame.split('\n')) queue.push(JSON.parse(line) as FeedMessage)
+      wake()
+    }
+    socket.onClose = (code, reason) => {
+      closed = { code, reason }
+      wake()
+    }
+    try {
+      for (;;) {
+        if (queue.length === 0 && !closed) {
+          await new Promise<void>((resolve) => {
+            wake = resolve
+          })
+        }
+        const batch = queue
+        queue = []
+        for (const message of batch) {
+          yield message
+          if (message.type === 'end') return
+        }
+        if (closed && queue.length === 0) throw closedError(this.transport.address, run, closed)
+      }
+    } finally {
+      socket.close()
+    }
+  }
+
+  #post<T>(path: string, body: unknown, headers: Record<string, string> = {}): Promise<T> {
+    const all = { 'content-type': 'application/json', ...headers }
+    return this.#json<T>({ method: 'POST', path, headers: all, body: JSON.stringify(body) })
+  }
+
+  async #json<T>(request: Request): Promise<T> {
+    const response = await this.#ask(request)
+    return JSON.parse(await text(response.body)) as T
+  }
+
+  async #ask(request: Request): Promise<Response> {
+    const headers = { 'muster-client': this.#name, ...request.headers }
+    const response = await this.transport.request({ ...request, path: `/api/v1${request.path}`, headers })
+    if (response.status >= 200 && response.status < 300) return response
+    throw problemError(response.status, await text(response.body), this.transport.address)
+  }
+}
+
+function closedError(address: string, run: string, closed: { code: number; reason: string }): MusterError {
+  if (closed.code === 4404) return new MusterError('not_found', `The coordinator at ${address} does not know run ${run}`)
+  const why = closed.reason === '' ? `code ${closed.code}` : closed.reason
+  return new MusterError('coordinator_unreachable', `The connection to ${address} broke (${why})`)
+}
+
+function problemError(status: number, body: string, address: string): MusterError {
+  let problem: Partial<Problem> = {}
+  try {
+    problem = JSON.parse(body) as Partial<Problem>
+  } catch {
+    // Not ours: something between us and a coordinator answered. The status tells.
+  }
+  if (problem.code !== undefined && problem.code in errorCatalogue) {
+    const hint = problem.hint === undefined ? {} : { hint: problem.hint }
+    return new MusterError(problem.code as ErrorCode, problem.detail ?? problem.title ?? `HTTP ${status}`, hint)
+  }
+  return new MusterError('coordinator_unreachable', `${address} answered with HTTP ${status}, which is no answer of a Muster coordinator`, {
+    hint: 'Check the address; a proxy in between may have answered.',
+  })
+}
+
+async function text(body: AsyncIterable<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder()
+  let all = ''
+  for await (const bytes of body) all += decoder.decode(bytes, { stream: true })
+  return all + decoder.decode()
+}
+
+async function* lines(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder()
+  let rest = ''
+  for await (const bytes of body) {
+    const parts = (rest + decoder.decode(bytes, { stream: true })).split('\n')
+    rest = parts.pop()!
+    for (const part of parts) if (part !== '') yield part
+  }
+  if (rest !== '') yield rest
+}
