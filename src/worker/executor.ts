@@ -20,7 +20,8 @@ const contexts = new RunContexts(http)
 const batches = new Map<string, Batch>()
 const cleaning = new Map<number, (killed: number) => void>()
 let batchCount = 0
-let runners: Promise<Readonly<Record<string, Runner>>> | undefined
+type Runners = Readonly<Record<string, () => Promise<Runner>>>
+let runners: Promise<Runners> | undefined
 
 function post(message: FromExecutor): void {
   port.postMessage(message)
@@ -31,9 +32,9 @@ function log(level: LogLevel, message: string): void {
 }
 
 async function findRunner(framework: string): Promise<Runner> {
-  runners ??= import(options.runnersModule).then((module: { runnersByName: Readonly<Record<string, Runner>> }) => module.runnersByName)
-  const runner = (await runners)[framework]
-  if (runner !== undefined) return runner
+  runners ??= import(options.runnersModule).then((module: { runnersByName: Runners }) => module.runnersByName)
+  const load = (await runners)[framework]
+  if (load !== undefined) return load()
   throw new MusterError('framework_not_found', `This worker has no runner for '${framework}': it knows ${Object.keys(await runners).join(', ')}`)
 }
 
