@@ -1,0 +1,121 @@
+/**
+ * `muster.config.*`: finds it, loads it, checks it. TypeScript is run as it is by Node's type stripping.
+ * `import { defineConfig } from 'muster'` works in a project without Muster in its node_modules too: the name
+ * then leads to the Muster that is running.
+ *
+ * Only the working directory is looked in. Most projects need no configuration at all.
+ */
+import { readFile } from 'node:fs/promises'
+import { registerHooks } from 'node:module'
+import path from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { MusterError } from '../protocol/errors.ts'
+import type { FrameworkName } from './runner.ts'
+
+export type MusterConfig = {
+  /** What can be run with `--suite NAME`. With exactly one, it is what `muster run` runs. */
+  readonly suites?: readonly SuiteConfig[]
+  /** Names of environment variables whose values travel to workers on other machines. */
+  readonly env?: readonly string[]
+}
+
+export type SuiteConfig = {
+  readonly name: string
+  /** Detected in `cwd` when absent; 'command' when `run` is given. */
+  readonly framework?: FrameworkName
+  /** Relative to the configuration file; its directory when absent. */
+  readonly cwd?: string
+  /** Positional filters used when the command line has none. */
+  readonly paths?: readonly string[]
+  /** Arguments of the framework, before those of the command line. */
+  readonly args?: readonly string[]
+  /** Set for detection, listing and running. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Labels that a worker must have. */
+  readonly labels?: Readonly<Record<string, string>>
+  /** How often a failed file is tried again. */
+  readonly retries?: number
+  /** Longest time one file may run, e.g. `5m`. */
+  readonly timeout?: string
+  /** Run once per lockfile and platform on a worker that got the workspace sent, e.g. `npm ci`. */
+  readonly setup?: string
+  /** Any command: which files there are. Patterns relative to `cwd`, or a command that prints one file per line. */
+  readonly discover?: readonly string[] | { readonly command: readonly string[] }
+  /** Any command: argv with `{files}`, `{cpus}`, `{junit}`. */
+  readonly run?: readonly string[]
+  /** Any command: read JUnit XML from `{junit}`, or let the exit code of each file's own process decide. */
+  readonly results?: 'junit' | 'exit-code'
+}
+
+export type LoadedConfig = MusterConfig & {
+  /** Absolute path. */
+  readonly file: string
+}
+
+/** Gives editors the type; returns what it was given. */
+export function defineConfig(config: MusterConfig): MusterConfig {
+  return config
+}
+
+const names = ['ts', 'mts', 'js', 'mjs', 'cjs', 'json'].map((extension) => `muster.config.${extension}`)
+
+/** Undefined when the directory has none. Throws MusterError config_invalid. */
+export async function loadConfig(cwd: string, entries: ReadonlySet<string>): Promise<LoadedConfig | undefined> {
+  const found = names.filter((name) => entries.has(name))
+  if (found.length > 1) {
+    throw new MusterError('config_invalid', `Cannot choose a configuration: expected one file, found ${found.join(' and ')}`, {
+      hint: 'Keep one of them.',
+    })
+  }
+  const name = found[0]
+  if (name === undefined) return undefined
+  const file = path.join(cwd, name)
+  const value = name.endsWith('.json') ? await readJson(file) : await importConfig(file)
+  const { checkConfig } = await import('./config-schema.ts')
+  return { ...checkConfig(file, value), file }
+}
+
+async function readJson(file: string): Promise<unknown> {
+  const source = await readFile(file, 'utf8')
+  try {
+    return JSON.parse(source) as unknown
+  } catch (cause) {
+    throw new MusterError('config_invalid', `Cannot read ${file}: expected JSON, ${(cause as Error).message}`, { cause })
+  }
+}
+
+async function importConfig(file: string): Promise<unknown> {
+  const hooks = registerHooks({
+    resolve(specifier, context, nextResolve) {
+      if (specifier !== 'muster') return nextResolve(specifier, context)
+      try {
+        return nextResolve(specifier, context)
+      } catch {
+        // Not installed beside the configuration: the running Muster answers.
+        return { url: import.meta.url, shortCircuit: true }
+      }
+    },
+  })
+  const warn = process.emitWarning
+  // Node warns that a .ts or .js file's package.json names no module type; for one small file that is no news.
+  process.emitWarning = ((warning: string | Error, ...rest: unknown[]) => {
+    if (!String(warning).includes('Module type of')) (warn as (...all: unknown[]) => void)(warning, ...rest)
+  }) as typeof process.emitWarning
+  try {
+    const module = (await import(pathToFileURL(file).href)) as { readonly default?: unknown }
+    if (module.default === undefined) {
+      throw new MusterError('config_invalid', `Cannot use ${file}: expected a default export, received none`, {
+        hint: "Write 'export default { suites: [] }'.",
+      })
+    }
+    return module.default
+  } catch (cause) {
+    if (cause instanceof MusterError) throw cause
+    const { name, message, stack } = cause as Error
+    const frame = stack?.split('\n').find((line) => line.includes(file))?.trim() ?? ''
+    throw new MusterError('config_invalid', `Cannot load ${file}: ${name}: ${message} ${frame}`.trimEnd(), { cause })
+  } finally {
+    process.emitWarning = warn
+    hooks.deregister()
+  }
+}
