@@ -12,7 +12,7 @@ import { Connection } from './connection.ts'
 import type { Endpoint } from './endpoint.ts'
 import { ExecutorThread } from './executor-thread.ts'
 import { HeldBatch } from './held-batch.ts'
-import { endLeftovers } from './process-tree.ts'
+import { endLeftovers, killMarked } from './process-tree.ts'
 import { Reaper } from './reaper.ts'
 import { Spool } from './spool.ts'
 import type { ExecutorOptions, FromExecutor, WorkerLog } from './thread-messages.ts'
@@ -53,7 +53,7 @@ export class Agent {
     this.#options = options
     const { worker, tempRoot } = options.executor
     this.#spool = new Spool(options.spoolDir, worker)
-    this.#reaper = new Reaper(`MUSTER_WORKER=${worker}`, tempRoot)
+    this.#reaper = new Reaper(workerMark(worker), tempRoot)
     this.#executor = new ExecutorThread(options.executor, {
       message: (message) => this.#fromExecutor(message),
       died: (why) => this.#executorDied(why),
@@ -93,6 +93,7 @@ export class Agent {
     for (const held of this.#held.values()) held.kill()
     await this.#connection.close()
     await this.#executor.close()
+    await killMarked(workerMark(this.#options.executor.worker))
     await this.#reaper.close()
     for (const held of this.#held.values()) held.close()
     this.#spool.close()
@@ -275,4 +276,9 @@ export class Agent {
       else held.endedSeq = this.#report(held.batch, held.crashedBody(`The worker's executor ${why}`))
     }
   }
+}
+
+/** Every process of this worker's batches has it in its environment. */
+function workerMark(worker: string): string {
+  return `MUSTER_WORKER=${worker}`
 }

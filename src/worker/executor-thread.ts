@@ -43,7 +43,11 @@ export class ExecutorThread {
 
   #start(): Worker {
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-    const thread = new Worker(new URL(`./executor.${extension}`, import.meta.url), { workerData: this.#options })
+    const thread = new Worker(new URL(`./executor.${extension}`, import.meta.url), {
+      workerData: this.#options,
+      // Its pipes are opened by number and closed by their sockets, which Node's own count would not see.
+      trackUnmanagedFds: false,
+    })
     let failure: unknown
     thread.on('message', (message: FromExecutor) => {
       clearTimeout(this.#probe)

@@ -73,7 +73,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHandle>
   removeStaleSpools(spoolDir, isRunning)
   const tempRoot = mkdtempSync(path.join(os.tmpdir(), 'muster-'))
   const tools = new Tools(options.dataDir, options.log)
-  await tools.detect(toolsWaitMs)
+  const toolsDetected = tools.detect(toolsWaitMs)
   const joined = Promise.withResolvers<void>()
   const ended = Promise.withResolvers<WorkerEnd>()
   const end = (how: WorkerEnd): void => {
@@ -111,6 +111,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHandle>
     rmSync(tempRoot, { recursive: true, force: true })
     return how
   })
+  await toolsDetected
   agent.dial()
   try {
     await joined.promise

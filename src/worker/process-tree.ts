@@ -97,7 +97,7 @@ function isMarked(pid: number, mark: string): boolean {
 }
 
 /** What is left of the group, and what bears `mark` (`NAME=value`) in the environment it was started with. Zombies don't count. */
-async function leftovers(group: number, mark: string): Promise<number[]> {
+async function leftovers(group: number | undefined, mark: string): Promise<number[]> {
   const found: number[] = []
   await forEachProcess((pid) => {
     if (isLeftover(pid, group, mark)) found.push(pid)
@@ -105,7 +105,7 @@ async function leftovers(group: number, mark: string): Promise<number[]> {
   return found
 }
 
-function isLeftover(pid: number, group: number, mark: string): boolean {
+function isLeftover(pid: number, group: number | undefined, mark: string): boolean {
   const entry = readProcess(pid)
   if (entry === undefined || entry.state === 'Z' || entry.state === 'X') return false
   return entry.group === group || isMarked(pid, mark)
@@ -141,4 +141,11 @@ async function endGroup(group: number): Promise<number> {
   }
   signalGroup(group, 'SIGKILL')
   return 1
+}
+
+/** Ends at once whatever bears the mark. */
+export async function killMarked(mark: string): Promise<void> {
+  for (let round = 0; round < 2; round += 1) {
+    for (const pid of await leftovers(undefined, mark)) signal(pid, 'SIGKILL')
+  }
 }

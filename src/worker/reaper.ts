@@ -13,16 +13,24 @@ while read -r operation group; do
   case $operation in
     +) groups="$groups$group " ;;
     -) case $groups in *" $group "*) groups="\${groups%% $group *} \${groups#* $group }" ;; esac ;;
+    farewell) exit 0 ;;
   esac
 done
 for group in $groups; do kill -s KILL -- "-$group" 2>/dev/null; done
+marked() {
+  case $(grep --version 2>&1) in
+    # Reads environments as they are, all in one process.
+    *GNU*|*BSD*) grep -lsF -- "$1" /proc/[0-9]*/environ ;;
+    *)
+      for environment in /proc/[0-9]*/environ; do
+        if { tr '\\0' '\\n' < "$environment" | grep -qF -- "$1"; } 2>/dev/null; then echo "$environment"; fi
+      done ;;
+  esac
+}
 for round in 1 2; do
-  for environment in /proc/[0-9]*/environ; do
-    [ -r "$environment" ] || continue
-    if { tr '\\0' '\\n' < "$environment" | grep -qxF "$1"; } 2>/dev/null; then
-      process=\${environment#/proc/}
-      kill -s KILL "\${process%/environ}" 2>/dev/null
-    fi
+  for environment in $(marked "$1"); do
+    process=\${environment#/proc/}
+    kill -s KILL "\${process%/environ}" 2>/dev/null
   done
 done
 [ -n "$2" ] && rm -rf -- "$2"
@@ -57,13 +65,13 @@ export class Reaper {
     this.#child.stdin?.write(`- ${group}\n`)
   }
 
-  /** It cleans up what is left, if anything, and ends. */
+  /** The worker has cleaned up itself: nothing is left to do. */
   async close(): Promise<void> {
     this.#closed = true
     const { promise, resolve } = Promise.withResolvers<void>()
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) resolve()
     else this.#child.once('close', () => resolve())
-    this.#child.stdin?.end()
+    this.#child.stdin?.end('farewell\n')
     await promise
   }
 
