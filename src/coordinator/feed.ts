@@ -83,7 +83,7 @@ export class Feed {
   #event(run: Run, event: Event, atMs: number): void {
     switch (event.type) {
       case 'task.started':
-        this.#taskStarted(run, event.batch, event.tasks, atMs)
+        this.#taskStarted(run, event.worker, event.tasks, atMs)
         break
       case 'task.requeued':
         this.#tasksOver(run, event.tasks, event.cause === 'unstarted' ? undefined : event.why, false)
@@ -118,14 +118,12 @@ export class Feed {
     return `${which}: ${event.why}; running again`
   }
 
-  #taskStarted(run: Run, batchId: string, tasks: readonly number[], atMs: number): void {
-    const batch = this.#state.batches.get(batchId)
+  #taskStarted(run: Run, worker: string, tasks: readonly number[], atMs: number): void {
     let known = this.#started.get(run.id)
     if (!known) {
       known = new Map()
       this.#started.set(run.id, known)
     }
-    const worker = batch?.worker ?? ''
     const workerName = run.workers.get(worker)?.name ?? worker
     const started = tasks.map((task) => ({ task, file: run.tasks[task]!.file, worker, workerName, startedAtMs: atMs }))
     for (const one of started) known.set(one.task, one)

@@ -65,8 +65,8 @@ function waitingReason(view: View, run: Run): string | undefined {
   if (run.queuedCount === 0 || run.startedAtMs !== undefined) return undefined
   const fitting = fittingWorkers(view, run)
   if (fitting.length === 0) {
-    const count = view.state.workers.size
-    return count === 0 ? 'no worker is connected' : `none of the ${count} connected workers fits`
+    const count = [...view.state.workers.values()].filter(view.available).length
+    return count === 0 ? 'no worker is connected' : `none of the ${count} connected workers fits (host or labels)`
   }
   return fitting.every((worker) => worker.cpusUsed > 0) ? 'every worker that fits is busy' : undefined
 }

@@ -103,7 +103,7 @@ export function stepStart(state: State, input: Start): readonly Event[] {
   const batch = heldBatch(state, input)
   const run = state.runs.get(batch.run)!
   const tasks = input.tasks.filter((index) => isOpen(run, batch, index) && run.tasks[index]!.state === 'assigned')
-  return tasks.length === 0 ? [] : [{ type: 'task.started', run: run.id, batch: batch.id, tasks }]
+  return tasks.length === 0 ? [] : [{ type: 'task.started', run: run.id, batch: batch.id, worker: batch.worker, tasks }]
 }
 
 export function stepReport(state: State, input: Report): readonly Event[] {

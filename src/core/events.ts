@@ -97,6 +97,7 @@ export type TaskStarted = {
   readonly type: 'task.started'
   readonly run: RunId
   readonly batch: BatchId
+  readonly worker: WorkerId
   readonly tasks: readonly TaskIndex[]
 }
 export type TaskReport = {

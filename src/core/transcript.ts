@@ -1,0 +1,161 @@
+/**
+ * Histories as text, for tests that a reviewer reads as behaviour: inputs as short commands, and what
+ * the core made of them, one event a line. Only what a reader needs of an event is shown.
+ *
+ * Commands: `submit R a b c retries=1`, `join W cpus=2`, `assign R W 0 1`, `start B 0`,
+ * `report B 0:passed 1:failed`, `end B completed`, `leave W`, `cancel R`, `pause R`, `resume R`,
+ * `extend R d`, `seal R`, `drain W`, `abandon R`.
+ */
+import { advance } from './advance.ts'
+import type { RunSpec } from './entities.ts'
+import type { Event } from './events.ts'
+import { Refused, type Input } from './input.ts'
+import { accounted, type State } from './state.ts'
+
+export const plainSpec: RunSpec = {
+  framework: 'none',
+  frameworkVersion: '1',
+  suite: 'unit',
+  project: 'p',
+  cwd: '/p',
+  workspace: { type: 'none' },
+  paths: [],
+  args: [],
+  complete: true,
+  context: '',
+  retries: 0,
+  taskTimeoutMs: 1000,
+  maxFailures: 0,
+  priority: 0,
+  labels: {},
+  startupMs: 0,
+  open: false,
+  noWorkerTimeoutMs: 1000,
+}
+
+/** Runs the commands, a millisecond apart, and returns the transcript. */
+export function transcript(state: State, script: string): string {
+  const lines: string[] = []
+  let nowMs = state.atMs
+  for (const line of script.split('\n')) {
+    const command = line.trim()
+    if (command === '') continue
+    nowMs += 1
+    lines.push(`> ${command}`)
+    try {
+      for (const event of advance(state, parse(state, command), nowMs)) lines.push(`  ${show(event)}`)
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error
+      lines.push(`  refused (${error.code}): ${error.message}`)
+    }
+  }
+  for (const run of state.runs.values()) {
+    lines.push(`= ${run.id} ${run.state}${run.verdict === undefined ? '' : ` ${run.verdict}`} planned ${run.tasks.length} accounted ${accounted(run)}`)
+  }
+  return lines.join('\n')
+}
+
+function parse(state: State, command: string): Input {
+  const [verb, ...words] = command.split(/\s+/)
+  const options = Object.fromEntries(words.filter((word) => word.includes('=')).map((word) => word.split('=') as [string, string]))
+  const [first = '', ...rest] = words.filter((word) => !word.includes('='))
+  const who = 'client:ann'
+  const token = options['token'] === undefined ? (state.batches.get(first)?.token ?? 0) : Number(options['token'])
+  const worker = options['worker'] ?? state.batches.get(first)?.worker ?? 'W'
+  switch (verb) {
+    case 'submit': {
+      const numbers = Object.fromEntries(['retries', 'maxFailures', 'priority'].flatMap((key) => (options[key] ? [[key, Number(options[key])]] : [])))
+      const spec = { ...plainSpec, ...numbers, open: options['open'] === 'yes' }
+      return { type: 'submit', run: first, who, ...(options['key'] ? { key: options['key'] } : {}), spec, files: rest, estimates: rest.map(() => null) }
+    }
+    case 'extend':
+      return { type: 'extend', run: first, who, files: rest, estimates: rest.map(() => null) }
+    case 'join': {
+      const capabilities = { os: 'linux', arch: 'x64', cpus: Number(options['cpus'] ?? 1), memoryBytes: 1, host: first, labels: {}, tools: {} }
+      return { type: 'join', worker: first, name: first, version: '1', capabilities, draining: false }
+    }
+    case 'assign':
+      return { type: 'assign', run: first, worker: rest[0]!, tasks: rest.slice(1).map(Number), cpus: Number(options['cpus'] ?? 1), why: 'test' }
+    case 'start':
+      return { type: 'start', worker, batch: first, token, tasks: rest.map(Number) }
+    case 'report':
+      return {
+        type: 'report',
+        worker,
+        batch: first,
+        token,
+        reports: rest.map((text) => {
+          const [task, outcome] = text.split(':') as [string, 'passed' | 'failed' | 'skipped']
+          const failed = outcome === 'failed' ? 1 : 0
+          return { task: Number(task), outcome, durationMs: 5, counts: [1 - failed, failed, 0, 0] as const }
+        }),
+      }
+    case 'end': {
+      const [reason, ...interrupted] = rest as ['completed' | 'crashed' | 'timed-out' | 'cancelled' | 'failed-to-start', ...string[]]
+      const exitCode = options['exit'] === undefined ? (reason === 'completed' ? 0 : 1) : Number(options['exit'])
+      return {
+        type: 'end',
+        worker,
+        batch: first,
+        token,
+        reason,
+        exitCode: options['signal'] === undefined ? exitCode : null,
+        signal: options['signal'] ?? null,
+        startupMs: 1,
+        wallMs: 10,
+        interrupted: interrupted.map(Number),
+        timedOut: reason === 'timed-out' ? interrupted.map(Number) : [],
+        errors: options['error'] === undefined ? [] : [options['error']],
+      }
+    }
+    case 'leave':
+      return { type: 'leave', worker: first, why: 'lease over' }
+    case 'drain':
+      return { type: 'drain', worker: first, who, why: 'asked' }
+    case 'cancel':
+      return { type: 'cancel', run: first, who, why: 'asked', drain: false, ...(options['version'] ? { version: Number(options['version']) } : {}) }
+    case 'pause':
+      return { type: 'pause', run: first, who, why: 'asked' }
+    case 'resume':
+    case 'seal':
+      return { type: verb, run: first, who }
+    case 'abandon':
+      return { type: 'abandon', run: first, why: 'no worker fits' }
+    default:
+      throw new Error(`not a command: ${command}`)
+  }
+}
+
+function show(event: Event): string {
+  switch (event.type) {
+    case 'run.submitted':
+      return `run.submitted ${event.run} ${event.files.length} tasks`
+    case 'run.extended':
+      return `run.extended ${event.run} ${event.files.length} tasks`
+    case 'run.finished':
+      return `run.finished ${event.run} ${event.verdict}: ${event.why}`
+    case 'run.cancelled':
+      return `run.cancelled ${event.run} by ${event.who}: ${event.why}`
+    case 'batch.assigned':
+      return `batch.assigned ${event.batch} ${event.run}[${event.tasks.join(' ')}] to ${event.worker} token ${event.token}`
+    case 'batch.ended':
+      return `batch.ended ${event.batch} ${event.reason}`
+    case 'task.started':
+      return `task.started ${event.run}[${event.tasks.join(' ')}]`
+    case 'task.reported':
+      return `task.reported ${event.reports.map((report) => `${report.task}:${report.outcome}`).join(' ')}`
+    case 'task.requeued':
+      return `task.requeued ${event.run}[${event.tasks.join(' ')}] ${event.cause}${event.batchMax > 0 ? ` batchMax ${event.batchMax}` : ''}: ${event.why}`
+    case 'task.ended':
+      return `task.ended ${event.run}[${event.tasks.join(' ')}] ${event.state}: ${event.why}`
+    case 'worker.joined':
+      return `worker.joined ${event.worker} ${event.capabilities.cpus} CPUs`
+    case 'worker.drained':
+    case 'worker.left':
+      return `${event.type} ${event.worker}: ${event.why}`
+    case 'run.errored':
+      return `run.errored ${event.run}: ${event.message}`
+    default:
+      return `${event.type} ${'run' in event ? event.run : ''}`.trimEnd()
+  }
+}

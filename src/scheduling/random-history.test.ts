@@ -1,0 +1,176 @@
+/**
+ * Random histories over the real core and the real placement: workers come and go, processes crash,
+ * time out, exit without a word, reports repeat and arrive late. After every input the books must
+ * balance; in the end, with a healthy worker, every run must finish with every task accounted for,
+ * and the log alone must give the same state.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { advance, apply } from '../core/advance.ts'
+import type { Event } from '../core/events.ts'
+import { Refused, type Input } from '../core/input.ts'
+import { defaultLimits } from '../core/limits.ts'
+import { capture, restore, type SnapshotData } from '../core/snapshot.ts'
+import { accounted, emptyState, type Batch, type Run, type State } from '../core/state.ts'
+import { isTerminal } from '../core/task-state.ts'
+import { plainSpec } from '../core/transcript.ts'
+import { place } from './place.ts'
+
+type World = { state: State; atMs: number; log: { atMs: number; events: readonly Event[] }[]; ended: Map<string, number> }
+
+const picks = fc.array(fc.nat({ max: 1_000_000 }), { minLength: 20, maxLength: 200 })
+
+function feed(world: World, input: Input): void {
+  world.atMs += 1
+  let events: readonly Event[]
+  try {
+    events = advance(world.state, input, world.atMs)
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error
+    return
+  }
+  record(world, events)
+  for (;;) {
+    const next = place({ state: world.state, available: () => true }, world.atMs)
+    if (!next) break
+    record(world, advance(world.state, next, world.atMs))
+  }
+  checkBooks(world.state)
+}
+
+function record(world: World, events: readonly Event[]): void {
+  if (events.length === 0) return
+  world.log.push({ atMs: world.atMs, events })
+  for (const event of events) {
+    if (event.type !== 'task.ended') continue
+    for (const index of event.tasks) {
+      const id = `${event.run}/${index}`
+      world.ended.set(id, (world.ended.get(id) ?? 0) + 1)
+      assert.equal(world.ended.get(id), 1, `${id} ends once`)
+    }
+  }
+}
+
+function checkBooks(state: State): void {
+  let queued = 0
+  for (const run of state.runs.values()) {
+    const by: Record<string, number> = {}
+    for (const task of run.tasks) by[task.state] = (by[task.state] ?? 0) + 1
+    for (const [name, count] of Object.entries(run.byState)) assert.equal(count, by[name] ?? 0, `${run.id} counts ${name}`)
+    assert.equal(run.queuedCount, by['queued'] ?? 0)
+    queued += run.queuedCount
+    assert.ok(run.tests.passed >= 0 && run.tests.failed >= 0)
+    if (run.state === 'finished') assert.ok(run.tasks.every((task) => isTerminal(task.state)))
+  }
+  assert.equal(state.queuedCount, queued)
+  for (const worker of state.workers.values()) {
+    let used = 0
+    for (const id of worker.batches) used += state.batches.get(id)!.cpus
+    assert.equal(worker.cpusUsed, used)
+    assert.ok(used <= worker.capabilities.cpus, 'never over-committed')
+  }
+}
+
+const openTasks = (run: Run, batch: Batch): number[] =>
+  batch.tasks.filter((index) => run.tasks[index]!.batch === batch.id && !isTerminal(run.tasks[index]!.state) && run.tasks[index]!.state !== 'queued')
+
+function join(worker: string, cpus: number): Input {
+  const capabilities = { os: 'linux', arch: 'x64', cpus, memoryBytes: 1, host: worker, labels: {}, tools: {} }
+  return { type: 'join', worker, name: worker, version: '1', capabilities, draining: false }
+}
+
+/** One thing that happens, chosen by a number. */
+function happen(world: World, pick: number): void {
+  const { state } = world
+  const batches = [...state.batches.values()]
+  const batch = batches[pick % Math.max(1, batches.length)]
+  const kind = Math.floor(pick / 7) % 16
+  const runs = [...state.runs.keys()]
+  const someRun = runs[pick % Math.max(1, runs.length)] ?? 'none'
+  if (kind === 0) return feed(world, join(`w${pick % 4}`, 1 + (pick % 3)))
+  if (kind === 1) return feed(world, { type: 'leave', worker: `w${pick % 4}`, why: 'gone' })
+  if (kind === 2) return feed(world, submit(`r${pick % 1000}`, 1 + (pick % 12), pick % 3, pick % 5 === 0 ? 2 : 0))
+  if (kind === 3) return feed(world, { type: 'pause', run: someRun, who: 'x', why: 'x' })
+  if (kind === 4) return feed(world, { type: 'resume', run: someRun, who: 'x' })
+  if (kind === 5 && pick % 4 === 0) return feed(world, { type: 'cancel', run: someRun, who: 'x', why: 'x', drain: pick % 8 === 0 })
+  if (!batch) return
+  const run = state.runs.get(batch.run)!
+  const open = openTasks(run, batch)
+  const base = { worker: batch.worker, batch: batch.id, token: kind === 6 ? batch.token - 1 : batch.token }
+  if (kind < 9) return feed(world, { type: 'start', ...base, tasks: open.slice(0, 1 + (pick % 3)) })
+  if (kind < 13) {
+    const outcome = (['passed', 'failed', 'skipped', 'passed'] as const)[pick % 4]!
+    const report = (task: number) => ({ task, outcome, durationMs: pick % 50, counts: [1, outcome === 'failed' ? 1 : 0, 0, 0] as const })
+    const input = { type: 'report', ...base, reports: open.slice(0, 1 + (pick % 4)).map(report) } as const
+    feed(world, input)
+    return feed(world, input)
+  }
+  const reason = open.length === 0 ? 'completed' : (['crashed', 'timed-out', 'cancelled', 'failed-to-start'] as const)[pick % 4]!
+  const running = open.filter((index) => run.tasks[index]!.state === 'running')
+  feed(world, {
+    type: 'end',
+    ...base,
+    reason,
+    exitCode: pick % 3 === 0 ? 0 : 1,
+    signal: null,
+    startupMs: 1,
+    wallMs: 1,
+    interrupted: running,
+    timedOut: reason === 'timed-out' ? running.slice(0, 1) : [],
+    errors: pick % 11 === 0 ? ['outside'] : [],
+  })
+}
+
+/** As it would lie on disk. */
+function plain(state: State): unknown {
+  return JSON.parse(JSON.stringify(capture(state)))
+}
+
+function submit(run: string, count: number, retries: number, maxFailures: number): Input {
+  const files = Array.from({ length: count }, (_, index) => `f${index}`)
+  const estimates = files.map((_, index) => (index % 3 === 0 ? null : index * 10))
+  return { type: 'submit', run, who: 'x', spec: { ...plainSpec, retries, maxFailures }, files, estimates }
+}
+
+/** Everybody is well: every batch reports all it has. */
+function heal(world: World): void {
+  for (const id of [...world.state.workers.keys()]) feed(world, { type: 'leave', worker: id, why: 'healing' })
+  for (const id of [...world.state.active]) feed(world, { type: 'resume', run: id, who: 'x' })
+  feed(world, join('healthy', 2))
+  for (let round = 0; world.state.active.size > 0; round += 1) {
+    assert.ok(round < 10_000, 'the runs come to an end')
+    const [batch] = world.state.batches.values()
+    assert.ok(batch, 'active runs have work under way')
+    const run = world.state.runs.get(batch.run)!
+    const base = { worker: batch.worker, batch: batch.id, token: batch.token }
+    const reports = openTasks(run, batch).map((task) => ({ task, outcome: 'passed' as const, durationMs: 1, counts: [1, 0, 0, 0] as const }))
+    if (reports.length > 0) feed(world, { type: 'report', ...base, reports })
+    feed(world, { type: 'end', ...base, reason: 'completed', exitCode: 0, signal: null, startupMs: 1, wallMs: 1, interrupted: [], timedOut: [], errors: [] })
+  }
+}
+
+test('random histories balance, finish, and replay to the same state', () => {
+  const seen = new Set<string>()
+  fc.assert(
+    fc.property(picks, (numbers) => {
+      const world: World = { state: emptyState(), atMs: 0, log: [], ended: new Map() }
+      feed(world, join('w0', 2))
+      feed(world, submit('first', 6, 1, 0))
+      for (const pick of numbers) happen(world, pick)
+      const middle = plain(world.state)
+      assert.deepEqual(plain(restore(middle as SnapshotData, defaultLimits)), middle, 'a snapshot holds everything')
+      heal(world)
+      for (const run of world.state.runs.values()) assert.equal(accounted(run), run.tasks.length)
+      const replayed = emptyState()
+      for (const entry of world.log) for (const event of entry.events) apply(replayed, event, entry.atMs)
+      assert.deepEqual(plain(replayed), plain(world.state), 'the log is the truth')
+      for (const { events } of world.log) for (const event of events) seen.add(event.type === 'task.ended' ? event.state : event.type === 'task.requeued' ? event.cause : event.type)
+    }),
+    { numRuns: 300, seed: 7 },
+  )
+  // The rare things really happened.
+  for (const rare of ['lost', 'crashed', 'timed-out', 'unstarted', 'failed', 'flaky', 'cancelled', 'skipped', 'run.paused']) {
+    assert.ok(seen.has(rare), `${rare} was reached`)
+  }
+})
