@@ -21,7 +21,12 @@ export function auditRow(position: number, part: number, atMs: number, event: Ev
 
 function whoOf(event: Event): string {
   if ('who' in event) return event.who
-  if (event.type === 'worker.joined' || event.type === 'worker.left' || event.type === 'task.reported' || event.type === 'task.started')
+  if (
+    event.type === 'worker.joined' ||
+    event.type === 'worker.left' ||
+    event.type === 'task.reported' ||
+    event.type === 'task.started'
+  )
     return `worker:${event.worker}`
   return 'coordinator'
 }

@@ -94,7 +94,13 @@ describe('openHistory', () => {
       ])
       const log = new SyntheticLog()
         .add(submitted('r1', ['a.test.ts', 'b.test.ts', 'c.test.ts', 'd.test.ts']))
-        .add(assigned('r1', 'b1', [0, 1, 2]), { type: 'task.started', run: 'r1', batch: 'b1', tasks: [0] })
+        .add(assigned('r1', 'b1', [0, 1, 2]), {
+          type: 'task.started',
+          run: 'r1',
+          batch: 'b1',
+          worker: 'w1',
+          tasks: [0],
+        })
         .add(
           reported('r1', 'b1', [report(0, 'passed', 100, [2, 0, 0, 0]), report(1, 'failed', 40, [0, 2, 0, 0])], first),
           { type: 'task.ended', run: 'r1', tasks: [0], state: 'passed', why: 'passed' },
@@ -167,7 +173,7 @@ describe('openHistory', () => {
         [
           [1, 'run.submitted', 'client:ann'],
           [2, 'batch.assigned', 'coordinator'],
-          [2, 'task.started', 'coordinator'],
+          [2, 'task.started', 'worker:w1'],
         ],
       )
       assert.equal((JSON.parse(audit.at(-1)!.event) as { verdict: string }).verdict, 'failed')

@@ -51,7 +51,13 @@ describe('HistoryStore', () => {
     withStore(async (store) => {
       const log = new SyntheticLog()
         .add(submitted('r1', ['a', 'b', 'c']))
-        .add(assigned('r1', 'b1', [0, 1, 2]), { type: 'task.started', run: 'r1', batch: 'b1', tasks: [1] })
+        .add(assigned('r1', 'b1', [0, 1, 2]), {
+          type: 'task.started',
+          run: 'r1',
+          batch: 'b1',
+          worker: 'w1',
+          tasks: [1],
+        })
         .add(reported('r1', 'b1', [report(0, 'passed', 4)]))
         .add(
           { type: 'task.requeued', run: 'r1', tasks: [1], cause: 'timed-out', why: 'over 60 s', batchMax: 1 },
