@@ -115,6 +115,7 @@ export class Connection {
   }
 
   #received(data: Buffer): void {
+    if (this.#closed) return
     this.#silentSinceMs = undefined
     let message: CoordinatorMessage
     try {

@@ -1,22 +1,13 @@
 /**
  * The environment of a framework: in place it is the caller's own, so that a suite behaves as when
- * it is run by hand; elsewhere it is the worker's, with what the caller set beyond what belongs to a
- * host or a login. Muster's own secrets never reach a test.
+ * it is run by hand; elsewhere it is the worker's, with what the caller sent along on top. Muster's own
+ * secrets never reach a test.
  */
 import path from 'node:path'
 import { channelFd, channelVariable } from '../runners/channel.ts'
 
-/** Belongs to the caller's host, login or terminal; wrong on another host. */
-const hostBound = new Set(
-  (
-    'PATH HOME USER LOGNAME SHELL PWD OLDPWD SHLVL _ TMPDIR TMP TEMP HOSTNAME HOST MAIL DISPLAY WAYLAND_DISPLAY XAUTHORITY ' +
-    'SSH_AUTH_SOCK SSH_CLIENT SSH_CONNECTION SSH_TTY DBUS_SESSION_BUS_ADDRESS GPG_AGENT_INFO GPG_TTY LD_LIBRARY_PATH LD_PRELOAD ' +
-    'MANPATH INFOPATH NVM_BIN NVM_DIR NVM_INC VIRTUAL_ENV CONDA_PREFIX PYTHONHOME GOPATH GOROOT JAVA_HOME NODE INIT_CWD'
-  ).split(' '),
-)
 /** What lets a process speak to a coordinator. */
 const secret = /^MUSTER_(.*_)?(TOKEN|SECRET|PASSWORD|KEY)S?$/
-const hostBoundPrefix = /^(XDG_|npm_|DBUS_|SSH_|TERM_PROGRAM|VSCODE_)/
 
 export type Place = {
   readonly type: 'in-place' | 'travel' | 'none'
@@ -38,9 +29,7 @@ export function projectEnvironment(
     for (const [name, value] of Object.entries(workers)) if (value !== undefined && !name.startsWith('MUSTER_')) env[name] = value
   }
   for (const [name, value] of Object.entries(callers)) {
-    if (secret.test(name)) continue
-    if (place.type !== 'in-place' && (hostBound.has(name) || hostBoundPrefix.test(name))) continue
-    env[name] = value
+    if (!secret.test(name)) env[name] = value
   }
   env['PWD'] = place.cwd
   return env

@@ -11,12 +11,14 @@ import { CoordinatorHttp, parseEndpoint } from './endpoint.ts'
 import { runNoop } from './noop.ts'
 import { RunContexts } from './run-contexts.ts'
 import type { ExecutorOptions, FromExecutor, LogLevel, ToExecutor } from './thread-messages.ts'
+import { Workspaces } from './workspaces.ts'
 
 assert(parentPort !== null, 'executor.ts runs as a worker thread only')
 const port = parentPort
 const options = workerData as ExecutorOptions
 const http = new CoordinatorHttp(parseEndpoint(options.url, options.token))
 const contexts = new RunContexts(http)
+const workspaces = new Workspaces(options.dataDir, http, options.diskBytesMax, log)
 const batches = new Map<string, Batch>()
 const cleaning = new Map<number, (killed: number) => void>()
 let batchCount = 0
@@ -46,7 +48,7 @@ const services: BatchServices = {
   cleaned: (pid) => new Promise((resolve) => cleaning.set(pid, resolve)),
   context: (run) => contexts.get(run),
   runner: findRunner,
-  workspace: () => Promise.reject(new MusterError('workspace_invalid', 'not yet')),
+  workspace: (request) => workspaces.acquire(request),
 }
 
 async function assign(message: Extract<ToExecutor, { type: 'assign' }>['assign']): Promise<void> {
