@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { DirectoryBlobs } from '../blobs/directory.ts'
 import { encodeEntry } from '../core/events.ts'
@@ -62,10 +63,10 @@ async function withPlace(body: (place: Place) => Promise<void>): Promise<void> {
 
 /** Kills the process that has the database or is about to, and resolves when it is gone. */
 async function killOwner(history: DuckdbHistory): Promise<void> {
-  while (history.pid === undefined) await new Promise((resolve) => setImmediate(resolve))
+  while (history.pid === undefined) await delay(5)
   const pid = history.pid
   process.kill(pid, 'SIGKILL')
-  while (history.pid === pid) await new Promise((resolve) => setImmediate(resolve))
+  while (history.pid === pid) await delay(5)
 }
 
 function passedTest(file: string, name: string, over: Partial<TestResult> = {}): TestResult {
@@ -441,7 +442,7 @@ describe('openHistory', () => {
           return false
         }
       }
-      while (alive()) await new Promise((resolve) => setImmediate(resolve))
+      while (alive()) await delay(5)
     }),
   )
 })

@@ -64,7 +64,10 @@ export class LogDatabase {
     this.#selectFrom = this.#database.prepare(
       'SELECT position, epoch, bytes FROM entries WHERE position >= ? ORDER BY position',
     )
-    this.#insert = this.#database.prepare('INSERT INTO entries (position, epoch, bytes) VALUES (?, ?, ?)')
+    // Node 24 binds an empty array as NULL.
+    this.#insert = this.#database.prepare(
+      "INSERT INTO entries (position, epoch, bytes) VALUES (?, ?, coalesce(?, x''))",
+    )
   }
 
   claim(owner: string): Head {
