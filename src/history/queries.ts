@@ -10,7 +10,7 @@ const runsSql = `
     SELECT * FROM runs WHERE $project IS NULL OR project = $project ORDER BY created_ms DESC, run DESC LIMIT $limit
   ), reported AS (
     SELECT a.run, a.task, arg_max(passed, attempt) AS passed, arg_max(failed, attempt) AS failed, arg_max(flaky, attempt) AS flaky,
-      arg_max(skipped, attempt) AS skipped, list(failed ORDER BY attempt DESC)[2] AS failed_before
+      arg_max(skipped, attempt) AS skipped, max_by(failed, attempt, 2)[2] AS failed_before
     FROM attempts a SEMI JOIN chosen USING (run) WHERE outcome IN ('passed', 'failed', 'skipped') GROUP BY a.run, a.task
   ), healed AS (
     SELECT *, least(greatest(0, coalesce(failed_before, 0) - failed), passed) AS healed FROM reported
