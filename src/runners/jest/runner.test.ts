@@ -62,7 +62,7 @@ describe('jest, a whole suite in which everything goes wrong', () => {
     assert.match(error?.actual ?? '', /2/)
     assert.equal(error?.file, 'test/statuses.test.js')
     assert.equal(error?.line, 7)
-    assert.match(error?.stack ?? '', /statuses\.test\.ts:9/)
+    assert.match(error?.stack ?? '', /statuses\.test\.js:7/)
   })
 
   test('tries and broken hooks', () => {
@@ -89,11 +89,6 @@ describe('jest, a whole suite in which everything goes wrong', () => {
     assert.deepEqual(runErrors(run.events), [])
   })
 
-  test('huge output comes through', () => {
-    assert.ok(run.stdout.length >= 10 * 1024 * 1024)
-    assert.match(run.stdout, /said by passes/)
-  })
-
   test('a file name with spaces, brackets and a dollar sign', () => {
     assert.equal(findTest(files.get(odd), 'runs in a file with an odd name').status, 'passed')
   })
@@ -107,21 +102,29 @@ describe('jest, chosen files', () => {
     assert.equal(run.exit.code, 0)
   })
 
-  test('a batch of 20,000 files', async () => {
+  test('huge output comes through, and what the console says', async () => {
+    // Not in the run above: jest drops what a worker printed when a later file of that worker crashes.
+    const run = await runBatch(jestRunner, { cwd: basic, files: ['test/output.test.js', 'test/a.test.js'] })
+    assert.ok(run.stdout.length >= 10 * 1024 * 1024, String(run.stdout.length))
+    assert.match(run.stdout, /console\.log\n    yyyy/)
+  })
+
+  test('a batch whose names do not fit on a command line', async () => {
     const cwd = await mkdtemp(path.join(tmpdir(), 'muster-jest-many-'))
     try {
       await cp(path.join(basic, 'jest.config.js'), path.join(cwd, 'jest.config.js'))
       await cp(path.join(basic, 'limits.js'), path.join(cwd, 'limits.js'))
       await writeFile(path.join(cwd, 'package.json'), '{}')
       await symlink(path.resolve(import.meta.dirname, '../../../node_modules'), path.join(cwd, 'node_modules'))
-      const folder = `${'long'.repeat(40)}`
-      await mkdir(path.join(cwd, folder))
-      const files = Array.from({ length: 20_000 }, (_, at) => `${folder}/${at}.test.js`)
+      const folder = Array.from({ length: 3 }, () => 'long'.repeat(60)).join('/')
+      await mkdir(path.join(cwd, folder), { recursive: true })
+      const files = Array.from({ length: 3000 }, (_, at) => `${folder}/${at}.test.js`)
+      assert.ok(files.join(' ').length > 2 * 1024 * 1024)
       for (const file of files) writeFileSync(path.join(cwd, file), 'test("runs", () => {})')
       // Bail at the first failure: what is proved is that jest gets them all, not that it can run them all.
       writeFileSync(path.join(cwd, files[0]!), 'test("fails", () => { throw new Error("x") })'.padEnd(10_000))
       const run = await runBatch(jestRunner, { cwd, files, args: ['--bail'], timeoutMs: 120_000 })
-      assert.equal(run.listing.files.length, 20_000)
+      assert.equal(run.listing.files.length, 3000)
       assert.equal(run.exit.code, 1)
       assert.equal(collectFiles(run.events).get(files[0]!)?.tests[0]?.status, 'failed')
     } finally {

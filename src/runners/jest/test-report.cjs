@@ -9,7 +9,7 @@ function describeTest(result, file, project, cwd) {
   const status = statuses[result.status] ?? 'skipped'
   const messages = result.failureMessages ?? []
   const details = result.failureDetails ?? []
-  const retries = result.retryReasons ?? []
+  const tries = earlierTries(result, cwd)
   return {
     file,
     name: [...result.ancestorTitles, result.title],
@@ -18,9 +18,19 @@ function describeTest(result, file, project, cwd) {
     durationMs: result.duration ?? 0,
     ...(result.location ? { line: result.location.line } : {}),
     ...(status === 'failed' && messages.length > 0 ? { errors: messages.map((text, at) => describeFailure(text, details[at], cwd)) } : {}),
-    // Jest doesn't say how long the earlier tries took.
-    ...(retries.length > 0 ? { tries: retries.map((text) => ({ status: 'failed', durationMs: 0, errors: [describeFailure(text, undefined, cwd)] })) } : {}),
+    ...(tries.length > 0 ? { tries } : {}),
   }
+}
+
+/** Jest says how often it tried; why only with `logErrorsBeforeRetry`; how long the earlier tries took it never says. */
+function earlierTries(result, cwd) {
+  const reasons = result.retryReasons ?? []
+  const count = Math.max(reasons.length, (result.invocations ?? 1) - 1)
+  return Array.from({ length: count }, (_, at) => ({
+    status: 'failed',
+    durationMs: 0,
+    ...(reasons[at] === undefined ? {} : { errors: [describeFailure(reasons[at], undefined, cwd)] }),
+  }))
 }
 
 /** A failure is a text that ends in a stack; `detail` is what is left of the thrown object after its way from a worker. */
@@ -33,7 +43,7 @@ function describeFailure(text, detail, cwd) {
   return toTestError(
     {
       message: named === null ? message : message.slice(named[0].length),
-      name: named?.[1] ?? (compared === undefined ? undefined : 'AssertionError'),
+      name: compared === undefined ? named?.[1] : 'AssertionError',
       stack: clean,
       ...(compared?.expected === undefined ? {} : { expected: compared.expected }),
       ...(compared?.actual === undefined ? {} : { actual: compared.actual }),
