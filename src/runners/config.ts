@@ -96,7 +96,8 @@ async function importConfig(file: string): Promise<unknown> {
       }
     },
   })
-  const warn = process.emitWarning
+  const warn = process.emitWarning.bind(process)
+  const before = Object.getOwnPropertyDescriptor(process, 'emitWarning')!
   // Node warns that a .ts or .js file's package.json names no module type; for one small file that is no news.
   process.emitWarning = ((warning: string | Error, ...rest: unknown[]) => {
     if (!String(warning).includes('Module type of')) (warn as (...all: unknown[]) => void)(warning, ...rest)
@@ -115,7 +116,7 @@ async function importConfig(file: string): Promise<unknown> {
     const frame = stack?.split('\n').find((line) => line.includes(file))?.trim() ?? ''
     throw new MusterError('config_invalid', `Cannot load ${file}: ${name}: ${message} ${frame}`.trimEnd(), { cause })
   } finally {
-    process.emitWarning = warn
+    Object.defineProperty(process, 'emitWarning', before)
     hooks.deregister()
   }
 }

@@ -157,7 +157,7 @@ export class GoReader implements BatchReader {
       if (swallowed !== null && swallowed[2] === test) {
         this.#finish(state, test, swallowed[1]!.toLowerCase() as 'pass' | 'fail' | 'skip', Number(swallowed[3]) * 1000)
       } else if (!packageFailed) this.#finish(state, test, 'pass', 0)
-      else this.#finish(state, test, 'fail', 0, endedEarly(test, guilty, state.output))
+      else this.#finish(state, test, 'fail', 0, endedEarly(test, guilty, output + state.output))
     }
   }
 
@@ -194,10 +194,10 @@ function parse(line: string): GoEvent | undefined {
   }
 }
 
-function endedEarly(test: string, guilty: string | undefined, packageOutput: string): string | undefined {
+function endedEarly(test: string, guilty: string | undefined, output: string): string | undefined {
   if (guilty === test) return undefined
   if (guilty !== undefined) return `did not finish: the program ended in ${guilty}`
-  const words = packageOutput.split('\n').find((line) => /^(exit status|signal:|panic:)/.test(line))
+  const words = output.split('\n').find((line) => /^(exit status|signal:|panic:)/.test(line))
   return `did not finish: the program ended early${words === undefined ? '' : ` (${words})`}`
 }
 
@@ -220,9 +220,10 @@ function readError(output: string, file: string, why: string | undefined): TestE
 }
 
 function packageError(output: string): TestError {
-  const text = output.replace(/^(PASS|FAIL)\n/gm, '').trim()
-  const line = text.split('\n').find((one) => /^(panic|fatal error|exit status|signal|\S+: )/.test(one))
-  return { message: line ?? text.split('\n')[0] ?? 'the package failed outside its tests', ...(text === '' ? {} : { stack: cut(text) }) }
+  const text = output.replace(/^(PASS|FAIL|FAIL\t.*)\n/gm, '').trim()
+  const lines = text.split('\n').filter((line) => line !== '')
+  const line = lines.find((one) => /^(panic|fatal error|exit status|signal|\S+: )/.test(one)) ?? lines.at(-1)
+  return { message: line ?? 'the package failed although no test did (exit code)', ...(text === '' ? {} : { stack: cut(text) }) }
 }
 
 function reasonOf(output: string): { readonly reason?: string } {
