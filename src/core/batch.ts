@@ -7,7 +7,7 @@ import type { TaskIndex } from './entities.ts'
 import type { BatchAssigned, BatchEnded, Event } from './events.ts'
 import { Refused, type Assign, type End, type Report, type Start } from './input.ts'
 import { runOf } from './run.ts'
-import type { Batch, Run, State } from './state.ts'
+import { expectedMs, type Batch, type Run, type State } from './state.ts'
 import { moveTask, TaskDecisions } from './task.ts'
 
 export function stepAssign(state: State, input: Assign): readonly Event[] {
@@ -47,6 +47,7 @@ export function applyAssigned(state: State, run: Run, event: BatchAssigned, atMs
   const worker = state.workers.get(event.worker)!
   assert(event.token > state.lastToken, 'tokens only grow')
   state.lastToken = event.token
+  const workMs = event.tasks.reduce((sum, index) => sum + expectedMs(run, run.tasks[index]!), 0)
   state.batches.set(event.batch, {
     id: event.batch,
     run: run.id,
@@ -57,6 +58,8 @@ export function applyAssigned(state: State, run: Run, event: BatchAssigned, atMs
     assignedAtMs: atMs,
     begun: false,
     open: event.tasks.length,
+    openMs: workMs,
+    expectedMs: workMs,
   })
   worker.cpusUsed += event.cpus
   worker.batches.add(event.batch)

@@ -105,8 +105,11 @@ export type Batch = {
   readonly assignedAtMs: number
   /** Some task of it has begun. */
   begun: boolean
-  /** Tasks without a report yet. */
+  /** Tasks without a report yet, and the milliseconds they are expected to need. */
   open: number
+  openMs: number
+  /** What all its tasks were expected to need. */
+  readonly expectedMs: number
 }
 
 export type Worker = {

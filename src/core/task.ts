@@ -38,6 +38,7 @@ export function applyReported(state: State, run: Run, event: TaskReported, atMs:
   const worker = run.workers.get(event.worker)!
   for (const report of event.reports) {
     const task = run.tasks[report.task]!
+    batch.openMs -= expectedMs(run, task)
     countTests(run, task, report.counts)
     task.durationMs = report.durationMs
     if (report.outcome === 'failed') task.failures += 1

@@ -1,48 +1,62 @@
 /**
  * How much work one framework process is given. One host alone takes everything: the framework's own
- * parallelism beats any splitting. Several hosts use guided self-scheduling (Polychronopoulos & Kuck
- * 1987): each batch is a share of what remains, so batches shrink towards the end and the last ones
- * even out what estimates got wrong. A process's start-up bounds it from below: splitting finer than
- * a few start-ups costs more than it evens out.
+ * parallelism beats any splitting. Several hosts use a form of guided self-scheduling (Polychronopoulos
+ * & Kuck 1987): a batch is most of its host's fair share of what is left, so that batches shrink
+ * towards the end and the last ones even out what estimates got wrong. How much is held back follows
+ * from how unsure the estimates are; nothing is, once evening it out would cost more (another
+ * process's start-up) than it could gain.
  */
-import { expectedMs, type Run } from '../core/state.ts'
+import { expectedMs, type Batch, type Run, type State } from '../core/state.ts'
 
-/** A batch takes this part of its worker's fair share of what remains. */
-const guidedShare = 0.5
-/** No smaller batch than this many start-ups of work per CPU, as long as the fair share allows. */
-const startupsPerBatch = 2
+/** How far a share's real work may be off: with a duration from history for every file, and with none. */
+const uncertaintyKnown = 0.15
+const uncertaintyUnknown = 0.5
+/** Entries looked at beyond the picked ones for something small enough to fill a batch. */
+const lookAheadMax = 500
 
-/** Work to give to a worker with `cpus` out of `fleetCpus`, in estimated CPU-milliseconds. */
-export function targetWorkMs(remainingMs: number, cpus: number, fleetCpus: number, startupMs: number): number {
+/** Work to give to a host with `cpus` of `fleetCpus`, in estimated CPU-milliseconds; Infinity = all. */
+export function targetWorkMs(state: State, run: Run, cpus: number, fleetCpus: number, startupMs: number, nowMs: number): number {
   if (cpus >= fleetCpus) return Infinity
-  const fairMs = (remainingMs * cpus) / fleetCpus
-  return Math.max(fairMs * guidedShare, Math.min(fairMs, startupMs * cpus * startupsPerBatch))
+  let leftMs = run.queuedMs
+  for (const id of run.batches) leftMs += batchLeftMs(state.batches.get(id)!, startupMs, nowMs)
+  const fairMs = (leftMs * cpus) / fleetCpus
+  const known = run.tasks.length === 0 ? 0 : run.knownCount / run.tasks.length
+  const uncertainty = uncertaintyKnown * known + uncertaintyUnknown * (1 - known)
+  return fairMs * uncertainty < startupMs * cpus ? fairMs : fairMs * (1 - uncertainty)
 }
 
-/** Indexes of the queued tasks that make up the next batch: those that failed before first, then the longest. */
+/** Work that a batch under way still has: by its reports, or by the clock where that says less. */
+function batchLeftMs(batch: Batch, startupMs: number, nowMs: number): number {
+  const byClockMs = batch.expectedMs + (startupMs - (nowMs - batch.assignedAtMs)) * batch.cpus
+  return Math.max(0, Math.min(batch.openMs, byClockMs))
+}
+
+/** Indexes of the queued tasks that make up the next batch: those that failed before first, then the longest that fit. */
 export function pickTasks(run: Run, targetMs: number, tasksMax: number): number[] {
   const picked: number[] = []
   let sumMs = 0
   let limit = tasksMax
-  const take = (index: number): boolean => {
+  /** Returns whether the batch is full. */
+  const offer = (index: number): boolean => {
     const task = run.tasks[index]!
-    if (task.state !== 'queued') return true
     const max = task.batchMax === 0 ? limit : Math.min(limit, task.batchMax)
-    if (picked.length >= max) return false
     const workMs = expectedMs(run, task)
     // The first one is taken whatever it costs; one that would overshoot by more than half waits.
-    if (picked.length > 0 && sumMs + workMs / 2 > targetMs) return false
+    if (picked.length >= max || (picked.length > 0 && sumMs + workMs / 2 > targetMs)) return false
     picked.push(index)
     sumMs += workMs
     limit = max
-    return picked.length < limit
+    return picked.length >= limit || sumMs >= targetMs
   }
-  for (const index of run.again) if (!take(index)) return picked
+  for (const index of run.again) if (run.tasks[index]!.state === 'queued' && offer(index)) return picked
   const again = run.again.length > 0 ? new Set(run.again) : undefined
-  for (let at = run.queueHead; at < run.queue.length; at += 1) {
+  let passed = 0
+  for (let at = run.queueHead; at < run.queue.length && passed < lookAheadMax; at += 1) {
     const index = run.queue[at]!
-    if (again?.has(index)) continue
-    if (!take(index)) return picked
+    if (run.tasks[index]!.state !== 'queued' || again?.has(index)) continue
+    const before = picked.length
+    if (offer(index)) return picked
+    if (picked.length === before) passed += 1
   }
   return picked
 }

@@ -37,7 +37,7 @@ export function place(view: View, nowMs: number): Assign | undefined {
     const fitting = fittingWorkers(view, run)
     if (fitting.length === 0) continue
     const worker = freeWorker(run, fitting, reserved)
-    if (worker) return placement(state, run, worker, fitting)
+    if (worker) return placement(state, run, worker, fitting, nowMs)
     if (!atWorkerLimit(run)) for (const busy of fitting) reserved.add(busy.id)
   }
   return undefined
@@ -64,10 +64,10 @@ function holdsBatchOf(run: Run, worker: Worker): boolean {
   return false
 }
 
-function placement(state: State, run: Run, worker: Worker, fitting: readonly Worker[]): Assign {
+function placement(state: State, run: Run, worker: Worker, fitting: readonly Worker[], nowMs: number): Assign {
   const cpus = grantOf(run, worker)
   const startupMs = run.startupMs ?? run.spec.startupMs
-  const targetMs = targetWorkMs(run.queuedMs, cpus, fleetCpus(run, fitting), startupMs)
+  const targetMs = targetWorkMs(state, run, cpus, fleetCpus(run, fitting), startupMs, nowMs)
   const tasks = pickTasks(run, targetMs, state.limits.batchTasksMax)
   const why =
     targetMs === Infinity

@@ -45,7 +45,7 @@ function record(world: World, events: readonly Event[]): void {
   for (const event of events) {
     if (event.type !== 'task.ended') continue
     for (const index of event.tasks) {
-      const id = `${event.run}/${index}`
+      const id: string = `${event.run}/${index}`
       world.ended.set(id, (world.ended.get(id) ?? 0) + 1)
       assert.equal(world.ended.get(id), 1, `${id} ends once`)
     }

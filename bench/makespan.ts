@@ -1,0 +1,121 @@
+/**
+ * How close the real placement comes to the best any schedule could do: the core and the scheduler
+ * run the recorded durations of real suites on N simulated one-CPU hosts, with estimates that are off
+ * by up to a fifth either way, as history's are. Lower bound: max(work / N, longest file). Beside it:
+ * static sharding by count, as frameworks do, and longest-first with perfect knowledge (LPT).
+ * Without start-up cost first, then with one second for every process.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import { advance } from '../src/core/advance.ts'
+import type { Input } from '../src/core/input.ts'
+import { emptyState, type State } from '../src/core/state.ts'
+import { plainSpec } from '../src/core/transcript.ts'
+import { place } from '../src/scheduling/place.ts'
+import { formatTable } from './table.ts'
+
+type Recorded = { readonly suite: string; readonly files: readonly { readonly file: string; readonly seconds: number }[] }
+
+/** Deterministic noise in [-1, 1). */
+function noise(index: number): number {
+  let x = (index + 1) * 2654435761
+  x = Math.imul(x ^ (x >>> 15), 2246822519)
+  return ((x >>> 0) / 2 ** 32) * 2 - 1
+}
+
+function simulate(durationsMs: readonly number[], hosts: number, startupMs: number): number {
+  const state = emptyState()
+  let nowMs = 0
+  const running: { batch: string; worker: string; token: number; tasks: readonly number[]; endsAtMs: number }[] = []
+  const feed = (input: Input) => {
+    advance(state, input, nowMs)
+    placeAll(state, nowMs, (batch) => {
+      const workMs = batch.tasks.reduce((sum, task) => sum + durationsMs[task]!, 0)
+      running.push({ ...batch, endsAtMs: nowMs + startupMs + workMs })
+    })
+  }
+  for (let host = 0; host < hosts; host += 1) {
+    const capabilities = { os: 'linux', arch: 'x64', cpus: 1, memoryBytes: 1, host: `h${host}`, labels: {}, tools: {} }
+    feed({ type: 'join', worker: `w${host}`, name: `w${host}`, version: '1', capabilities, draining: false })
+  }
+  const estimates = durationsMs.map((ms, index) => ms * (1 + noise(index) * 0.2))
+  const files = durationsMs.map((_, index) => `f${index}`)
+  feed({ type: 'submit', run: 'r', who: 'bench', spec: { ...plainSpec, startupMs }, files, estimates })
+  while (running.length > 0) {
+    running.sort((a, b) => a.endsAtMs - b.endsAtMs)
+    const { batch, worker, token, tasks, endsAtMs } = running.shift()!
+    nowMs = endsAtMs
+    const reports = tasks.map((task) => ({ task, outcome: 'passed' as const, durationMs: durationsMs[task]!, counts: [1, 0, 0, 0] as const }))
+    feed({ type: 'report', worker, batch, token, reports })
+    feed({ type: 'end', worker, batch, token, reason: 'completed', exitCode: 0, signal: null, startupMs, wallMs: 1, interrupted: [], timedOut: [], errors: [] })
+  }
+  if (state.runs.get('r')!.verdict !== 'passed') throw new Error('the simulated run did not pass')
+  return nowMs
+}
+
+function placeAll(state: State, nowMs: number, onBatch: (batch: { batch: string; worker: string; token: number; tasks: readonly number[] }) => void): void {
+  for (;;) {
+    const next = place({ state, available: () => true }, nowMs)
+    if (!next) return
+    for (const event of advance(state, next, nowMs)) if (event.type === 'batch.assigned') onBatch(event)
+  }
+}
+
+/** File i to shard i mod N; the slowest shard counts. */
+function staticShards(durationsMs: readonly number[], hosts: number, startupMs: number): number {
+  const sums = new Array<number>(hosts).fill(0)
+  durationsMs.forEach((ms, index) => (sums[index % hosts]! += ms))
+  return startupMs + Math.max(...sums)
+}
+
+function longestFirst(durationsMs: readonly number[], hosts: number, startupMs: number): number {
+  const sums = new Array<number>(hosts).fill(0)
+  for (const ms of durationsMs.toSorted((a, b) => b - a)) {
+    const least = sums.indexOf(Math.min(...sums))
+    sums[least]! += ms
+  }
+  return startupMs + Math.max(...sums)
+}
+
+/** 2 000 made-up files, log-normal around 400 ms: where no file dominates even 64 hosts. */
+function heavyTailed(count: number): Recorded {
+  const files = Array.from({ length: count }, (_, index) => {
+    const normal = [0, 1, 2, 3, 4, 5].reduce((sum, part) => sum + noise(index * 7 + part), 0) / Math.SQRT2
+    return { file: `f${index}`, seconds: 0.4 * Math.exp(normal * 1.1) }
+  })
+  return { suite: `made-up ${count}`, files }
+}
+
+const folder = path.join(import.meta.dirname, 'durations')
+const suites = readdirSync(folder).map((file) => JSON.parse(readFileSync(path.join(folder, file), 'utf8')) as Recorded)
+suites.push(heavyTailed(2000))
+for (const startupMs of [0, 1000]) {
+  const rows: (string | number)[][] = []
+  for (const { suite, files } of suites) {
+    const durationsMs = files.map((file) => file.seconds * 1000)
+    const totalMs = durationsMs.reduce((sum, ms) => sum + ms, 0)
+    const longestMs = Math.max(...durationsMs)
+    for (const hosts of [4, 16, 64]) {
+      const boundMs = startupMs + Math.max(totalMs / hosts, longestMs)
+      const dominated = longestMs > totalMs / hosts
+      rows.push([
+        suite,
+        files.length,
+        hosts,
+        boundMs / 1000,
+        simulate(durationsMs, hosts, startupMs) / boundMs,
+        staticShards(durationsMs, hosts, startupMs) / boundMs,
+        longestFirst(durationsMs, hosts, startupMs) / boundMs,
+        dominated ? 'one file dominates' : '',
+      ])
+    }
+  }
+  process.stdout.write(
+    `${formatTable({
+      title: `Makespan over the lower bound, start-up ${startupMs} ms`,
+      columns: ['suite', 'files', 'hosts', 'bound s', 'Muster', 'static shards', 'perfect LPT', ''],
+      rows,
+      note: 'Goal for Muster: ≤ 1.05 where no file dominates.',
+    })}\n`,
+  )
+}

@@ -1,0 +1,62 @@
+/**
+ * A load generator that costs as little as possible, because it shares two cores with what it
+ * measures: keep-alive connections, prebuilt requests, one in flight on each, responses read only as
+ * far as their status and length.
+ */
+import net from 'node:net'
+
+export type Load = {
+  readonly socketPath: string
+  readonly connections: number
+  /** The next request's bytes, or undefined when there are no more. */
+  readonly next: () => Buffer | undefined
+  /** Called with each request's milliseconds. */
+  readonly onAnswer?: (latencyMs: number) => void
+}
+
+export function post(path: string, body: unknown): Buffer {
+  const text = JSON.stringify(body)
+  const head = `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n`
+  return Buffer.from(head + text)
+}
+
+/** Resolves when every request is answered; rejects on any status but 2xx. */
+export async function drive(load: Load): Promise<void> {
+  await Promise.all(Array.from({ length: load.connections }, () => connection(load)))
+}
+
+function connection({ socketPath, next, onAnswer }: Load): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(socketPath)
+    let pending = Buffer.alloc(0)
+    let sentMs = 0
+    const send = () => {
+      const request = next()
+      if (!request) {
+        socket.end()
+        resolve()
+        return
+      }
+      sentMs = performance.now()
+      socket.write(request)
+    }
+    socket.on('connect', send)
+    socket.on('error', reject)
+    socket.on('data', (chunk) => {
+      pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk])
+      const headEnd = pending.indexOf('\r\n\r\n')
+      if (headEnd < 0) return
+      const head = pending.toString('latin1', 0, headEnd)
+      const length = Number(/content-length: (\d+)/i.exec(head)?.[1] ?? 0)
+      if (pending.length < headEnd + 4 + length) return
+      if (head[9] !== '2') {
+        socket.destroy()
+        reject(new Error(`${head.split('\r\n')[0]} ${pending.toString('utf8', headEnd + 4)}`))
+        return
+      }
+      pending = Buffer.alloc(0)
+      onAnswer?.(performance.now() - sentMs)
+      send()
+    })
+  })
+}
