@@ -3,20 +3,24 @@
 export type JestArgs = { readonly options: readonly string[]; readonly patterns: readonly string[] }
 
 /** Options that take the next word (29 and 30). */
-const withValue = new Set([
-  ...['--bail', '-b', '--cacheDirectory', '--changedSince', '--config', '-c', '--coverageDirectory', '--coverageProvider', '--coverageThreshold'],
-  ...['--env', '--filter', '--globalSetup', '--globalTeardown', '--globals', '--haste', '--maxConcurrency', '--maxWorkers', '-w'],
-  ...['--moduleNameMapper', '--notifyMode', '--openHandlesTimeout', '--outputFile', '--preset', '--prettierPath', '--randomize', '--resolver'],
-  ...['--rootDir', '--runner', '--seed', '--shard', '--testEnvironment', '--testEnvironmentOptions', '--testFailureExitCode', '--testNamePattern'],
-  ...['-t', '--testResultsProcessor', '--testRunner', '--testSequencer', '--testTimeout', '--transform', '--workerIdleMemoryLimit'],
-])
+const withValue = new Set(
+  (
+    '--bail -b --cacheDirectory --changedSince --config -c --coverageDirectory --coverageProvider --coverageThreshold ' +
+    '--env --filter --globalSetup --globalTeardown --globals --haste --maxConcurrency --maxWorkers -w ' +
+    '--moduleNameMapper --notifyMode --openHandlesTimeout --outputFile --preset --prettierPath --randomize --resolver ' +
+    '--rootDir --runner --seed --shard --testEnvironment --testEnvironmentOptions --testFailureExitCode --testNamePattern ' +
+    '-t --testResultsProcessor --testRunner --testSequencer --testTimeout --transform --workerIdleMemoryLimit'
+  ).split(' '),
+)
 /** Options that take every word up to the next option. */
-const withValues = new Set([
-  ...['--collectCoverageFrom', '--coveragePathIgnorePatterns', '--coverageReporters', '--ignoreProjects', '--moduleDirectories'],
-  ...['--moduleFileExtensions', '--modulePathIgnorePatterns', '--modulePaths', '--projects', '--reporters', '--roots', '--selectProjects'],
-  ...['--setupFiles', '--setupFilesAfterEnv', '--snapshotSerializers', '--testMatch', '--testPathIgnorePatterns', '--testPathPattern'],
-  ...['--testPathPatterns', '--testRegex', '--transformIgnorePatterns', '--unmockedModulePathPatterns', '--watchPathIgnorePatterns'],
-])
+const withValues = new Set(
+  (
+    '--collectCoverageFrom --coveragePathIgnorePatterns --coverageReporters --ignoreProjects --moduleDirectories ' +
+    '--moduleFileExtensions --modulePathIgnorePatterns --modulePaths --projects --reporters --roots --selectProjects ' +
+    '--setupFiles --setupFilesAfterEnv --snapshotSerializers --testMatch --testPathIgnorePatterns --testPathPattern ' +
+    '--testPathPatterns --testRegex --transformIgnorePatterns --unmockedModulePathPatterns --watchPathIgnorePatterns'
+  ).split(' '),
+)
 
 export function splitJestArgs(words: readonly string[]): JestArgs {
   const options: string[] = []
@@ -59,7 +63,8 @@ function isArrayWithEquals(word: string): boolean {
 const notFromScript =
   /^--?(watch|watchAll|coverage\w*|collectCoverage|reporters|json|outputFile|shard|updateSnapshot|u|verbose|notify|listTests|no-watch)(=|$)/
 /** What chooses files; a batch with a list of files has been through that. */
-const selecting = /^--?(onlyChanged|o|lastCommit|changedSince|changedFilesWithAncestor|onlyFailures|f|findRelatedTests|testPathPatterns?|runTestsByPath)(=|$)/
+const selecting =
+  /^--?(onlyChanged|o|lastCommit|changedSince|changedFilesWithAncestor|onlyFailures|f|findRelatedTests|testPathPatterns?|runTestsByPath)(=|$)/
 
 export function readScriptArgs(words: readonly string[]): JestArgs {
   const { options, patterns } = splitJestArgs(words)

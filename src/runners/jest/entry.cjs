@@ -41,7 +41,9 @@ function limitWorkers(words, cpus, config) {
   if (words.some((word) => word === '-i' || word === '--runInBand' || word === '--runInBand=true')) return words
   const given = optionValue(words, ['--maxWorkers', '-w'])
   const own = workers(given ?? config.maxWorkers)
-  const others = words.filter((word, at) => !/^(--maxWorkers|-w)(=|$)/.test(word) && words[at - 1] !== '--maxWorkers' && words[at - 1] !== '-w')
+  const others = words.filter(
+    (word, at) => !/^(--maxWorkers|-w)(=|$)/.test(word) && words[at - 1] !== '--maxWorkers' && words[at - 1] !== '-w',
+  )
   return [`--maxWorkers=${Math.min(cpus, own)}`, ...others]
 }
 
@@ -88,7 +90,8 @@ function noteListing(answer) {
   }
   const log = console.log
   console.log = (...args) => {
-    const files = args.length === 1 && typeof args[0] === 'string' && args[0].startsWith('[') ? parseList(args[0]) : undefined
+    const files =
+      args.length === 1 && typeof args[0] === 'string' && args[0].startsWith('[') ? parseList(args[0]) : undefined
     if (files === undefined) return log.apply(console, args)
     fs.writeFileSync(answer, JSON.stringify({ files, dependsOn: dependencies(read) }))
   }

@@ -57,19 +57,39 @@ class MusterReporter {
     if (file.left > 0) return
     this.#files.delete(test.path)
     const { name, durationMs, errors, skipped } = file
-    this.#send({ type: 'file-end', file: name, durationMs, ...(errors.length > 0 ? { errors } : {}), ...(skipped ? { skipped } : {}) })
+    this.#send({
+      type: 'file-end',
+      file: name,
+      durationMs,
+      ...(errors.length > 0 ? { errors } : {}),
+      ...(skipped ? { skipped } : {}),
+    })
   }
 
   onRunComplete(_contexts, results) {
     const error = results.runExecError
-    if (error) this.#send({ type: 'error', error: { message: plain(error.message ?? String(error)), ...(error.stack ? { stack: cut(plain(error.stack)) } : {}) } })
+    if (error)
+      this.#send({
+        type: 'error',
+        error: {
+          message: plain(error.message ?? String(error)),
+          ...(error.stack ? { stack: cut(plain(error.stack)) } : {}),
+        },
+      })
     this.#send({ type: 'end' })
   }
 
   #start(path) {
     let file = this.#files.get(path)
     if (file === undefined) {
-      file = { name: taskName(cwd, path), left: this.#planned.get(path) ?? 1, durationMs: 0, errors: [], skipped: true, told: new Map() }
+      file = {
+        name: taskName(cwd, path),
+        left: this.#planned.get(path) ?? 1,
+        durationMs: 0,
+        errors: [],
+        skipped: true,
+        told: new Map(),
+      }
       this.#files.set(path, file)
       this.#send({ type: 'file-start', file: file.name })
     }
@@ -82,13 +102,20 @@ function keyOf(result) {
 }
 
 function isSkipped(result) {
-  return result.status === 'pending' || result.status === 'skipped' || result.status === 'disabled' || result.status === 'todo'
+  return (
+    result.status === 'pending' ||
+    result.status === 'skipped' ||
+    result.status === 'disabled' ||
+    result.status === 'todo'
+  )
 }
 
 /** Jest keeps console output by file, not by test: it is shown as output of the batch. */
 function printConsole(entries, name) {
   if (!Array.isArray(entries) || entries.length === 0) return
-  const text = entries.map((entry) => `  console.${entry.type}\n    ${entry.message.replaceAll('\n', '\n    ')}\n`).join('\n')
+  const text = entries
+    .map((entry) => `  console.${entry.type}\n    ${entry.message.replaceAll('\n', '\n    ')}\n`)
+    .join('\n')
   process.stdout.write(`${name}\n${cut(text, outputCharsMax)}\n`)
 }
 

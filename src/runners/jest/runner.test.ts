@@ -67,9 +67,15 @@ describe('jest, a whole suite in which everything goes wrong', () => {
 
   test('tries and broken hooks', () => {
     const retried = findTest(file('retries'), 'passes at the third try')
-    assert.deepEqual(retried.tries?.map((one) => one.status), ['failed', 'failed'])
+    assert.deepEqual(
+      retried.tries?.map((one) => one.status),
+      ['failed', 'failed'],
+    )
     assert.match(retried.tries?.[1]?.errors?.[0]?.message ?? '', /Received: 2/)
-    assert.equal(findTest(file('statuses'), 'with a broken hook', 'can not run').errors?.[0]?.message, 'the hook is broken')
+    assert.equal(
+      findTest(file('statuses'), 'with a broken hook', 'can not run').errors?.[0]?.message,
+      'the hook is broken',
+    )
   })
 
   test('a file that fails to load, and one without tests', () => {

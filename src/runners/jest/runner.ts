@@ -37,7 +37,11 @@ async function detect(project: Project): Promise<Detection | undefined> {
     return { ...common, version: dependency ?? 'unknown', problem }
   }
   const tooOld = `jest ${installed.version} is too old: ${versionMin} or newer is needed`
-  return { ...common, ...installed, ...(Number.parseInt(installed.version, 10) < versionMin ? { problem: tooOld } : {}) }
+  return {
+    ...common,
+    ...installed,
+    ...(Number.parseInt(installed.version, 10) < versionMin ? { problem: tooOld } : {}),
+  }
 }
 
 type Start = {
@@ -64,7 +68,10 @@ async function findJest(cwd: string): Promise<{ version: string; entry: string }
     // Not installed; detection says so.
     return undefined
   }
-  const { version, bin } = JSON.parse(await readFile(file, 'utf8')) as { version: string; bin: string | Record<string, string> }
+  const { version, bin } = JSON.parse(await readFile(file, 'utf8')) as {
+    version: string
+    bin: string | Record<string, string>
+  }
   const entry = typeof bin === 'string' ? bin : (bin['jest'] ?? './bin/jest.js')
   return { version, entry: path.join(path.dirname(file), entry) }
 }
@@ -76,10 +83,17 @@ function words(request: ListRequest | BatchRequest): Words {
   const own = startOf(request.project)
   const users = splitJestArgs(request.args)
   const named = [...request.paths, ...users.patterns]
-  return { options: [...(own?.options ?? []), ...users.options], patterns: named.length > 0 ? named : (own?.patterns ?? []) }
+  return {
+    options: [...(own?.options ?? []), ...users.options],
+    patterns: named.length > 0 ? named : (own?.patterns ?? []),
+  }
 }
 
-async function start(request: ListRequest | BatchRequest, folder: string, more: object): Promise<Required<Pick<BatchCommand, 'argv' | 'env'>>> {
+async function start(
+  request: ListRequest | BatchRequest,
+  folder: string,
+  more: object,
+): Promise<Required<Pick<BatchCommand, 'argv' | 'env'>>> {
   const own = startOf(request.project)
   const file = path.join(folder, 'muster-jest.json')
   await writeFile(file, JSON.stringify({ bin: request.detection.entry, ...more }))
@@ -106,7 +120,8 @@ async function list(request: ListRequest): Promise<Listing> {
     }
     const { files, dependsOn } = JSON.parse(text) as { files: string[]; dependsOn?: string[] }
     const names = files.map((file) => path.relative(cwd, file).split(path.sep).join('/'))
-    const known = dependsOn !== undefined && !hasSelection(options) && !options.some((word) => word.startsWith('--filter'))
+    const known =
+      dependsOn !== undefined && !hasSelection(options) && !options.some((word) => word.startsWith('--filter'))
     const version = path.join(path.dirname(request.detection.entry!), '..', 'package.json')
     return {
       files: [...new Set(names)].toSorted(),
@@ -123,7 +138,12 @@ async function command(request: BatchRequest): Promise<BatchCommand> {
   const ours = [`--reporters=${beside('./reporter.cjs')}`]
   const selection = complete
     ? [...options, ...ours, ...positionals(patterns)]
-    : [...withoutSelection(options), ...ours, '--runTestsByPath', ...positionals(files.map((file) => path.resolve(project.cwd, file)))]
+    : [
+        ...withoutSelection(options),
+        ...ours,
+        '--runTestsByPath',
+        ...positionals(files.map((file) => path.resolve(project.cwd, file))),
+      ]
   return await start(request, request.tempDir, { words: selection, cpus })
 }
 

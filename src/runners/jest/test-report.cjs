@@ -17,7 +17,9 @@ function describeTest(result, file, project, cwd) {
     status,
     durationMs: result.duration ?? 0,
     ...(result.location ? { line: result.location.line } : {}),
-    ...(status === 'failed' && messages.length > 0 ? { errors: messages.map((text, at) => describeFailure(text, details[at], cwd)) } : {}),
+    ...(status === 'failed' && messages.length > 0
+      ? { errors: messages.map((text, at) => describeFailure(text, details[at], cwd)) }
+      : {}),
     ...(tries.length > 0 ? { tries } : {}),
   }
 }
@@ -57,7 +59,9 @@ function fileErrors(result, cwd) {
   const error = result.testExecError
   if (error !== undefined && error !== null) {
     const text = error.stack?.includes(error.message) ? error.stack : `${error.message ?? ''}\n${error.stack ?? ''}`
-    return [describeFailure(text.trim() === '' ? (result.failureMessage ?? 'The file failed to run') : text, undefined, cwd)]
+    return [
+      describeFailure(text.trim() === '' ? (result.failureMessage ?? 'The file failed to run') : text, undefined, cwd),
+    ]
   }
   if (result.failureMessage && !result.testResults.some((one) => one.status === 'failed')) {
     return [describeFailure(result.failureMessage, undefined, cwd)]

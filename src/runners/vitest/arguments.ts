@@ -3,16 +3,27 @@
 export type VitestArgs = { readonly options: readonly string[]; readonly filters: readonly string[] }
 
 /** Options that take the next word as their value (majors 2 to 5). Others only take `--name=value`, or their value is optional. */
-const withValue = new Set([
-  ...['--root', '-r', '--config', '-c', '--testNamePattern', '-t', '--dir', '--reporter', '--outputFile', '--mode', '--pool'],
-  ...['--environment', '--maxWorkers', '--minWorkers', '--testTimeout', '--hookTimeout', '--teardownTimeout', '--bail', '--retry'],
-  ...['--repeats', '--exclude', '--project', '-p', '--maxConcurrency', '--shard', '--workspace', '--execArgv', '--vmMemoryLimit'],
-  ...['--slowTestThreshold', '--configLoader', '--diff', '--attachmentsDir', '--tagsFilter', '--browser.name', '--coverage.provider'],
-  ...['--coverage.reporter', '--coverage.include', '--coverage.exclude', '--coverage.reportsDirectory', '--sequence.seed', '--sequence.hooks'],
-  ...['--typecheck.tsconfig', '--typecheck.checker', '--poolOptions.forks.maxForks', '--poolOptions.threads.maxThreads', '--fsModuleCachePath'],
-])
+const withValue = new Set(
+  (
+    '--root -r --config -c --testNamePattern -t --dir --reporter --outputFile --mode --pool ' +
+    '--environment --maxWorkers --minWorkers --testTimeout --hookTimeout --teardownTimeout --bail --retry ' +
+    '--repeats --exclude --project -p --maxConcurrency --shard --workspace --execArgv --vmMemoryLimit ' +
+    '--slowTestThreshold --configLoader --diff --attachmentsDir --tagsFilter --browser.name --coverage.provider ' +
+    '--coverage.reporter --coverage.include --coverage.exclude --coverage.reportsDirectory --sequence.seed --sequence.hooks ' +
+    '--typecheck.tsconfig --typecheck.checker --poolOptions.forks.maxForks --poolOptions.threads.maxThreads --fsModuleCachePath'
+  ).split(' '),
+)
 /** These take the next word unless it is another option. */
-const withOptionalValue = new Set(['--silent', '--changed', '--update', '-u', '--browser', '--api', '--inspect', '--inspectBrk'])
+const withOptionalValue = new Set([
+  '--silent',
+  '--changed',
+  '--update',
+  '-u',
+  '--browser',
+  '--api',
+  '--inspect',
+  '--inspectBrk',
+])
 
 export function splitVitestArgs(words: readonly string[]): VitestArgs {
   const options: string[] = []
@@ -41,7 +52,8 @@ function isPlainValue(word: string | undefined): boolean {
 }
 
 /** What a project's test script adds to every run. Watching, reporting and coverage are for the caller to decide. */
-const notFromScript = /^--?(w|watch|run|ui|open|reporter|outputFile|shard|coverage(\..*)?|silent|no-watch|standalone|clearScreen)(=|$)/
+const notFromScript =
+  /^--?(w|watch|run|ui|open|reporter|outputFile|shard|coverage(\..*)?|silent|no-watch|standalone|clearScreen)(=|$)/
 const commands = new Set(['run', 'watch', 'dev'])
 const otherCommands = new Set(['bench', 'list', 'related', 'init', 'typecheck', 'complete', 'doctor'])
 

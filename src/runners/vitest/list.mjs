@@ -34,7 +34,10 @@ const vitest = await createVitest(
 const specifications = await findSpecifications(vitest, filter.map(path.normalize))
 const files = new Set(specifications.map((one) => one.moduleId ?? one[1]))
 const dependsOn = findDependencies(vitest)
-fs.writeFileSync(answer, JSON.stringify({ files: [...files], ...(dependsOn === undefined ? {} : { dependsOn: [...dependsOn] }) }))
+fs.writeFileSync(
+  answer,
+  JSON.stringify({ files: [...files], ...(dependsOn === undefined ? {} : { dependsOn: [...dependsOn] }) }),
+)
 // Closing the servers takes longer than the listing did, and nothing here needs a tidy end.
 process.exit(0)
 

@@ -79,7 +79,16 @@ export default class MusterReporterV2 {
     let file = this.#files.get(task.filepath)
     if (file === undefined) {
       const left = this.#planned.get(task.filepath) ?? 1
-      file = { name: taskName(cwd, task.filepath), left, open: new Set(), closed: new Set(), durationMs: 0, errors: [], skipped: true, ended: false }
+      file = {
+        name: taskName(cwd, task.filepath),
+        left,
+        open: new Set(),
+        closed: new Set(),
+        durationMs: 0,
+        errors: [],
+        skipped: true,
+        ended: false,
+      }
       this.#files.set(task.filepath, file)
       this.#send({ type: 'file-start', file: file.name })
     }
@@ -103,7 +112,13 @@ export default class MusterReporterV2 {
   #end(file) {
     file.ended = true
     const { name, durationMs, errors, skipped } = file
-    this.#send({ type: 'file-end', file: name, durationMs, ...(errors.length > 0 ? { errors } : {}), ...(skipped ? { skipped } : {}) })
+    this.#send({
+      type: 'file-end',
+      file: name,
+      durationMs,
+      ...(errors.length > 0 ? { errors } : {}),
+      ...(skipped ? { skipped } : {}),
+    })
   }
 
   #tell(test) {
@@ -111,7 +126,10 @@ export default class MusterReporterV2 {
     this.#told.add(test.id)
     const output = this.#output.get(test.id)
     this.#output.delete(test.id)
-    this.#send({ type: 'test', test: { ...describeTask(test), ...(output === undefined ? {} : { output: cut(output, outputCharsMax) }) } })
+    this.#send({
+      type: 'test',
+      test: { ...describeTask(test), ...(output === undefined ? {} : { output: cut(output, outputCharsMax) }) },
+    })
   }
 }
 
@@ -124,9 +142,15 @@ function isOver(task) {
 function describeTask(test) {
   const { state, errors = [], duration = 0, retryCount = 0, note } = test.result ?? {}
   const status = statuses[test.mode === 'todo' ? 'todo' : (state ?? 'skip')] ?? 'skipped'
-  const tries = splitTries(errors.map((error) => describeError(error, cwd)), status, duration, retryCount)
+  const tries = splitTries(
+    errors.map((error) => describeError(error, cwd)),
+    status,
+    duration,
+    retryCount,
+  )
   const name = [test.name]
-  for (let suite = test.suite; suite !== undefined && !('filepath' in suite); suite = suite.suite) name.unshift(suite.name)
+  for (let suite = test.suite; suite !== undefined && !('filepath' in suite); suite = suite.suite)
+    name.unshift(suite.name)
   return {
     file: taskName(cwd, test.file.filepath),
     name,
@@ -154,8 +178,11 @@ function fileErrors(suite) {
 }
 
 function fileDuration(file) {
-  return [file.environmentLoad, file.prepareDuration, file.collectDuration, file.setupDuration, file.result?.duration].reduce(
-    (sum, one) => sum + (one || 0),
-    0,
-  )
+  return [
+    file.environmentLoad,
+    file.prepareDuration,
+    file.collectDuration,
+    file.setupDuration,
+    file.result?.duration,
+  ].reduce((sum, one) => sum + (one || 0), 0)
 }

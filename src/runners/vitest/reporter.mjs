@@ -112,13 +112,28 @@ export default class MusterReporter {
   #end(file) {
     file.ended = true
     const { name, durationMs, errors, skipped } = file
-    this.#send({ type: 'file-end', file: name, durationMs, ...(errors.length > 0 ? { errors } : {}), ...(skipped ? { skipped } : {}) })
+    this.#send({
+      type: 'file-end',
+      file: name,
+      durationMs,
+      ...(errors.length > 0 ? { errors } : {}),
+      ...(skipped ? { skipped } : {}),
+    })
   }
 
   #file(moduleId) {
     let file = this.#files.get(moduleId)
     if (file === undefined) {
-      file = { name: taskName(cwd, moduleId), left: 0, started: false, ended: false, durationMs: 0, errors: [], skipped: true, open: new Map() }
+      file = {
+        name: taskName(cwd, moduleId),
+        left: 0,
+        started: false,
+        ended: false,
+        durationMs: 0,
+        errors: [],
+        skipped: true,
+        open: new Map(),
+      }
       this.#files.set(moduleId, file)
     }
     return file

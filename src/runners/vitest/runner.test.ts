@@ -66,9 +66,15 @@ describe('vitest, a whole suite in which everything goes wrong', () => {
     assert.equal(findTest(file('statuses'), 'outer', 'passes').output, 'said by passes\n')
     assert.equal(findTest(file('statuses'), 'skips itself').reason, 'not on this machine')
     const retried = findTest(file('statuses'), 'passes at the third try')
-    assert.deepEqual(retried.tries?.map((one) => one.status), ['failed', 'failed'])
+    assert.deepEqual(
+      retried.tries?.map((one) => one.status),
+      ['failed', 'failed'],
+    )
     assert.match(retried.tries?.[1]?.errors?.[0]?.message ?? '', /expected 2 to be 3/)
-    assert.deepEqual(file('statuses').errors.map((error) => error.message), ['the hook is broken'])
+    assert.deepEqual(
+      file('statuses').errors.map((error) => error.message),
+      ['the hook is broken'],
+    )
   })
 
   test('a file that fails to load, and one without tests', () => {
@@ -85,7 +91,10 @@ describe('vitest, a whole suite in which everything goes wrong', () => {
   test('a crash is an error of its file alone', () => {
     assertCrashed(files, 'test/crash.test.ts')
     assert.match(file('crash').errors[0]?.message ?? '', /worker/i)
-    assert.equal(run.events.some((event) => event.type === 'error' && event.error.type === 'WorkerCrash'), false)
+    assert.equal(
+      run.events.some((event) => event.type === 'error' && event.error.type === 'WorkerCrash'),
+      false,
+    )
   })
 
   test('an unhandled rejection fails the run and names its file', () => {

@@ -39,7 +39,13 @@ async function detect(project: Project): Promise<Detection | undefined> {
   return { ...common, version, entry, ...problem }
 }
 
-type Start = { reason: string; options: readonly string[]; filters: readonly string[]; env: Readonly<Record<string, string>>; nodeArgs: readonly string[] }
+type Start = {
+  reason: string
+  options: readonly string[]
+  filters: readonly string[]
+  env: Readonly<Record<string, string>>
+  nodeArgs: readonly string[]
+}
 
 /** How the project's own test script starts Vitest. */
 function startOf(project: Project): Start | undefined {
@@ -75,7 +81,10 @@ function words(request: ListRequest | BatchRequest): { options: readonly string[
   const own = startOf(request.project)
   const users = splitVitestArgs(request.args)
   const named = [...request.paths, ...users.filters]
-  return { options: [...(own?.options ?? []), ...users.options], filters: named.length > 0 ? named : (own?.filters ?? []) }
+  return {
+    options: [...(own?.options ?? []), ...users.options],
+    filters: named.length > 0 ? named : (own?.filters ?? []),
+  }
 }
 
 function environment(project: Project): Record<string, string> {

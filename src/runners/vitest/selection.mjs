@@ -15,13 +15,17 @@ export const batchVariable = 'MUSTER_VITEST_BATCH'
 export function applyBatch(vitest, cwd) {
   const batch = JSON.parse(fs.readFileSync(process.env[batchVariable], 'utf8'))
   limitWorkers(vitest, batch.cpus)
-  if (batch.files !== undefined) selectFiles(vitest, new Set(batch.files.map((file) => normal(path.resolve(cwd, file)))))
+  if (batch.files !== undefined)
+    selectFiles(vitest, new Set(batch.files.map((file) => normal(path.resolve(cwd, file)))))
 }
 
 function selectFiles(vitest, wanted) {
   for (const project of vitest.projects) {
     const glob = project.globTestFiles
-    if (typeof glob !== 'function') throw new Error('Muster expected vitest projects to have globTestFiles(): this version of vitest is not supported')
+    if (typeof glob !== 'function')
+      throw new Error(
+        'Muster expected vitest projects to have globTestFiles(): this version of vitest is not supported',
+      )
     project.globTestFiles = async function globTestFiles(...args) {
       const found = await glob.apply(this, args)
       const only = (files) => files.filter((file) => wanted.has(normal(file)))
@@ -53,7 +57,8 @@ function limitWorkers(vitest, cpus) {
 }
 
 function ownLimit(config) {
-  if (config.fileParallelism === false || config.browser?.fileParallelism === false || config.inspector?.enabled) return 1
+  if (config.fileParallelism === false || config.browser?.fileParallelism === false || config.inspector?.enabled)
+    return 1
   // Vitest 5 fills in its default, and says beside it whether the user had set one.
   if (config.providedOptions !== undefined && !config.providedOptions.maxWorkers) return undefined
   return config.maxWorkers

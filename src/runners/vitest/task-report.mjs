@@ -8,7 +8,12 @@ export function describeTest(test, cwd) {
   const { state, errors = [], note } = test.result()
   const { duration = 0, retryCount = 0 } = test.diagnostic() ?? {}
   const project = test.project.name
-  const tries = splitTries(errors.map((error) => describeError(error, cwd)), state, duration, retryCount)
+  const tries = splitTries(
+    errors.map((error) => describeError(error, cwd)),
+    state,
+    duration,
+    retryCount,
+  )
   const mode = test.options.mode
   const result = {
     file: taskName(cwd, test.module.moduleId),
@@ -44,7 +49,11 @@ export function splitTries(errors, state, duration, retryCount) {
     const own = errors.slice(at, at + 1)
     earlier.push({ status: 'failed', durationMs, ...(own.length > 0 ? { errors: own } : {}) })
   }
-  return { errors: state === 'passed' ? [] : errors.slice(Math.min(retryCount, errors.length - 1)), durationMs, earlier }
+  return {
+    errors: state === 'passed' ? [] : errors.slice(Math.min(retryCount, errors.length - 1)),
+    durationMs,
+    earlier,
+  }
 }
 
 /** Load errors and failed hooks: of the module and of every suite in it. */
@@ -58,7 +67,10 @@ export function moduleErrors(module, cwd) {
 export function moduleDuration(module) {
   const diagnostic = module.diagnostic()
   const { environmentSetupDuration, prepareDuration, collectDuration, setupDuration, duration } = diagnostic
-  return [environmentSetupDuration, prepareDuration, collectDuration, setupDuration, duration].reduce((sum, one) => sum + (one || 0), 0)
+  return [environmentSetupDuration, prepareDuration, collectDuration, setupDuration, duration].reduce(
+    (sum, one) => sum + (one || 0),
+    0,
+  )
 }
 
 /** Frames that Vitest has already mapped to the source come before the raw stack. */
