@@ -42,7 +42,7 @@ function connection({ socketPath, next, onAnswer }: Load): Promise<void> {
     }
     socket.on('connect', send)
     socket.on('error', reject)
-    socket.on('data', (chunk) => {
+    socket.on('data', (chunk: Buffer<ArrayBuffer>) => {
       pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk])
       const headEnd = pending.indexOf('\r\n\r\n')
       if (headEnd < 0) return

@@ -11,6 +11,8 @@ import { expectedMs, type Batch, type Run, type State } from '../core/state.ts'
 /** How far a share's real work may be off: with a duration from history for every file, and with none. */
 const uncertaintyKnown = 0.15
 const uncertaintyUnknown = 0.5
+/** A start-up is next to nothing when this many of them are less than what estimates may be off by. */
+const cheapStart = 50
 /** Entries looked at beyond the picked ones for something small enough to fill a batch. */
 const lookAheadMax = 500
 
@@ -22,7 +24,12 @@ export function targetWorkMs(state: State, run: Run, cpus: number, fleetCpus: nu
   const fairMs = (leftMs * cpus) / fleetCpus
   const known = run.tasks.length === 0 ? 0 : run.knownCount / run.tasks.length
   const uncertainty = uncertaintyKnown * known + uncertaintyUnknown * (1 - known)
-  return fairMs * uncertainty < startupMs * cpus ? fairMs : fairMs * (1 - uncertainty)
+  const offMs = fairMs * uncertainty
+  const startMs = startupMs * cpus
+  if (offMs < startMs) return fairMs
+  // Where another process costs next to nothing, holding back half is free and evens out more.
+  const heldBack = Math.max(uncertainty, 0.5 * (1 - (cheapStart * startMs) / offMs))
+  return fairMs * (1 - heldBack)
 }
 
 /** Work that a batch under way still has: by its reports, or by the clock where that says less. */
