@@ -13,7 +13,6 @@ import { parseReporters } from '../reporters/select.ts'
 import { isSet } from '../reporters/terminal.ts'
 import { planRun, type PlanFlags, type RunPlan } from '../run-plan.ts'
 import { watchRun } from '../run-watch.ts'
-import { travel } from '../travel.ts'
 import { printPlan } from './dry-run.ts'
 
 export type RunFlags = PlanFlags & {
@@ -139,7 +138,7 @@ async function submission(
   const { suite } = plan
   const remote = connection.kind === 'server' && !(serverOf(flags) ?? '').startsWith('unix:')
   const place = remote
-    ? await travel(connection.client, suite, [...(plan.detected.config?.env ?? []), ...(flags.env ?? [])])
+    ? await (await import('../travel.ts')).travel(connection.client, suite, [...(plan.detected.config?.env ?? []), ...(flags.env ?? [])])
     : { cwd: suite.project.cwd, workspace: { type: 'in-place' as const, host: hostId() }, env: suite.project.env }
   return {
     framework: suite.detection.framework,
