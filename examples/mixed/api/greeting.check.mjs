@@ -1,20 +1,15 @@
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
-import { startGreeter } from './greeting.mjs'
+import { withGreeter } from './greeting.mjs'
 
-let greeter
-before(async () => {
-  greeter = await startGreeter()
-})
-after(() => greeter.server.close())
+export const greetsByName = () =>
+  withGreeter(async (url) => {
+    const response = await fetch(`${url}/?name=Ada`)
+    assert.deepEqual(await response.json(), { greeting: 'Hello, Ada' })
+  })
 
-test('greets by name', async () => {
-  const response = await fetch(`${greeter.url}/?name=Ada`)
-  assert.deepEqual(await response.json(), { greeting: 'Hello, Ada' })
-})
-
-test('says what is missing', async () => {
-  const response = await fetch(greeter.url)
-  assert.equal(response.status, 400)
-  assert.deepEqual(await response.json(), { error: 'name is missing' })
-})
+export const saysWhatIsMissing = () =>
+  withGreeter(async (url) => {
+    const response = await fetch(url)
+    assert.equal(response.status, 400)
+    assert.deepEqual(await response.json(), { error: 'name is missing' })
+  })
