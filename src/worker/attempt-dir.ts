@@ -1,5 +1,5 @@
 /** The directory of one attempt: TMPDIR of its processes, the runner's own files, an empty place to work in. */
-import { mkdirSync, symlinkSync } from 'node:fs'
+import { mkdirSync, rmSync, symlinkSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import path from 'node:path'
 import { sharedCaches } from './environment.ts'
@@ -13,6 +13,8 @@ export class AttemptDir {
   constructor(tempRoot: string, name: string, log: WorkerLog) {
     this.root = path.join(tempRoot, name)
     this.#log = log
+    // Left there only by a removal that failed.
+    rmSync(this.root, { recursive: true, force: true })
     for (const folder of ['t', 'runner', 'work']) mkdirSync(path.join(this.root, folder), { recursive: true, mode: 0o700 })
   }
 

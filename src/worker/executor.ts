@@ -21,7 +21,8 @@ const contexts = new RunContexts(http)
 const workspaces = new Workspaces(options.dataDir, http, options.diskBytesMax, log)
 const batches = new Map<string, Batch>()
 const cleaning = new Map<number, (killed: number) => void>()
-let batchCount = 0
+/** Directories of attempts in use: the lowest free one is taken, so that paths repeat. */
+const attempts = new Set<number>()
 type Runners = Readonly<Record<string, () => Promise<Runner>>>
 let runners: Promise<Runners> | undefined
 
@@ -53,11 +54,14 @@ const services: BatchServices = {
 
 async function assign(message: Extract<ToExecutor, { type: 'assign' }>['assign']): Promise<void> {
   if (message.framework === 'none') return runNoop(message, post)
-  batchCount += 1
-  const batch = new Batch(message, String(batchCount), services)
+  let attempt = 0
+  while (attempts.has(attempt)) attempt += 1
+  attempts.add(attempt)
+  const batch = new Batch(message, String(attempt), services)
   batches.set(message.batch, batch)
   await batch.run()
   batches.delete(message.batch)
+  attempts.delete(attempt)
 }
 
 port.on('message', (message: ToExecutor) => {

@@ -3,7 +3,6 @@
  * what it is given until it is drained, refused or told to stop.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
@@ -13,6 +12,7 @@ import { capabilities } from './capabilities.ts'
 import { parseEndpoint } from './endpoint.ts'
 import { isRunning } from './process-tree.ts'
 import { removeStaleSpools } from './spool.ts'
+import { claimTempRoot, releaseTempRoot } from './temp-root.ts'
 import type { WorkerLog } from './thread-messages.ts'
 import { Tools } from './tools.ts'
 
@@ -71,7 +71,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHandle>
   await mkdir(options.dataDir, { recursive: true })
   const spoolDir = path.join(options.dataDir, 'spool')
   removeStaleSpools(spoolDir, isRunning)
-  const tempRoot = mkdtempSync(path.join(os.tmpdir(), 'muster-'))
+  const tempRoot = claimTempRoot(options.dataDir)
   const tools = new Tools(options.dataDir, options.log)
   const toolsDetected = tools.detect(toolsWaitMs)
   const joined = Promise.withResolvers<void>()
@@ -108,7 +108,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHandle>
   const done = ended.promise.then(async (how) => {
     forgetSignals()
     await agent.close()
-    rmSync(tempRoot, { recursive: true, force: true })
+    releaseTempRoot(tempRoot)
     return how
   })
   await toolsDetected

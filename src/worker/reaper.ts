@@ -33,7 +33,8 @@ for round in 1 2; do
     kill -s KILL "\${process%/environ}" 2>/dev/null
   done
 done
-[ -n "$2" ] && rm -rf -- "$2"
+# Unless a new worker has taken it over.
+if [ "$(cat "$2/pid" 2>/dev/null)" = "$3" ]; then mv -- "$2" "$2.$$" && rm -rf -- "$2.$$"; fi
 exit 0
 `
 
@@ -76,7 +77,7 @@ export class Reaper {
   }
 
   #start(): ChildProcess {
-    const child = spawn('/bin/sh', ['-c', script, 'muster-reaper', this.#mark, this.#tempRoot], {
+    const child = spawn('/bin/sh', ['-c', script, 'muster-reaper', this.#mark, this.#tempRoot, String(process.pid)], {
       detached: true,
       cwd: '/',
       env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin' },

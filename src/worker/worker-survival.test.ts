@@ -54,7 +54,7 @@ describe('processes that a framework started', () => {
     worker.child.kill('SIGKILL')
     await untilGone(pids)
     const tempRoot = path.dirname(path.dirname(env['TMPDIR']!))
-    assert.match(path.basename(tempRoot), /^muster-/)
+    assert.match(path.basename(tempRoot), /^muster-\d+-/)
     for (let look = 0; existsSync(tempRoot) && look < 1000; look += 1) await new Promise((resolve) => setTimeout(resolve, 5))
     assert.ok(!existsSync(tempRoot))
   })

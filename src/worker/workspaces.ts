@@ -42,6 +42,7 @@ export class Workspaces {
   readonly #log: WorkerLog
   /** Slots in use. */
   readonly #slots = new Map<string, Slot>()
+  readonly #removing = new Set<string>()
   #measuredAtMs = -Infinity
   #trimming: Promise<void> | undefined
 
@@ -55,15 +56,28 @@ export class Workspaces {
 
   async acquire(request: WorkspaceRequest): Promise<Workspace> {
     const manifest = parseManifest(await this.#fetchManifest(request.manifest, request.signal))
-    const slot = this.#slot(manifest.name, `${request.manifest}\n${request.setup ?? ''}`, (directory) => this.#prepare(directory, manifest, request))
-    slot.users += 1
-    try {
-      await slot.ready
-    } catch (error) {
-      await this.#release(slot)
-      throw error
+    const use = `${request.manifest}\n${request.setup ?? ''}`
+    for (;;) {
+      let isMaker = false
+      const slot = this.#slot(manifest.name, use, (directory) => {
+        isMaker = true
+        return this.#prepare(directory, manifest, request)
+      })
+      slot.users += 1
+      try {
+        await slot.ready
+        return { root: path.join(slot.directory, 'root'), release: () => this.#release(slot) }
+      } catch (error) {
+        await this.#release(slot)
+        // Another batch failed at making it, perhaps because that one was cancelled.
+        if (isMaker || request.signal.aborted) throw error
+      }
     }
-    return { root: path.join(slot.directory, 'root'), release: () => this.#release(slot) }
+  }
+
+  /** Whatever looks after the disk in the background is done. */
+  async settled(): Promise<void> {
+    await this.#trimming
   }
 
   async #fetchManifest(hash: string, signal: AbortSignal): Promise<Uint8Array> {
@@ -75,7 +89,7 @@ export class Workspaces {
       const directory = path.join(this.#directory, name, String(number))
       const taken = this.#slots.get(directory)
       if (taken?.use === use) return taken
-      if (taken !== undefined || !lock(directory)) continue
+      if (taken !== undefined || this.#removing.has(directory) || !lock(directory)) continue
       const slot: Slot = { directory, use, users: 0, ready: prepare(directory) }
       this.#slots.set(directory, slot)
       return slot
@@ -142,7 +156,9 @@ export class Workspaces {
 
   async #removeSlot(directory: string): Promise<void> {
     if (this.#slots.has(directory) || !lock(directory)) return
+    this.#removing.add(directory)
     await rm(directory, { recursive: true, force: true })
+    this.#removing.delete(directory)
   }
 }
 
