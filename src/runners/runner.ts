@@ -130,6 +130,8 @@ export type BatchCommand = {
   readonly env?: Readonly<Record<string, string>>
   /** Defaults to the project's cwd. */
   readonly cwd?: string
+  /** Exit codes besides 0 that say nothing against the run (pytest's 5: a file without tests). */
+  readonly cleanExitCodes?: readonly number[]
   /** How the process's exits and outputs become events; default: descriptor 3 only. */
   readonly reader?: (sink: BatchSink) => BatchReader
 }

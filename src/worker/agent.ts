@@ -6,7 +6,13 @@
  */
 import os from 'node:os'
 import type { MusterError } from '../protocol/errors.ts'
-import { type Assign, type CoordinatorMessage, type Hello, type Welcome, workerProtocolVersion } from '../protocol/worker-messages.ts'
+import {
+  type Assign,
+  type CoordinatorMessage,
+  type Hello,
+  type Welcome,
+  workerProtocolVersion,
+} from '../protocol/worker-messages.ts'
 import { unreachable } from '../stdx/assert.ts'
 import { Connection } from './connection.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -36,6 +42,9 @@ export type AgentOptions = {
   /** Drained: nothing is held and everything is acknowledged. */
   readonly drained: () => void
   readonly refused: (why: string) => void
+  readonly orphanTimeoutMs: number | undefined
+  /** The coordinator has been away for orphanTimeoutMs. */
+  readonly orphaned: () => void
 }
 
 export class Agent {
@@ -48,6 +57,7 @@ export class Agent {
   #welcomed = false
   #draining = false
   #heartbeat: NodeJS.Timeout | undefined
+  #orphan: NodeJS.Timeout | undefined
 
   constructor(options: AgentOptions) {
     this.#options = options
@@ -90,6 +100,7 @@ export class Agent {
   /** Ends everything now. Reports that are not acknowledged are lost with the worker. */
   async close(): Promise<void> {
     clearInterval(this.#heartbeat)
+    clearTimeout(this.#orphan)
     for (const held of this.#held.values()) held.kill()
     await this.#connection.close()
     await this.#executor.close()
@@ -115,6 +126,8 @@ export class Agent {
   }
 
   #closed(): void {
+    const { orphanTimeoutMs, orphaned } = this.#options
+    if (this.#welcomed && orphanTimeoutMs !== undefined) this.#orphan = setTimeout(orphaned, orphanTimeoutMs)
     this.#welcomed = false
     clearInterval(this.#heartbeat)
     this.#spool.rewind()
@@ -145,6 +158,7 @@ export class Agent {
     this.#spool.rewind()
     for (const held of this.#held.values()) if (!keep.has(held.batch)) this.#abandon(held)
     this.#welcomed = true
+    clearTimeout(this.#orphan)
     this.#connection.joined()
     clearInterval(this.#heartbeat)
     this.#heartbeat = setInterval(() => this.#beat(message.leaseMs), message.heartbeatMs)
@@ -175,7 +189,10 @@ export class Agent {
 
   #abandon(held: HeldBatch): void {
     if (held.abandoned) return
-    this.#options.log('warning', `Batch ${held.batch} is not this worker's any more: it is stopped and its reports are dropped`)
+    this.#options.log(
+      'warning',
+      `Batch ${held.batch} is not this worker's any more: it is stopped and its reports are dropped`,
+    )
     this.#spool.forget(held.batch)
     held.abandoned = true
     if (held.endedSeq !== undefined) return this.#release(held)
@@ -243,7 +260,8 @@ export class Agent {
 
   #flush(): void {
     if (!this.#welcomed) return
-    for (let entry = this.#spool.next(); entry !== undefined; entry = this.#spool.next()) this.#connection.send(entry.text)
+    for (let entry = this.#spool.next(); entry !== undefined; entry = this.#spool.next())
+      this.#connection.send(entry.text)
   }
 
   #acknowledged(seq: number): void {

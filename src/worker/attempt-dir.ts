@@ -15,7 +15,8 @@ export class AttemptDir {
     this.#log = log
     // Left there only by a removal that failed.
     rmSync(this.root, { recursive: true, force: true })
-    for (const folder of ['t', 'runner', 'work']) mkdirSync(path.join(this.root, folder), { recursive: true, mode: 0o700 })
+    for (const folder of ['t', 'runner', 'work'])
+      mkdirSync(path.join(this.root, folder), { recursive: true, mode: 0o700 })
   }
 
   get temp(): string {

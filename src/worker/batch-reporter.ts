@@ -49,7 +49,8 @@ export class BatchReporter {
       this.#results.push(text)
       this.#resultsSize += text.length
     }
-    const full = this.#results.length >= resultsMax || this.#resultsSize >= resultsSizeMax || this.#plain.length >= plainMax
+    const full =
+      this.#results.length >= resultsMax || this.#resultsSize >= resultsSizeMax || this.#plain.length >= plainMax
     if (full) this.flush()
     else this.#schedule()
   }
@@ -61,7 +62,10 @@ export class BatchReporter {
   }
 
   output(text: string): void {
-    this.#post({ type: 'live', body: JSON.stringify({ type: 'live', batch: this.#assign.batch, tests: [], output: text } satisfies Live) })
+    this.#post({
+      type: 'live',
+      body: JSON.stringify({ type: 'live', batch: this.#assign.batch, tests: [], output: text } satisfies Live),
+    })
   }
 
   ended(ended: Omit<Ended, 'type' | 'seq' | 'batch' | 'token'>): void {
@@ -119,7 +123,10 @@ export class BatchReporter {
     if (this.#live.length === 0) return
     const tests = this.#live
     this.#live = []
-    this.#post({ type: 'live', body: JSON.stringify({ type: 'live', batch: this.#assign.batch, tests } satisfies Live) })
+    this.#post({
+      type: 'live',
+      body: JSON.stringify({ type: 'live', batch: this.#assign.batch, tests } satisfies Live),
+    })
   }
 }
 

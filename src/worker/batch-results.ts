@@ -40,7 +40,12 @@ export class BatchResults {
   /** When the first file began. */
   firstStartMs: number | undefined
 
-  constructor(tasks: readonly number[], files: readonly string[], reporter: BatchReporter, handlers: BatchResultsHandlers) {
+  constructor(
+    tasks: readonly number[],
+    files: readonly string[],
+    reporter: BatchReporter,
+    handlers: BatchResultsHandlers,
+  ) {
     files.forEach((file, index) => {
       this.#progress.set(file, { task: tasks[index]!, state: 'waiting', tests: [], budget: new DetailBudget() })
     })
@@ -117,7 +122,8 @@ export class BatchResults {
   #end(event: Extract<DriverEvent, { type: 'file-end' }>): void {
     const progress = this.#start(event.file)
     if (progress === undefined) return
-    const errors = event.errors !== undefined && event.errors.length > 0 ? progress.budget.errors(event.errors) : undefined
+    const errors =
+      event.errors !== undefined && event.errors.length > 0 ? progress.budget.errors(event.errors) : undefined
     const result: TaskResult = {
       file: event.file,
       outcome: outcome(progress.tests, errors, event.skipped === true),
@@ -140,7 +146,11 @@ export class BatchResults {
   }
 }
 
-function outcome(tests: readonly TestResult[], errors: readonly TestError[] | undefined, skipped: boolean): TaskResult['outcome'] {
+function outcome(
+  tests: readonly TestResult[],
+  errors: readonly TestError[] | undefined,
+  skipped: boolean,
+): TaskResult['outcome'] {
   if (errors !== undefined || tests.some((test) => test.status === 'failed')) return 'failed'
   if (skipped) return 'skipped'
   if (tests.length > 0 && tests.every((test) => test.status === 'skipped' || test.status === 'todo')) return 'skipped'

@@ -7,7 +7,15 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { isMusterError, MusterError } from '../protocol/errors.ts'
 import type { Assign, Ended, RunContext } from '../protocol/worker-messages.ts'
-import type { BatchCommand, BatchReader, CommandSuite, Detection, DriverEvent, Project, Runner } from '../runners/runner.ts'
+import type {
+  BatchCommand,
+  BatchReader,
+  CommandSuite,
+  Detection,
+  DriverEvent,
+  Project,
+  Runner,
+} from '../runners/runner.ts'
 import { AttemptDir } from './attempt-dir.ts'
 import { BatchReporter } from './batch-reporter.ts'
 import { BatchResults } from './batch-results.ts'
@@ -34,7 +42,9 @@ export type BatchServices = {
   readonly context: (run: string) => Promise<RunContext>
   readonly runner: (framework: string) => Promise<Runner>
   /** Brings the workspace in; resolves to its root, and a function that gives it back. */
-  readonly workspace: (request: WorkspaceRequest) => Promise<{ readonly root: string; readonly release: () => Promise<void> }>
+  readonly workspace: (
+    request: WorkspaceRequest,
+  ) => Promise<{ readonly root: string; readonly release: () => Promise<void> }>
 }
 
 export type WorkspaceRequest = {
@@ -95,11 +105,20 @@ export class Batch {
     try {
       const command = await this.#prepare()
       this.#abort.signal.throwIfAborted()
-      end = this.#judge(await this.#execute(command))
+      end = this.#judge(await this.#execute(command), command.command.cleanExitCodes ?? [])
     } catch (error) {
       const message = describeError(error)
-      end = { reason: this.#cancelled === undefined ? 'failed-to-start' : 'cancelled', exitCode: null, signal: null, message }
-      if (!isMusterError(error)) this.#services.log('warning', `Batch ${this.#assign.batch} failed to start: ${(error as Error).stack ?? message}`)
+      end = {
+        reason: this.#cancelled === undefined ? 'failed-to-start' : 'cancelled',
+        exitCode: null,
+        signal: null,
+        message,
+      }
+      if (!isMusterError(error))
+        this.#services.log(
+          'warning',
+          `Batch ${this.#assign.batch} failed to start: ${(error as Error).stack ?? message}`,
+        )
     }
     this.#limits?.close()
     await this.#release?.()
@@ -165,15 +184,27 @@ export class Batch {
     this.#release = release
     const inside = path.resolve(root, cwd)
     if (inside !== root && !inside.startsWith(root + path.sep)) {
-      throw new MusterError('workspace_invalid', `The working directory '${cwd}' leaves the workspace: expected a path inside it`)
+      throw new MusterError(
+        'workspace_invalid',
+        `The working directory '${cwd}' leaves the workspace: expected a path inside it`,
+      )
     }
     return { type: 'travel', cwd: inside, tempDir }
   }
 
-  #runSetup(context: RunContext, argv: readonly string[], root: string, output: (chunk: Buffer) => void): Promise<GuardedExit> {
+  #runSetup(
+    context: RunContext,
+    argv: readonly string[],
+    root: string,
+    output: (chunk: Buffer) => void,
+  ): Promise<GuardedExit> {
     const place: Place = { type: 'travel', cwd: root, tempDir: this.#attempt.temp }
     const { run, batch } = this.#assign
-    const env = batchEnvironment(projectEnvironment(context.env, process.env, place), place, { run, batch, worker: this.#services.worker })
+    const env = batchEnvironment(projectEnvironment(context.env, process.env, place), place, {
+      run,
+      batch,
+      worker: this.#services.worker,
+    })
     return this.#guarded({ argv, cwd: root, env, directory: this.#attempt.root, stdout: output, stderr: output })
   }
 
@@ -183,9 +214,13 @@ export class Batch {
     if (this.#assign.workspace.type === 'in-place' || runner.framework === 'command') return callers
     const own = await runner.detect(project)
     if (own === undefined) {
-      throw new MusterError('framework_not_found', `${runner.framework} ${callers.version} was not found in the workspace on this worker`, {
-        hint: 'Give a set-up command that installs it.',
-      })
+      throw new MusterError(
+        'framework_not_found',
+        `${runner.framework} ${callers.version} was not found in the workspace on this worker`,
+        {
+          hint: 'Give a set-up command that installs it.',
+        },
+      )
     }
     if (own.problem !== undefined) throw new MusterError('tool_missing', own.problem)
     return own
@@ -205,16 +240,31 @@ export class Batch {
     })
   }
 
-  async #execute({ command, env, cwd }: { command: BatchCommand; env: Record<string, string>; cwd: string }): Promise<GuardedExit> {
-    const isFolder = await stat(cwd).then((found) => found.isDirectory(), () => false)
-    if (!isFolder) throw new MusterError('workspace_invalid', `The working directory ${cwd} does not exist on this worker`)
+  async #execute({
+    command,
+    env,
+    cwd,
+  }: {
+    command: BatchCommand
+    env: Record<string, string>
+    cwd: string
+  }): Promise<GuardedExit> {
+    const isFolder = await stat(cwd).then(
+      (found) => found.isDirectory(),
+      () => false,
+    )
+    if (!isFolder)
+      throw new MusterError('workspace_invalid', `The working directory ${cwd} does not exist on this worker`)
     const { tasks, cpus, taskTimeoutMs } = this.#assign
-    const reader = command.reader?.({ event: (event) => this.#event(event), output: (text) => this.#output.write(text) }) ?? {}
+    const reader =
+      command.reader?.({ event: (event) => this.#event(event), output: (text) => this.#output.write(text) }) ?? {}
     const channel = new LineSplitter((line) => this.#channelLine(line))
     const stdout = this.#readLines(reader, 'stdoutLine')
     const stderr = this.#readLines(reader, 'stderrLine')
     this.#spawnedMs = performance.now()
-    this.#limits = new TimeLimits(taskTimeoutMs, taskTimeoutMs * Math.ceil(tasks.length / cpus), (expiry) => this.#expired(expiry))
+    this.#limits = new TimeLimits(taskTimeoutMs, taskTimeoutMs * Math.ceil(tasks.length / cpus), (expiry) =>
+      this.#expired(expiry),
+    )
     const exit = await this.#guarded({
       argv: command.argv,
       cwd,
@@ -232,13 +282,17 @@ export class Batch {
     channel.end()
     stdout.end()
     stderr.end()
-    if (exit.leftovers > 0) this.#remark(`${exit.leftovers} process(es) outlived ${this.#assign.framework} and were ended`)
+    if (exit.leftovers > 0)
+      this.#remark(`${exit.leftovers} process(es) outlived ${this.#assign.framework} and were ended`)
     await reader.exit?.({ code: exit.code, signal: exit.signal })
     return exit
   }
 
   /** A stream for people, unless the runner's reader takes lines out of it. */
-  #readLines(reader: BatchReader, method: 'stdoutLine' | 'stderrLine'): { push: (chunk: Buffer) => void; end: () => void } {
+  #readLines(
+    reader: BatchReader,
+    method: 'stdoutLine' | 'stderrLine',
+  ): { push: (chunk: Buffer) => void; end: () => void } {
     if (reader[method] === undefined) return { push: (chunk) => this.#output.write(chunk), end: () => {} }
     const lines = new LineSplitter((line) => {
       if (reader[method]!(line) !== true) this.#output.write(`${line}\n`)
@@ -265,7 +319,9 @@ export class Batch {
     } else {
       const began = this.#results.firstStartMs !== undefined
       this.#timedOut = expiry.type === 'tasks' ? expiry.tasks : began ? [] : this.#results.waiting
-      this.#remark(`time is up${expiry.type === 'quiet' ? `: ${this.#assign.framework} ran no file and said nothing` : ''}; it is ended`)
+      this.#remark(
+        `time is up${expiry.type === 'quiet' ? `: ${this.#assign.framework} ran no file and said nothing` : ''}; it is ended`,
+      )
     }
     this.#results.freeze()
     this.#services.post({ type: 'terminate', batch: this.#assign.batch, graceMs: timeoutGraceMs })
@@ -277,20 +333,31 @@ export class Batch {
 
   // After it.
 
-  #judge({ code, signal }: GuardedExit): Pick<Ended, 'reason' | 'exitCode' | 'signal' | 'message'> {
+  #judge(
+    { code, signal }: GuardedExit,
+    cleanExitCodes: readonly number[],
+  ): Pick<Ended, 'reason' | 'exitCode' | 'signal' | 'message'> {
     const exit = { exitCode: code, signal }
     const { framework } = this.#assign
     const how = signal === null ? `exited with code ${code}` : `was ended by ${signal}`
     if (this.#results.complete) {
-      const blameless = code === 0 || this.#lingered || this.#cancelled !== undefined || this.#results.failed > 0
+      const isClean = code !== null && (code === 0 || cleanExitCodes.includes(code))
+      const blameless = isClean || this.#lingered || this.#cancelled !== undefined || this.#results.failed > 0
       if (!blameless && this.#results.errors.length === 0) {
-        this.#results.errors.push({ message: `${framework} ${how} although every test passed`, stack: this.#lastWords() })
+        this.#results.errors.push({
+          message: `${framework} ${how} although every test passed`,
+          stack: this.#lastWords(),
+        })
       }
       return { reason: 'completed', ...exit }
     }
     if (this.#timedOut !== undefined) return { reason: 'timed-out', ...exit, message: this.#lastWords() }
     if (this.#cancelled !== undefined) return { reason: 'cancelled', ...exit, message: this.#cancelled }
-    return { reason: 'crashed', ...exit, message: `${framework} ${how} before every file was reported\n${this.#lastWords()}`.trimEnd() }
+    return {
+      reason: 'crashed',
+      ...exit,
+      message: `${framework} ${how} before every file was reported\n${this.#lastWords()}`.trimEnd(),
+    }
   }
 
   #lastWords(): string {
@@ -310,6 +377,9 @@ async function readProject(cwd: string, env: Readonly<Record<string, string>>): 
   try {
     return { cwd, env, entries, packageJson: JSON.parse(text) as NonNullable<Project['packageJson']> }
   } catch (error) {
-    throw new MusterError('config_invalid', `Cannot parse ${path.join(cwd, 'package.json')}: ${(error as Error).message}`)
+    throw new MusterError(
+      'config_invalid',
+      `Cannot parse ${path.join(cwd, 'package.json')}: ${(error as Error).message}`,
+    )
   }
 }

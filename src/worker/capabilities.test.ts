@@ -15,13 +15,20 @@ function cgroups(root: string, files: Readonly<Record<string, string>>): void {
 describe('cgroupCpus', () => {
   it('is the smallest quota from the own group (v2) up to the root', () => {
     using folder = temporaryFolder()
-    cgroups(folder.path, { 'a/cpu.max': '150000 100000\n', 'a/b/cpu.max': 'max 100000\n', 'a/b/c/cpu.max': '400000 100000\n' })
+    cgroups(folder.path, {
+      'a/cpu.max': '150000 100000\n',
+      'a/b/cpu.max': 'max 100000\n',
+      'a/b/c/cpu.max': '400000 100000\n',
+    })
     assert.equal(cgroupCpus(folder.path, '0::/a/b/c\n'), 1.5)
   })
 
   it('is the quota of version 1, wherever the controller is mounted', () => {
     using folder = temporaryFolder()
-    cgroups(folder.path, { 'cpu,cpuacct/x/cpu.cfs_quota_us': '200000\n', 'cpu,cpuacct/x/cpu.cfs_period_us': '100000\n' })
+    cgroups(folder.path, {
+      'cpu,cpuacct/x/cpu.cfs_quota_us': '200000\n',
+      'cpu,cpuacct/x/cpu.cfs_period_us': '100000\n',
+    })
     assert.equal(cgroupCpus(folder.path, '4:cpu,cpuacct:/x\n3:memory:/x\n'), 2)
   })
 

@@ -76,7 +76,10 @@ export class Connection {
       why = `it answered HTTP ${response.statusCode}`
       this.#lost(socket, why)
     })
-    socket.on('error', (error) => (why = error.message === '' ? String((error as NodeJS.ErrnoException).code) : error.message))
+    socket.on(
+      'error',
+      (error) => (why = error.message === '' ? String((error as NodeJS.ErrnoException).code) : error.message),
+    )
     socket.on('close', () => this.#lost(socket, why))
   }
 
@@ -139,7 +142,8 @@ export class Connection {
 
   #nextDelayMs(): number {
     this.#tries += 1
-    const ceiling = this.#tries <= quickTries ? firstDelayMs : Math.min(delayMaxMs, firstDelayMs * 2 ** (this.#tries - quickTries))
+    const ceiling =
+      this.#tries <= quickTries ? firstDelayMs : Math.min(delayMaxMs, firstDelayMs * 2 ** (this.#tries - quickTries))
     const delayMs = Math.random() * ceiling
     return this.#joined ? delayMs : Math.min(delayMs, Math.max(0, this.#joinDeadlineMs - performance.now()))
   }
@@ -153,9 +157,13 @@ export class Connection {
   #refusal(status: number): MusterError | undefined {
     const { url, token } = this.#endpoint
     if (status === 401) {
-      return new MusterError('unauthorized', `${url} refused ${token === undefined ? 'a worker without a token' : "the worker's token"} (HTTP 401)`, {
-        hint: "'muster token worker' on the coordinator's host prints the token; pass it with --token or MUSTER_TOKEN.",
-      })
+      return new MusterError(
+        'unauthorized',
+        `${url} refused ${token === undefined ? 'a worker without a token' : "the worker's token"} (HTTP 401)`,
+        {
+          hint: "'muster token worker' on the coordinator's host prints the token; pass it with --token or MUSTER_TOKEN.",
+        },
+      )
     }
     if (status === 403) {
       return new MusterError('forbidden', `${url} does not let this worker in (HTTP 403)`, {
@@ -169,7 +177,9 @@ export class Connection {
     return new MusterError(
       'coordinator_unreachable',
       `Cannot join ${this.#endpoint.url}: no coordinator answered within ${Math.round(this.#joinTimeoutMs / 1000)} s (${why})`,
-      { hint: "Check the address, that 'muster serve' runs there, and that nothing between the hosts blocks the port." },
+      {
+        hint: "Check the address, that 'muster serve' runs there, and that nothing between the hosts blocks the port.",
+      },
     )
   }
 }

@@ -92,13 +92,23 @@ export class ContentCache {
       }
     }
     try {
-      await pipeline(response, check, createWriteStream(aside, { flags: 'wx', mode: 0o600 }), { signal }).catch((cause: NodeJS.ErrnoException) => {
-        signal.throwIfAborted()
-        if (cause.code === 'ENOSPC') throw new MusterError('disk_full', `Cannot keep the workspace's files in ${this.#directory}: the disk is full`, { cause })
-        throw new MusterError('coordinator_unreachable', `Cannot fetch blob ${hash}: ${cause.message}`, { cause })
-      })
+      await pipeline(response, check, createWriteStream(aside, { flags: 'wx', mode: 0o600 }), { signal }).catch(
+        (cause: NodeJS.ErrnoException) => {
+          signal.throwIfAborted()
+          if (cause.code === 'ENOSPC')
+            throw new MusterError(
+              'disk_full',
+              `Cannot keep the workspace's files in ${this.#directory}: the disk is full`,
+              { cause },
+            )
+          throw new MusterError('coordinator_unreachable', `Cannot fetch blob ${hash}: ${cause.message}`, { cause })
+        },
+      )
       if (received !== bytes || digest.digest('hex') !== hash) {
-        throw new MusterError('workspace_invalid', `Blob ${hash} came with other content: expected ${bytes} bytes, received ${received}`)
+        throw new MusterError(
+          'workspace_invalid',
+          `Blob ${hash} came with other content: expected ${bytes} bytes, received ${received}`,
+        )
       }
       await rename(aside, file)
     } catch (error) {

@@ -22,9 +22,13 @@ export function parseEndpoint(url: string, token?: string): Endpoint {
     const base = new URL(url)
     if (base.protocol === 'http:' || base.protocol === 'https:') return { url, base, socketPath: undefined, token }
   }
-  throw new MusterError('usage', `Cannot use '${url}' as a coordinator's address: expected http://HOST:PORT or unix:/PATH`, {
-    hint: "'muster serve' prints the address to join.",
-  })
+  throw new MusterError(
+    'usage',
+    `Cannot use '${url}' as a coordinator's address: expected http://HOST:PORT or unix:/PATH`,
+    {
+      hint: "'muster serve' prints the address to join.",
+    },
+  )
 }
 
 export function webSocketAddress(endpoint: Endpoint, path: string): string {
@@ -55,19 +59,31 @@ export class CoordinatorHttp {
     const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
       const request = (base.protocol === 'https:' ? https : http).request(
         new URL(path, base),
-        { agent: this.#agent, headers: authorization(this.#endpoint), ...(socketPath && { socketPath }), ...(signal && { signal }) },
+        {
+          agent: this.#agent,
+          headers: authorization(this.#endpoint),
+          ...(socketPath && { socketPath }),
+          ...(signal && { signal }),
+        },
         resolve,
       )
       request.once('timeout', () => request.destroy(new Error('no answer for 60 s')))
       request.once('error', (error) =>
-        reject(new MusterError('coordinator_unreachable', `Cannot get ${path} from ${url}: ${error.message}`, { cause: error })),
+        reject(
+          new MusterError('coordinator_unreachable', `Cannot get ${path} from ${url}: ${error.message}`, {
+            cause: error,
+          }),
+        ),
       )
       request.end()
     })
     if (response.statusCode === 200) return response
     const status = response.statusCode ?? 0
-    const detail = (await readAll(response, 64 * 1024).catch((error: Error) => Buffer.from(error.message))).toString('utf8').slice(0, 500)
-    const code = status === 404 ? 'not_found' : status === 401 || status === 403 ? 'unauthorized' : 'coordinator_unreachable'
+    const detail = (await readAll(response, 64 * 1024).catch((error: Error) => Buffer.from(error.message)))
+      .toString('utf8')
+      .slice(0, 500)
+    const code =
+      status === 404 ? 'not_found' : status === 401 || status === 403 ? 'unauthorized' : 'coordinator_unreachable'
     throw new MusterError(code, `Cannot get ${path} from ${url}: HTTP ${status} ${detail}`)
   }
 
@@ -89,7 +105,8 @@ export async function readAll(stream: AsyncIterable<Uint8Array>, bytesMax: numbe
   let bytes = 0
   for await (const chunk of stream) {
     bytes += chunk.length
-    if (bytes > bytesMax) throw new MusterError('payload_too_large', `The answer is larger than the ${bytesMax} bytes expected`)
+    if (bytes > bytesMax)
+      throw new MusterError('payload_too_large', `The answer is larger than the ${bytesMax} bytes expected`)
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)

@@ -26,7 +26,8 @@ export function projectEnvironment(
 ): Record<string, string> {
   const env: Record<string, string> = {}
   if (place.type !== 'in-place') {
-    for (const [name, value] of Object.entries(workers)) if (value !== undefined && !name.startsWith('MUSTER_')) env[name] = value
+    for (const [name, value] of Object.entries(workers))
+      if (value !== undefined && !name.startsWith('MUSTER_')) env[name] = value
   }
   for (const [name, value] of Object.entries(callers)) {
     if (!secret.test(name)) env[name] = value
@@ -35,7 +36,11 @@ export function projectEnvironment(
   return env
 }
 
-export function batchEnvironment(project: Readonly<Record<string, string>>, place: Place, identity: Identity): Record<string, string> {
+export function batchEnvironment(
+  project: Readonly<Record<string, string>>,
+  place: Place,
+  identity: Identity,
+): Record<string, string> {
   return {
     ...project,
     TMPDIR: place.tempDir,

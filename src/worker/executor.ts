@@ -38,7 +38,10 @@ async function findRunner(framework: string): Promise<Runner> {
   runners ??= import(options.runnersModule).then((module: { runnersByName: Runners }) => module.runnersByName)
   const load = (await runners)[framework]
   if (load !== undefined) return load()
-  throw new MusterError('framework_not_found', `This worker has no runner for '${framework}': it knows ${Object.keys(await runners).join(', ')}`)
+  throw new MusterError(
+    'framework_not_found',
+    `This worker has no runner for '${framework}': it knows ${Object.keys(await runners).join(', ')}`,
+  )
 }
 
 const services: BatchServices = {

@@ -50,9 +50,14 @@ export async function runGuarded(request: ProcessRequest, guard: Guard): Promise
   const exited = new Promise<ProcessExit>((resolve) => child.once('exit', (code, signal) => resolve({ code, signal })))
   for (const pipe of pipes ?? []) closeSync(pipe.write)
   const streams = readers.map((reader, index) => {
-    const stream = pipes ? new net.Socket({ fd: pipes[index]!.read, readable: true, writable: false }) : (child.stdio[index + 1] as net.Socket)
+    const stream = pipes
+      ? new net.Socket({ fd: pipes[index]!.read, readable: true, writable: false })
+      : (child.stdio[index + 1] as net.Socket)
     stream.on('data', reader)
-    return { stream, ended: new Promise<void>((resolve) => stream.once('error', () => resolve()).once('close', () => resolve())) }
+    return {
+      stream,
+      ended: new Promise<void>((resolve) => stream.once('error', () => resolve()).once('close', () => resolve())),
+    }
   })
   if (child.pid !== undefined) guard.spawned(child.pid)
   try {

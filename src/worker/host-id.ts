@@ -22,7 +22,9 @@ function marks(): string[] {
     read(() => readlinkSync('/proc/self/ns/mnt')),
     read(() => readlinkSync('/proc/self/ns/pid')),
     // Where there is no /proc, the hardware address tells machines apart.
-    process.platform === 'linux' ? '' : (addresses.find((address) => !address.internal && address.mac !== '00:00:00:00:00:00')?.mac ?? ''),
+    process.platform === 'linux'
+      ? ''
+      : (addresses.find((address) => !address.internal && address.mac !== '00:00:00:00:00:00')?.mac ?? ''),
   ]
 }
 

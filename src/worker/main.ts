@@ -36,8 +36,10 @@ export type WorkerOptions = {
   /** Muster's own version. */
   readonly version: string
   readonly log: WorkerLog
-  /** Give up when the coordinator was never reached; default 30 s. Once joined, a worker dials for ever. */
+  /** Give up when the coordinator was never reached; default 30 s. */
   readonly joinTimeoutMs?: number
+  /** Once joined: leave when the coordinator has been away for so long. Default: dial for ever. */
+  readonly orphanTimeoutMs?: number
   /** SIGTERM and SIGINT drain; a second one stops at once. Default false: the caller decides. */
   readonly signals?: boolean
   /** Workspaces and their cache together; default 20 GB. */
@@ -50,6 +52,8 @@ export type WorkerEnd =
   /** Drained, or stopped by the caller. */
   | { readonly type: 'drained' }
   | { readonly type: 'stopped' }
+  /** The coordinator was away for longer than orphanTimeoutMs. */
+  | { readonly type: 'orphaned' }
   | { readonly type: 'failed'; readonly error: MusterError }
 
 export type WorkerHandle = AsyncDisposable & {
@@ -78,7 +82,9 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHandle>
   const ended = Promise.withResolvers<WorkerEnd>()
   const end = (how: WorkerEnd): void => {
     ended.resolve(how)
-    joined.reject(how.type === 'failed' ? how.error : new MusterError('unavailable', 'The worker was stopped before it had joined'))
+    joined.reject(
+      how.type === 'failed' ? how.error : new MusterError('unavailable', 'The worker was stopped before it had joined'),
+    )
   }
   const agent = new Agent({
     endpoint,
@@ -101,8 +107,11 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHandle>
     log: options.log,
     joined: () => joined.resolve(),
     failed: (error) => end({ type: 'failed', error }),
-    refused: (why) => end({ type: 'failed', error: new MusterError('forbidden', `The coordinator refused this worker: ${why}`) }),
+    refused: (why) =>
+      end({ type: 'failed', error: new MusterError('forbidden', `The coordinator refused this worker: ${why}`) }),
     drained: () => end({ type: 'drained' }),
+    orphanTimeoutMs: options.orphanTimeoutMs,
+    orphaned: () => end({ type: 'orphaned' }),
   })
   const forgetSignals = options.signals === true ? onSignals(agent, end, options.log) : () => {}
   const done = ended.promise.then(async (how) => {

@@ -68,7 +68,9 @@ export class OutputCapture {
   }
 
   #filled(): Buffer[] {
-    return this.#blocks.map((block, index) => (index === this.#blocks.length - 1 ? block.subarray(0, this.#used) : block))
+    return this.#blocks.map((block, index) =>
+      index === this.#blocks.length - 1 ? block.subarray(0, this.#used) : block,
+    )
   }
 
   #keep(bytes: Buffer): void {

@@ -30,7 +30,12 @@ export function signalGroup(group: number, name: NodeJS.Signals | 0): boolean {
   return signal(-group, name)
 }
 
-type ProcessEntry = { readonly state: string; readonly parent: number; readonly group: number; readonly startedAt: string }
+type ProcessEntry = {
+  readonly state: string
+  readonly parent: number
+  readonly group: number
+  readonly startedAt: string
+}
 
 /** A process id that can't be mistaken for a later process of the same number. */
 export type ProcessRef = { readonly pid: number; readonly startedAt: string }

@@ -35,7 +35,10 @@ export class RunContexts {
   async #fetch(run: string): Promise<RunContext> {
     const context = await this.#http.json(`/api/v1/runs/${encodeURIComponent(run)}/context`, contextBytesMax)
     if (Check(RunContext, context)) return context
-    throw new MusterError('request_invalid', `The context of run ${run} is not understood: the coordinator and this worker differ in version`)
+    throw new MusterError(
+      'request_invalid',
+      `The context of run ${run} is not understood: the coordinator and this worker differ in version`,
+    )
   }
 }
 

@@ -20,11 +20,20 @@ describe('Spool', () => {
     const spool = new Spool(folder.path, 'w')
     assert.equal(spool.append('b1', '{"type":"started"}'), 1)
     assert.equal(spool.append('b1', '{"type":"ended"}'), 2)
-    assert.deepEqual(drain(spool).map((one) => JSON.parse(one.text)), [{ seq: 1, type: 'started' }, { seq: 2, type: 'ended' }])
+    assert.deepEqual(
+      drain(spool).map((one) => JSON.parse(one.text)),
+      [
+        { seq: 1, type: 'started' },
+        { seq: 2, type: 'ended' },
+      ],
+    )
     assert.deepEqual(drain(spool), [])
     spool.acknowledge(1)
     spool.rewind()
-    assert.deepEqual(drain(spool).map((one) => one.seq), [2])
+    assert.deepEqual(
+      drain(spool).map((one) => one.seq),
+      [2],
+    )
     spool.acknowledge(2)
     assert.equal(spool.size, 0)
     spool.close()
@@ -50,7 +59,10 @@ describe('Spool', () => {
       }
       spool.acknowledge(seen.at(-1)!)
     }
-    assert.deepEqual(seen, Array.from({ length: count }, (_, index) => index + 1))
+    assert.deepEqual(
+      seen,
+      Array.from({ length: count }, (_, index) => index + 1),
+    )
     assert.equal(spool.bytesOnDisk, 0)
     spool.close()
     assert.deepEqual(readdirSync(folder.path), [])
@@ -59,7 +71,8 @@ describe('Spool', () => {
   it('forgets a batch in memory and on disk', () => {
     using folder = temporaryFolder()
     const spool = new Spool(folder.path, 'w')
-    for (let index = 1; index <= 20; index += 1) spool.append(index % 2 === 0 ? 'even' : 'odd', JSON.stringify({ text: large }))
+    for (let index = 1; index <= 20; index += 1)
+      spool.append(index % 2 === 0 ? 'even' : 'odd', JSON.stringify({ text: large }))
     drain(spool)
     spool.rewind()
     spool.forget('odd')

@@ -4,7 +4,17 @@
  * outage or a slow coordinator costs disk and not memory. It outlives connections, not the worker's
  * process: sequence numbers and the worker's id begin anew with every process.
  */
-import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, readdirSync, readSync, rmSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
 import path from 'node:path'
 import { assert } from '../stdx/assert.ts'
 

@@ -7,8 +7,15 @@ import { rmSync } from 'node:fs'
 import http from 'node:http'
 import os from 'node:os'
 import path from 'node:path'
-import { WebSocket, WebSocketServer } from 'ws'
-import type { Assign, CoordinatorMessage, Ended, Hello, RunContext, WorkerMessage } from '../protocol/worker-messages.ts'
+import { type WebSocket, WebSocketServer } from 'ws'
+import type {
+  Assign,
+  CoordinatorMessage,
+  Ended,
+  Hello,
+  RunContext,
+  WorkerMessage,
+} from '../protocol/worker-messages.ts'
 
 export type Received = WorkerMessage & { readonly atMs: number }
 
@@ -113,7 +120,8 @@ export class TestCoordinator {
 
   of<T extends WorkerMessage['type']>(type: T, batch?: string): Extract<Received, { type: T }>[] {
     return this.received.filter(
-      (one): one is Extract<Received, { type: T }> => one.type === type && (batch === undefined || ('batch' in one && one.batch === batch)),
+      (one): one is Extract<Received, { type: T }> =>
+        one.type === type && (batch === undefined || ('batch' in one && one.batch === batch)),
     )
   }
 
@@ -121,7 +129,9 @@ export class TestCoordinator {
   async until<T>(look: () => T | undefined, what = 'a message', timeoutMs = 30_000): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>()
     const timer = setTimeout(() => {
-      reject(new Error(`waited ${timeoutMs} ms for ${what}; received ${this.received.map((one) => one.type).join(' ')}`))
+      reject(
+        new Error(`waited ${timeoutMs} ms for ${what}; received ${this.received.map((one) => one.type).join(' ')}`),
+      )
     }, timeoutMs)
     const tryIt = (): void => {
       const value = look()
@@ -152,7 +162,9 @@ export class TestCoordinator {
   }
 
   output(batch: string): string {
-    return this.of('live', batch).map((live) => live.output ?? '').join('')
+    return this.of('live', batch)
+      .map((live) => live.output ?? '')
+      .join('')
   }
 
   #opened(socket: WebSocket): void {
@@ -184,7 +196,12 @@ export class TestCoordinator {
     if (kind === 'blobs') this.blobRequests.push(id)
     if (kind === 'runs') this.contextRequests += 1
     const context = this.contexts.get(id)
-    const body = kind === 'blobs' ? this.blobs.get(id) : kind === 'runs' && context ? Buffer.from(JSON.stringify(context)) : undefined
+    const body =
+      kind === 'blobs'
+        ? this.blobs.get(id)
+        : kind === 'runs' && context
+          ? Buffer.from(JSON.stringify(context))
+          : undefined
     if (body === undefined) response.writeHead(404).end('no such thing')
     else response.writeHead(200, { 'content-length': body.length }).end(body)
   }

@@ -13,7 +13,10 @@ export function temporaryFolder(): Disposable & { readonly path: string } {
   return { path: folder, [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) }
 }
 
-export async function startTestWorker(coordinator: Pick<TestCoordinator, 'url'>, options: Partial<WorkerOptions> = {}): Promise<WorkerHandle> {
+export async function startTestWorker(
+  coordinator: Pick<TestCoordinator, 'url'>,
+  options: Partial<WorkerOptions> = {},
+): Promise<WorkerHandle> {
   const folder = temporaryFolder()
   try {
     const worker = await startWorker({

@@ -32,7 +32,9 @@ export class Tools {
 
   /** Resolves after waitMs at the latest; what isn't known by then fills in later. */
   async detect(waitMs: number): Promise<void> {
-    const all = this.#detectAll().catch((error: Error) => this.#log('warning', `Cannot look for tools: ${error.message}`))
+    const all = this.#detectAll().catch((error: Error) =>
+      this.#log('warning', `Cannot look for tools: ${error.message}`),
+    )
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, waitMs)
     await Promise.race([all, promise])

@@ -47,7 +47,10 @@ export class DetailBudget {
   }
 
   #text(text: string, max: number): string {
-    const kept = this.#left <= 0 ? `… ${text.length} characters left out: this file's tests printed too much …` : truncate(text, max)
+    const kept =
+      this.#left <= 0
+        ? `… ${text.length} characters left out: this file's tests printed too much …`
+        : truncate(text, max)
     this.#left -= kept.length
     return kept
   }

@@ -8,7 +8,10 @@ import { isAlive, startTestWorker, temporaryFolder, untilGone, WorkerProcess } f
 
 /** The processes that `children:<file>` has started, once they are there. */
 async function startedProcesses(coordinator: TestCoordinator, batch: string, file: string): Promise<number[]> {
-  await coordinator.until(() => (coordinator.of('started', batch).some((one) => one.tasks.includes(1)) ? true : undefined), 'the second file')
+  await coordinator.until(
+    () => (coordinator.of('started', batch).some((one) => one.tasks.includes(1)) ? true : undefined),
+    'the second file',
+  )
   const pids = JSON.parse(readFileSync(file, 'utf8')) as number[]
   assert.ok(pids.every(isAlive))
   return pids
@@ -55,7 +58,8 @@ describe('processes that a framework started', () => {
     await untilGone(pids)
     const tempRoot = path.dirname(path.dirname(env['TMPDIR']!))
     assert.match(path.basename(tempRoot), /^muster-\d+-/)
-    for (let look = 0; existsSync(tempRoot) && look < 1000; look += 1) await new Promise((resolve) => setTimeout(resolve, 5))
+    for (let look = 0; existsSync(tempRoot) && look < 1000; look += 1)
+      await new Promise((resolve) => setTimeout(resolve, 5))
     assert.ok(!existsSync(tempRoot))
   })
 })
@@ -67,7 +71,9 @@ describe('a worker without its coordinator', () => {
     using folder = temporaryFolder()
     const gate = path.join(folder.path, 'gate')
     const { batch, token } = coordinator.assign(['pass', `wait-for:${gate}`, 'fail'])
-    await coordinator.until(() => (coordinator.of('started', batch).some((one) => one.tasks.includes(1)) ? true : undefined))
+    await coordinator.until(() =>
+      coordinator.of('started', batch).some((one) => one.tasks.includes(1)) ? true : undefined,
+    )
     await coordinator.stop()
     writeFileSync(gate, '')
     await coordinator.start()
@@ -85,7 +91,8 @@ describe('a worker without its coordinator', () => {
     coordinator.acknowledge = false
     const second = coordinator.assign(['pass', 'fail'])
     await coordinator.ended(second.batch)
-    const reports = (): object[] => coordinator.received.filter((one) => 'seq' in one).map(({ atMs: _, ...one }) => one)
+    const reports = (): object[] =>
+      coordinator.received.filter((one) => 'seq' in one).map((one) => ({ ...one, atMs: 0 }))
     const unacknowledged = reports().filter((one) => (one as { batch?: string }).batch === second.batch)
     coordinator.received.length = 0
     await coordinator.stop()
@@ -116,6 +123,13 @@ describe('a worker without its coordinator', () => {
     const hello = await coordinator.until(() => coordinator.of('hello')[1])
     assert.deepEqual(hello.held, [])
     assert.equal(worker.held, 0)
+  })
+
+  it('leaves when the coordinator stays away for longer than it may', async () => {
+    await using coordinator = await new TestCoordinator().start()
+    await using worker = await startTestWorker(coordinator, { orphanTimeoutMs: 100 })
+    await coordinator.stop()
+    assert.deepEqual(await worker.done, { type: 'orphaned' })
   })
 
   it('takes a repeated assignment as one', async () => {

@@ -17,7 +17,13 @@ describe('a batch', () => {
     assert.equal(ended.token, token)
     assert.deepEqual(ended.errors, [])
     assert.ok(ended.startupMs! > 0 && ended.wallMs >= ended.startupMs!)
-    assert.deepEqual(Object.fromEntries(coordinator.outcomes(batch)), { 7: 'passed', 8: 'passed', 9: 'skipped', 10: 'failed', 11: 'failed' })
+    assert.deepEqual(Object.fromEntries(coordinator.outcomes(batch)), {
+      7: 'passed',
+      8: 'passed',
+      9: 'skipped',
+      10: 'failed',
+      11: 'failed',
+    })
     assert.deepEqual(
       coordinator.of('started', batch).flatMap((one) => one.tasks),
       [7, 8, 9, 10, 11],
@@ -28,7 +34,10 @@ describe('a batch', () => {
     assert.ok(failed.tests[0]!.output!.length < 66_000)
     assert.ok(coordinator.of('live', batch).some((live) => live.tests.some((test) => test.status === 'failed')))
     const sequence = coordinator.received.flatMap((one) => ('seq' in one ? [one.seq] : []))
-    assert.deepEqual(sequence, sequence.map((_, index) => index + 1))
+    assert.deepEqual(
+      sequence,
+      sequence.map((_, index) => index + 1),
+    )
   })
 
   it('runs in the place and with the environment of the caller, without secrets, with a temporary directory of its own', async () => {
@@ -55,7 +64,8 @@ describe('a batch', () => {
   it('fetches the context of a run once', async () => {
     await using coordinator = await new TestCoordinator().start()
     await using _worker = await startTestWorker(coordinator)
-    for (let count = 0; count < 3; count += 1) await coordinator.ended(coordinator.assign(['plain'], { run: 'same' }).batch)
+    for (let count = 0; count < 3; count += 1)
+      await coordinator.ended(coordinator.assign(['plain'], { run: 'same' }).batch)
     assert.equal(coordinator.contextRequests, 1)
   })
 
@@ -87,9 +97,15 @@ describe('a batch', () => {
     await using _worker = await startTestWorker(coordinator)
     const silent = await coordinator.ended(coordinator.assign(['pass'], { args: ['--exit-1'] }).batch)
     assert.equal(silent.reason, 'completed')
-    assert.deepEqual(silent.errors.map((error) => error.message), ['fake exited with code 1 although every test passed'])
+    assert.deepEqual(
+      silent.errors.map((error) => error.message),
+      ['fake exited with code 1 although every test passed'],
+    )
     const loud = await coordinator.ended(coordinator.assign(['global-error'], { args: ['--exit-1'] }).batch)
-    assert.deepEqual(loud.errors.map((error) => error.message), ['unhandled rejection'])
+    assert.deepEqual(
+      loud.errors.map((error) => error.message),
+      ['unhandled rejection'],
+    )
     const failed = await coordinator.ended(coordinator.assign(['fail'], { args: ['--exit-1'] }).batch)
     assert.deepEqual(failed.errors, [])
   })
@@ -105,7 +121,10 @@ describe('a batch', () => {
         coordinator.assign(['pass'], { framework: 'unheard-of' }),
       ].map(({ batch }) => coordinator.ended(batch)),
     )
-    assert.deepEqual(ends.map((end) => end.reason), Array.from({ length: 4 }, () => 'failed-to-start'))
+    assert.deepEqual(
+      ends.map((end) => end.reason),
+      Array.from({ length: 4 }, () => 'failed-to-start'),
+    )
     assert.match(ends[0]!.message!, /the runner has no idea/)
     assert.match(ends[1]!.message!, /no-such-framework.*ENOENT/)
     assert.match(ends[2]!.message!, /\/nowhere does not exist/)
@@ -125,7 +144,8 @@ describe('a batch', () => {
     const leftOut = Number(/… (\d+) bytes of output left out …/.exec(ended.output!)![1])
     const kept = Buffer.byteLength(ended.output!) - Buffer.byteLength(`\n… ${leftOut} bytes of output left out …\n`)
     assert.ok(kept <= 4 * 1024 * 1024)
-    const sent = Buffer.byteLength('the beginning\nthe end\n') + (bytes / 100_000) * Buffer.byteLength(`${'x'.repeat(99_998)}é`)
+    const sent =
+      Buffer.byteLength('the beginning\nthe end\n') + (bytes / 100_000) * Buffer.byteLength(`${'x'.repeat(99_998)}é`)
     assert.equal(kept + leftOut, sent)
   })
 

@@ -15,14 +15,16 @@ const namePattern = /^[A-Za-z0-9_-]{1,100}$/
 /** Throws MusterError workspace_invalid. */
 export function parseManifest(bytes: Uint8Array): Manifest {
   const manifest = parse(bytes)
-  if (!namePattern.test(manifest.name)) throw invalid(`its name '${manifest.name.slice(0, 100)}' holds more than letters, digits, - and _`)
+  if (!namePattern.test(manifest.name))
+    throw invalid(`its name '${manifest.name.slice(0, 100)}' holds more than letters, digits, - and _`)
   const kinds = new Map<string, ManifestEntry['type']>()
   for (const entry of manifest.entries) {
     checkPath(entry.path)
     if (kinds.has(entry.path)) throw invalid(`'${entry.path}' is in it twice`)
     kinds.set(entry.path, entry.type)
     if (entry.type === 'file' && !hashPattern.test(entry.hash)) throw invalid(`'${entry.path}' has no SHA-256`)
-    if (entry.type === 'symlink' && (entry.target === '' || entry.target.includes('\0'))) throw invalid(`the link '${entry.path}' has no target`)
+    if (entry.type === 'symlink' && (entry.target === '' || entry.target.includes('\0')))
+      throw invalid(`the link '${entry.path}' has no target`)
   }
   for (const { path } of manifest.entries) {
     for (let slash = path.indexOf('/'); slash !== -1; slash = path.indexOf('/', slash + 1)) {
@@ -39,7 +41,9 @@ function parse(bytes: Uint8Array): Manifest {
   try {
     value = JSON.parse(new TextDecoder().decode(bytes))
   } catch (cause) {
-    throw new MusterError('workspace_invalid', `Cannot parse the workspace's manifest: ${(cause as Error).message}`, { cause })
+    throw new MusterError('workspace_invalid', `Cannot parse the workspace's manifest: ${(cause as Error).message}`, {
+      cause,
+    })
   }
   if (!schema.Check(value)) throw invalid('it is not a manifest of version 1')
   return value as Manifest
@@ -49,7 +53,8 @@ function checkPath(path: string): void {
   if (path.startsWith('/')) throw invalid(`'${path}' is an absolute path`)
   if (path.includes('\0')) throw invalid(`'${path.replaceAll('\0', '\\0')}' holds a NUL byte`)
   const steps = path.split('/')
-  if (steps.some((step) => step === '' || step === '.' || step === '..')) throw invalid(`'${path}' is not a plain path inside the workspace`)
+  if (steps.some((step) => step === '' || step === '.' || step === '..'))
+    throw invalid(`'${path}' is not a plain path inside the workspace`)
 }
 
 function invalid(what: string): MusterError {

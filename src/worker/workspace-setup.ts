@@ -51,10 +51,17 @@ export async function setUpWorkspace(request: SetupRequest): Promise<boolean> {
 export function setupKey(command: string, manifest: Manifest): string {
   const named = (names: ReadonlySet<string>): string[] =>
     manifest.entries.flatMap((entry) =>
-      entry.type === 'file' && names.has(entry.path.slice(entry.path.lastIndexOf('/') + 1)) ? [`${entry.path} ${entry.hash}`] : [],
+      entry.type === 'file' && names.has(entry.path.slice(entry.path.lastIndexOf('/') + 1))
+        ? [`${entry.path} ${entry.hash}`]
+        : [],
     )
   const locked = named(lockfiles)
-  const inputs = [command, process.platform, process.arch, ...(locked.length > 0 ? locked : named(declarations)).toSorted()]
+  const inputs = [
+    command,
+    process.platform,
+    process.arch,
+    ...(locked.length > 0 ? locked : named(declarations)).toSorted(),
+  ]
   return createHash('sha256').update(inputs.join('\n')).digest('hex')
 }
 

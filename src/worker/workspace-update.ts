@@ -4,7 +4,18 @@
  * everything else that lies there (node_modules, build outputs) stays. What was written is kept in
  * an index with size and times, so that the next update reads no content.
  */
-import { constants, lstatSync, mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, symlinkSync, writeFileSync, type Stats } from 'node:fs'
+import {
+  constants,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+  type Stats,
+} from 'node:fs'
 import { chmod, copyFile } from 'node:fs/promises'
 import path from 'node:path'
 import { setImmediate as yieldToLoop } from 'node:timers/promises'
@@ -40,7 +51,11 @@ export async function updateWorkspace(request: UpdateRequest): Promise<UpdateCou
   let looked = 0
   for (const entry of manifest.entries) {
     const known = before[entry.path]
-    const isSame = known !== undefined && known.is === describe(entry) && directories.isReal(path.dirname(entry.path)) && known.print === print(root, entry.path)
+    const isSame =
+      known !== undefined &&
+      known.is === describe(entry) &&
+      directories.isReal(path.dirname(entry.path)) &&
+      known.print === print(root, entry.path)
     if (isSame) after[entry.path] = known
     else differing.push(entry)
     looked += 1

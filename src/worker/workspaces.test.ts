@@ -1,5 +1,16 @@
 import assert from 'node:assert/strict'
-import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import path from 'node:path'
 import { describe, it } from 'node:test'
 import { isMusterError } from '../protocol/errors.ts'
@@ -16,7 +27,13 @@ function addManifest(coordinator: TestCoordinator, files: Files, name = 'ws'): s
   const entries = Object.entries(files).map(([file, content]): Manifest['entries'][number] => {
     if (typeof content === 'object' && 'link' in content) return { path: file, type: 'symlink', target: content.link }
     const bytes = Buffer.from(typeof content === 'string' ? content : content.executable)
-    return { path: file, type: 'file', hash: coordinator.addBlob(bytes), bytes: bytes.length, executable: typeof content === 'object' }
+    return {
+      path: file,
+      type: 'file',
+      hash: coordinator.addBlob(bytes),
+      bytes: bytes.length,
+      executable: typeof content === 'object',
+    }
   })
   return coordinator.addBlob(Buffer.from(JSON.stringify({ version: 1, name, entries } satisfies Manifest)))
 }
@@ -69,7 +86,13 @@ async function fixture(bytesMax?: number): Promise<Fixture> {
 describe('a workspace', () => {
   it('is made with its bits and links, and only what is missing is fetched later', async () => {
     await using t = await fixture()
-    const files: Files = { 'a.txt': 'a', 'sub/run.sh': { executable: '#!/bin/sh\n' }, 'sub/link': { link: '../a.txt' }, same: 'a', empty: '' }
+    const files: Files = {
+      'a.txt': 'a',
+      'sub/run.sh': { executable: '#!/bin/sh\n' },
+      'sub/link': { link: '../a.txt' },
+      same: 'a',
+      empty: '',
+    }
     const first = await t.acquire(files)
     assert.equal(readFileSync(path.join(first.root, 'sub/link'), 'utf8'), 'a')
     assert.equal(lstatSync(path.join(first.root, 'sub/run.sh')).mode & 0o777, 0o755)
@@ -84,7 +107,14 @@ describe('a workspace', () => {
 
   it('is updated in place: what differs is restored, what is gone is deleted, what is not its own stays', async () => {
     await using t = await fixture()
-    const first = await t.acquire({ 'kept.txt': 'kept', 'changed.txt': 'one', 'old/deep/gone.txt': 'gone', 'run.sh': { executable: 'x' }, link: { link: 'kept.txt' }, 'was-file': 'f' })
+    const first = await t.acquire({
+      'kept.txt': 'kept',
+      'changed.txt': 'one',
+      'old/deep/gone.txt': 'gone',
+      'run.sh': { executable: 'x' },
+      link: { link: 'kept.txt' },
+      'was-file': 'f',
+    })
     const at = (name: string): string => path.join(first.root, name)
     const keptBefore = lstatSync(at('kept.txt'))
     mkdirSync(at('node_modules/x'), { recursive: true })
@@ -97,7 +127,13 @@ describe('a workspace', () => {
     rmSync(at('link'))
     mkdirSync(at('link/inside'), { recursive: true })
     await first.release()
-    const second = await t.acquire({ 'kept.txt': 'kept', 'changed.txt': 'one', 'run.sh': { executable: 'x' }, link: { link: 'changed.txt' }, 'was-file/now-folder': 'n' })
+    const second = await t.acquire({
+      'kept.txt': 'kept',
+      'changed.txt': 'one',
+      'run.sh': { executable: 'x' },
+      link: { link: 'changed.txt' },
+      'was-file/now-folder': 'n',
+    })
     assert.equal(second.root, first.root)
     assert.equal(readFileSync(at('changed.txt'), 'utf8'), 'one')
     assert.equal(lstatSync(at('run.sh')).mode & 0o777, 0o755)
@@ -146,17 +182,28 @@ describe('a workspace', () => {
 
   it('refuses a name that leads elsewhere, and content that is not what its hash says', async () => {
     await using t = await fixture()
-    await assert.rejects(t.acquire({ a: 'x' }, {}, '../../x'), (error) => isMusterError(error) && error.code === 'workspace_invalid')
+    await assert.rejects(
+      t.acquire({ a: 'x' }, {}, '../../x'),
+      (error) => isMusterError(error) && error.code === 'workspace_invalid',
+    )
     const hash = t.coordinator.addBlob(Buffer.from('right'))
     t.coordinator.blobs.set(hash, Buffer.from('wrong'))
-    const manifest: Manifest = { version: 1, name: 'ws', entries: [{ path: 'a', type: 'file', hash, bytes: 5, executable: false }] }
+    const manifest: Manifest = {
+      version: 1,
+      name: 'ws',
+      entries: [{ path: 'a', type: 'file', hash, bytes: 5, executable: false }],
+    }
     const key = t.coordinator.addBlob(Buffer.from(JSON.stringify(manifest)))
     await assert.rejects(t.acquire({}, { manifest: key }), /came with other content/)
   })
 
   it('is shared by batches of one manifest, and not by those of two', async () => {
     await using t = await fixture()
-    const [first, second, other] = await Promise.all([t.acquire({ a: 'one' }), t.acquire({ a: 'one' }), t.acquire({ a: 'two' })])
+    const [first, second, other] = await Promise.all([
+      t.acquire({ a: 'one' }),
+      t.acquire({ a: 'one' }),
+      t.acquire({ a: 'two' }),
+    ])
     assert.equal(first.root, second.root)
     assert.notEqual(first.root, other.root)
     assert.equal(readFileSync(path.join(first.root, 'a'), 'utf8'), 'one')
@@ -167,7 +214,10 @@ describe('a workspace', () => {
   it('is made for the second batch when the first is cancelled meanwhile', async () => {
     await using t = await fixture()
     const abort = new AbortController()
-    const first = t.acquire({ a: 'one' }, { setup: 'x', signal: abort.signal, run: () => Promise.reject(new Error('cancelled')) })
+    const first = t.acquire(
+      { a: 'one' },
+      { setup: 'x', signal: abort.signal, run: () => Promise.reject(new Error('cancelled')) },
+    )
     const second = t.acquire({ a: 'one' }, { setup: 'x' })
     abort.abort()
     await assert.rejects(first)
@@ -229,7 +279,11 @@ describe('a batch of a workspace that travels', () => {
   it('does not start when the set-up fails, and says why', async () => {
     await using coordinator = await new TestCoordinator().start()
     await using _worker = await startTestWorker(coordinator)
-    const workspace = { type: 'travel', manifest: addManifest(coordinator, { a: 'a' }), setup: 'echo no such package >&2; exit 7' } as const
+    const workspace = {
+      type: 'travel',
+      manifest: addManifest(coordinator, { a: 'a' }),
+      setup: 'echo no such package >&2; exit 7',
+    } as const
     const ended = await coordinator.ended(coordinator.assign(['pass'], { cwd: '', workspace }).batch)
     assert.equal(ended.reason, 'failed-to-start')
     assert.match(ended.message!, /exited with code 7:\nno such package/)

@@ -97,7 +97,11 @@ export class Workspaces {
     throw new Error(`more than ${slotsMax} workspaces of ${name} in use`)
   }
 
-  async #prepare(directory: string, manifest: ReturnType<typeof parseManifest>, request: WorkspaceRequest): Promise<void> {
+  async #prepare(
+    directory: string,
+    manifest: ReturnType<typeof parseManifest>,
+    request: WorkspaceRequest,
+  ): Promise<void> {
     const root = path.join(directory, 'root')
     const counts = await updateWorkspace({
       root,
@@ -110,11 +114,15 @@ export class Workspaces {
         if (fetched > 0) this.#log('debug', `${fetched} files of workspace ${manifest.name} fetched`)
       },
     })
-    this.#log('debug', `Workspace ${root}: ${counts.written} written, ${counts.deleted} deleted, ${counts.unchanged} unchanged`)
+    this.#log(
+      'debug',
+      `Workspace ${root}: ${counts.written} written, ${counts.deleted} deleted, ${counts.unchanged} unchanged`,
+    )
     if (request.setup === undefined) return
     const stateFile = path.join(directory, 'setup')
     const { output, run } = request
-    if (await setUpWorkspace({ command: request.setup, manifest, root, stateFile, output, run })) this.#measuredAtMs = -Infinity
+    if (await setUpWorkspace({ command: request.setup, manifest, root, stateFile, output, run }))
+      this.#measuredAtMs = -Infinity
   }
 
   async #release(slot: Slot): Promise<void> {
@@ -128,7 +136,9 @@ export class Workspaces {
     if (performance.now() - this.#measuredAtMs < measureEveryMs || this.#trimming !== undefined) return
     this.#measuredAtMs = performance.now()
     this.#trimming = this.#trim()
-      .catch((error: Error) => this.#log('warning', `Cannot look after the disk space of ${this.#directory}: ${error.message}`))
+      .catch((error: Error) =>
+        this.#log('warning', `Cannot look after the disk space of ${this.#directory}: ${error.message}`),
+      )
       .finally(() => (this.#trimming = undefined))
   }
 
@@ -139,7 +149,8 @@ export class Workspaces {
       const { mtimeMs } = await stat(directory)
       candidates.push({ bytes: await bytesOf(directory), usedAtMs: mtimeMs, remove: () => this.#removeSlot(directory) })
     }
-    for await (const { file, bytes, usedAtMs } of this.#cache.list()) candidates.push({ bytes, usedAtMs, remove: () => rm(file, { force: true }) })
+    for await (const { file, bytes, usedAtMs } of this.#cache.list())
+      candidates.push({ bytes, usedAtMs, remove: () => rm(file, { force: true }) })
     let total = candidates.reduce((sum, one) => sum + one.bytes, 0)
     for (const { bytes, remove } of candidates.toSorted((a, b) => a.usedAtMs - b.usedAtMs)) {
       if (total <= this.#bytesMax) return
@@ -150,7 +161,11 @@ export class Workspaces {
 
   async #slotDirectories(): Promise<string[]> {
     const names = await readdir(this.#directory)
-    const slots = await Promise.all(names.map(async (name) => (await readdir(path.join(this.#directory, name))).map((slot) => path.join(this.#directory, name, slot))))
+    const slots = await Promise.all(
+      names.map(async (name) =>
+        (await readdir(path.join(this.#directory, name))).map((slot) => path.join(this.#directory, name, slot)),
+      ),
+    )
     return slots.flat()
   }
 

@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { describe, it } from 'node:test'
@@ -27,7 +37,16 @@ class Project implements Disposable {
   }
 
   git(...args: string[]): void {
-    const settings = ['-c', 'user.name=t', '-c', 'user.email=t@t', '-c', 'protocol.file.allow=always', '-c', 'init.defaultBranch=main']
+    const settings = [
+      '-c',
+      'user.name=t',
+      '-c',
+      'user.email=t@t',
+      '-c',
+      'protocol.file.allow=always',
+      '-c',
+      'init.defaultBranch=main',
+    ]
     execFileSync('git', ['-C', this.root, ...settings, ...args], { stdio: 'pipe' })
   }
 
@@ -46,7 +65,13 @@ function names(built: BuiltWorkspace): string[] {
 
 describe('buildManifest', () => {
   it('takes tracked and untracked files of a repository, not ignored or deleted ones', async () => {
-    using project = new Project({ '.gitignore': 'dist\n', 'a.js': 'a', 'gone.js': 'x', 'dist/out.js': 'o', 'node_modules/x/i.js': 'n' })
+    using project = new Project({
+      '.gitignore': 'dist\n',
+      'a.js': 'a',
+      'gone.js': 'x',
+      'dist/out.js': 'o',
+      'node_modules/x/i.js': 'n',
+    })
     project.git('init')
     project.git('add', 'a.js', 'gone.js')
     rmSync(path.join(project.root, 'gone.js'))
@@ -103,7 +128,13 @@ describe('buildManifest', () => {
       'env/pyvenv.cfg': '',
       'env/bin/x': '',
     })
-    assert.deepEqual(names(await project.build()), ['.gitignore', 'a.js', 'sub/.gitignore', 'sub/build/kept', 'sub/keep.log'])
+    assert.deepEqual(names(await project.build()), [
+      '.gitignore',
+      'a.js',
+      'sub/.gitignore',
+      'sub/build/kept',
+      'sub/keep.log',
+    ])
   })
 
   it('keeps executable bits and links, absolute ones inside as relative', async () => {
@@ -148,10 +179,18 @@ describe('the set-up command', () => {
     ['yarn 1', { 'package.json': '{}', 'yarn.lock': '# yarn lockfile v1' }, 'yarn install --frozen-lockfile'],
     ['yarn 4', { 'package.json': '{}', 'yarn.lock': '__metadata:\n  version: 8' }, 'yarn install --immutable'],
     ['bun', { 'package.json': '{}', 'bun.lock': '{}' }, 'bun install --frozen-lockfile'],
-    ['the named one of two', { 'package.json': '{"packageManager":"pnpm@9.0.0"}', 'package-lock.json': '', 'pnpm-lock.yaml': '' }, 'pnpm install --frozen-lockfile'],
+    [
+      'the named one of two',
+      { 'package.json': '{"packageManager":"pnpm@9.0.0"}', 'package-lock.json': '', 'pnpm-lock.yaml': '' },
+      'pnpm install --frozen-lockfile',
+    ],
     ['uv', { 'uv.lock': '' }, 'uv sync --frozen'],
     ['poetry', { 'poetry.lock': '' }, 'poetry install --no-interaction'],
-    ['pip', { 'requirements.txt': '' }, 'python3 -m venv .venv && .venv/bin/python -m pip install -q -r requirements.txt'],
+    [
+      'pip',
+      { 'requirements.txt': '' },
+      'python3 -m venv .venv && .venv/bin/python -m pip install -q -r requirements.txt',
+    ],
     ['go', { 'go.sum': '', 'go.mod': '' }, 'go mod download'],
     ['nothing locked', { 'package.json': '{}', 'go.mod': '' }, undefined],
   ]
@@ -163,7 +202,13 @@ describe('the set-up command', () => {
   }
 
   it('is that of the nearest lockfile, run where that lies', async () => {
-    using project = new Project({ 'it’s/package.json': '{}', 'it’s/package-lock.json': '{}', "it's/sub/a.js": '', "it's/package.json": '{}', "it's/yarn.lock": '' })
+    using project = new Project({
+      'it’s/package.json': '{}',
+      'it’s/package-lock.json': '{}',
+      "it's/sub/a.js": '',
+      "it's/package.json": '{}',
+      "it's/yarn.lock": '',
+    })
     project.git('init')
     assert.equal((await project.build("it's/sub")).setup, "cd 'it'\\''s' && yarn install --frozen-lockfile")
   })

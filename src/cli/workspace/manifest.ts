@@ -52,7 +52,9 @@ export async function buildManifest(request: WorkspaceRequest): Promise<BuiltWor
   const hashes = await HashCache.open(request.cacheDir, root)
   const entries = await inParallel(found, (one) => makeEntry(root, one, hashes))
   await hashes.save()
-  const files = new Map(entries.flatMap((entry) => (entry.type === 'file' ? [[entry.hash, path.join(root, entry.path)] as const] : [])))
+  const files = new Map(
+    entries.flatMap((entry) => (entry.type === 'file' ? [[entry.hash, path.join(root, entry.path)] as const] : [])),
+  )
   const named = remote === undefined ? `${os.hostname()}\n${root}` : `${remote}\n${root}`
   const setup = request.setup ?? (await detectSetup(root, cwd))
   return {
@@ -103,7 +105,7 @@ function inside(root: string, file: string, target: string): string {
 }
 
 async function inParallel<T, R>(items: readonly T[], action: (item: T) => Promise<R>): Promise<R[]> {
-  const results = new Array<R>(items.length)
+  const results: R[] = Array.from({ length: items.length })
   const queue = items.entries()
   const work = async (): Promise<void> => {
     for (const [index, item] of queue) results[index] = await action(item)

@@ -9,7 +9,11 @@ import path from 'node:path'
 export async function detectSetup(root: string, cwd: string): Promise<string | undefined> {
   for (let folder = cwd; ; folder = path.dirname(folder)) {
     const names = new Set(await readdir(folder))
-    const commands = [await javascript(folder, names), await python(folder, names), names.has('go.sum') ? 'go mod download' : undefined]
+    const commands = [
+      await javascript(folder, names),
+      await python(folder, names),
+      names.has('go.sum') ? 'go mod download' : undefined,
+    ]
     const command = commands.filter((one) => one !== undefined).join(' && ')
     if (command !== '') {
       const below = path.relative(root, folder)
@@ -36,7 +40,9 @@ async function javascript(folder: string, names: ReadonlySet<string>): Promise<s
 /** What package.json says under `packageManager`, e.g. `yarn@4.9.1`. */
 async function packageManager(folder: string): Promise<string | undefined> {
   try {
-    const { packageManager: named } = JSON.parse(await readFile(path.join(folder, 'package.json'), 'utf8')) as { packageManager?: unknown }
+    const { packageManager: named } = JSON.parse(await readFile(path.join(folder, 'package.json'), 'utf8')) as {
+      packageManager?: unknown
+    }
     return typeof named === 'string' ? named : undefined
   } catch {
     // Not JSON: the package manager will say so, better than we could.
@@ -46,7 +52,8 @@ async function packageManager(folder: string): Promise<string | undefined> {
 
 /** Yarn 2 and later have another word for it, and another format of the lockfile. */
 async function yarn(folder: string, named: string | undefined): Promise<string> {
-  const isClassic = named?.startsWith('yarn@1.') ?? !(await readFile(path.join(folder, 'yarn.lock'), 'utf8')).includes('__metadata:')
+  const isClassic =
+    named?.startsWith('yarn@1.') ?? !(await readFile(path.join(folder, 'yarn.lock'), 'utf8')).includes('__metadata:')
   return isClassic ? 'yarn install --frozen-lockfile' : 'yarn install --immutable'
 }
 
