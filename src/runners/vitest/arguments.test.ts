@@ -3,17 +3,23 @@ import { test } from 'node:test'
 import { fileOfLineFilter, readScriptArgs, splitVitestArgs } from './arguments.ts'
 
 test('splitVitestArgs keeps values with their options', () => {
-  assert.deepEqual(splitVitestArgs(['-t', 'a name', 'src/a', '--coverage', 'src/b', '--project=x', '-u', 'all', '--', '-odd']), {
-    options: ['-t', 'a name', '--coverage', '--project=x', '-u', 'all'],
-    filters: ['src/a', 'src/b', '-odd'],
-  })
+  assert.deepEqual(
+    splitVitestArgs(['-t', 'a name', 'src/a', '--coverage', 'src/b', '--project=x', '-u', 'all', '--', '-odd']),
+    {
+      options: ['-t', 'a name', '--coverage', '--project=x', '-u', 'all'],
+      filters: ['src/a', 'src/b', '-odd'],
+    },
+  )
 })
 
 test('readScriptArgs leaves watching, reporting and coverage to the caller', () => {
-  assert.deepEqual(readScriptArgs(['run', '--config', 'a.ts', '--coverage', '--reporter', 'dot', 'src', '--no-isolate']), {
-    options: ['--config', 'a.ts', '--no-isolate'],
-    filters: ['src'],
-  })
+  assert.deepEqual(
+    readScriptArgs(['run', '--config', 'a.ts', '--coverage', '--reporter', 'dot', 'src', '--no-isolate']),
+    {
+      options: ['--config', 'a.ts', '--no-isolate'],
+      filters: ['src'],
+    },
+  )
   assert.equal(readScriptArgs(['bench']), undefined)
 })
 

@@ -4,7 +4,7 @@
  */
 import { openChannel, cut, outputCharsMax, taskName } from '../report-channel.cjs'
 import { applyBatch } from './selection.mjs'
-import { describeCrash, describeError, isCrash, splitTries } from './task-report.mjs'
+import { describeCrash, describeError, isCrash, projectName, splitTries } from './task-report.mjs'
 
 const cwd = process.cwd()
 
@@ -148,13 +148,14 @@ function describeTask(test) {
     duration,
     retryCount,
   )
+  const project = projectName(test.file.projectName, test.meta)
   const name = [test.name]
   for (let suite = test.suite; suite !== undefined && !('filepath' in suite); suite = suite.suite)
     name.unshift(suite.name)
   return {
     file: taskName(cwd, test.file.filepath),
     name,
-    ...(test.file.projectName ? { project: test.file.projectName } : {}),
+    ...(project ? { project } : {}),
     status,
     durationMs: tries.durationMs,
     ...(test.location === undefined ? {} : { line: test.location.line }),

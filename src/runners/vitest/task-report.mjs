@@ -7,7 +7,7 @@ import { plain, taskName, toTestError } from '../report-channel.cjs'
 export function describeTest(test, cwd) {
   const { state, errors = [], note } = test.result()
   const { duration = 0, retryCount = 0 } = test.diagnostic() ?? {}
-  const project = test.project.name
+  const project = projectName(test.project.name, test.meta())
   const tries = splitTries(
     errors.map((error) => describeError(error, cwd)),
     state,
@@ -28,6 +28,11 @@ export function describeTest(test, cwd) {
   if (note) result.reason = note
   else if (state === 'pending') result.reason = 'not run: the run was stopped before'
   return result
+}
+
+/** A file's type test has the same tests as its run; they must not be taken for one another. */
+export function projectName(name, meta) {
+  return [name, meta?.typecheck ? 'typecheck' : ''].filter((one) => one).join(' ')
 }
 
 function namePath(test) {
