@@ -10,12 +10,13 @@ import type { MusterConfig } from './config.ts'
 
 const text = (description: string) => Type.String({ minLength: 1, description })
 const texts = (description: string) => Type.Array(Type.String({ minLength: 1, description: 'a text' }), { description })
-const argv = (description: string) =>
-  Type.Array(Type.String({ description: 'a text' }), { minItems: 1, description })
-const map = (description: string) =>
-  Type.Record(Type.String(), Type.String({ description: 'a text' }), { description })
+const argv = (description: string) => Type.Array(Type.String({ description: 'a text' }), { minItems: 1, description })
+const map = (description: string) => Type.Record(Type.String(), Type.String({ description: 'a text' }), { description })
 const choice = (...names: readonly string[]) =>
-  Type.Union(names.map((name) => Type.Literal(name)), { description: `one of ${names.join(', ')}` })
+  Type.Union(
+    names.map((name) => Type.Literal(name)),
+    { description: `one of ${names.join(', ')}` },
+  )
 
 const suiteSchema = Type.Object(
   {
@@ -67,7 +68,8 @@ export function checkConfig(file: string, value: unknown): MusterConfig {
     const own = (['discover', 'run', 'results'] as const).filter((key) => suite[key] !== undefined)
     if (suite.framework === 'command' || (suite.framework === undefined && own.length > 0)) {
       const missing = (['discover', 'run', 'results'] as const).find((key) => suite[key] === undefined)
-      if (missing !== undefined) throw invalid(file, `${at}.${missing}`, 'discover, run and results together', 'nothing')
+      if (missing !== undefined)
+        throw invalid(file, `${at}.${missing}`, 'discover, run and results together', 'nothing')
       const run = suite.run!.join(' ')
       if (suite.results === 'junit' && !run.includes('{junit}')) {
         throw invalid(file, `${at}.run`, "the placeholder {junit}, because results is 'junit'", `'${run}'`)
@@ -96,7 +98,8 @@ function describe(file: string, value: unknown): MusterError {
     if (isObject(current) && schema.properties !== undefined) {
       const known = Object.keys(schema.properties)
       const unknown = Object.keys(current).find((key) => !known.includes(key))
-      if (unknown !== undefined) return invalid(file, join(place, unknown), `one of ${known.join(', ')}`, `the unknown key '${unknown}'`)
+      if (unknown !== undefined)
+        return invalid(file, join(place, unknown), `one of ${known.join(', ')}`, `the unknown key '${unknown}'`)
     }
     const next = children(schema, current).find(([, part, child]) => !Value.Check(part as Type.TSchema, child))
     if (next === undefined) break

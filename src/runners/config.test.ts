@@ -25,41 +25,89 @@ async function refusal(name: string, content: string): Promise<string> {
 
 test('loadConfig: none, JSON, TypeScript with defineConfig from a Muster that is not installed here, CommonJS', async () => {
   assert.equal(await load({ 'package.json': '{}' }), undefined)
-  const suites = [{ name: 'unit', framework: 'vitest', retries: 1, timeout: '1h30m', env: { A: 'b' }, labels: { gpu: 'yes' } }]
-  assert.deepEqual(await load({ 'muster.config.json': JSON.stringify({ suites, env: ['CI'] }) }), { suites, env: ['CI'], file: 'muster.config.json' })
+  const suites = [
+    { name: 'unit', framework: 'vitest', retries: 1, timeout: '1h30m', env: { A: 'b' }, labels: { gpu: 'yes' } },
+  ]
+  assert.deepEqual(await load({ 'muster.config.json': JSON.stringify({ suites, env: ['CI'] }) }), {
+    suites,
+    env: ['CI'],
+    file: 'muster.config.json',
+  })
   assert.deepEqual(
     await load({
       'muster.config.ts': `import { defineConfig } from 'muster'\nconst name: string = 'unit'\nexport default defineConfig({ suites: [{ name }] })\n`,
     }),
     { suites: [{ name: 'unit' }], file: 'muster.config.ts' },
   )
-  assert.deepEqual(await load({ 'muster.config.cjs': 'module.exports = { env: [] }' }), { env: [], file: 'muster.config.cjs' })
+  assert.deepEqual(await load({ 'muster.config.cjs': 'module.exports = { env: [] }' }), {
+    env: [],
+    file: 'muster.config.cjs',
+  })
 })
 
 test('loadConfig: every refusal names the file, the place, what was expected and what came', async () => {
   const json = (config: unknown) => refusal('muster.config.json', JSON.stringify(config))
   assert.match(await refusal('muster.config.json', '{ suites'), /^Cannot read muster\.config\.json: expected JSON, /)
   assert.equal(await json([]), 'Cannot use muster.config.json: expected an object: { suites, env }, received []')
-  assert.equal(await json({ suite: [] }), "Cannot use suite in muster.config.json: expected one of suites, env, received the unknown key 'suite'")
-  assert.equal(await json({ suites: {} }), 'Cannot use suites in muster.config.json: expected a list of suites, received {}')
-  assert.equal(await json({ suites: [{ name: 'a' }, {}] }), 'Cannot use suites[1].name in muster.config.json: expected a name, e.g. "unit", received nothing')
+  assert.equal(
+    await json({ suite: [] }),
+    "Cannot use suite in muster.config.json: expected one of suites, env, received the unknown key 'suite'",
+  )
+  assert.equal(
+    await json({ suites: {} }),
+    'Cannot use suites in muster.config.json: expected a list of suites, received {}',
+  )
+  assert.equal(
+    await json({ suites: [{ name: 'a' }, {}] }),
+    'Cannot use suites[1].name in muster.config.json: expected a name, e.g. "unit", received nothing',
+  )
   assert.equal(
     await json({ suites: [{ name: 'a', framework: 'karma' }] }),
     "Cannot use suites[0].framework in muster.config.json: expected one of vitest, jest, mocha, node, playwright, pytest, go, command, received 'karma'",
   )
-  assert.equal(await json({ suites: [{ name: 'a', retries: -1 }] }), 'Cannot use suites[0].retries in muster.config.json: expected a whole number, 0 or more, received -1')
-  assert.equal(await json({ suites: [{ name: 'a', timeout: '5' }] }), `Cannot use suites[0].timeout in muster.config.json: expected a duration such as "90s" or "5m", received '5'`)
-  assert.equal(await json({ suites: [{ name: 'a', env: { A: 1 } }] }), 'Cannot use suites[0].env.A in muster.config.json: expected a text, received 1')
-  assert.equal(await json({ suites: [{ name: 'a', args: ['x', 2] }] }), 'Cannot use suites[0].args[1] in muster.config.json: expected a text, received 2')
+  assert.equal(
+    await json({ suites: [{ name: 'a', retries: -1 }] }),
+    'Cannot use suites[0].retries in muster.config.json: expected a whole number, 0 or more, received -1',
+  )
+  assert.equal(
+    await json({ suites: [{ name: 'a', timeout: '5' }] }),
+    `Cannot use suites[0].timeout in muster.config.json: expected a duration such as "90s" or "5m", received '5'`,
+  )
+  assert.equal(
+    await json({ suites: [{ name: 'a', env: { A: 1 } }] }),
+    'Cannot use suites[0].env.A in muster.config.json: expected a text, received 1',
+  )
+  assert.equal(
+    await json({ suites: [{ name: 'a', args: ['x', 2] }] }),
+    'Cannot use suites[0].args[1] in muster.config.json: expected a text, received 2',
+  )
   assert.equal(
     await json({ suites: [{ name: 'a', discover: 'x', run: ['x'], results: 'exit-code' }] }),
     "Cannot use suites[0].discover in muster.config.json: expected a list of file patterns, or { command: [program, ...arguments] }, received 'x'",
   )
-  assert.equal(await json({ suites: [{ name: 'a' }, { name: 'a' }] }), "Cannot use suites[1].name in muster.config.json: expected a name of its own, received 'a' a second time")
-  assert.equal(await json({ suites: [{ name: 'a', run: ['x'] }] }), 'Cannot use suites[0].discover in muster.config.json: expected discover, run and results together, received nothing')
-  assert.match(await json({ suites: [{ name: 'a', discover: ['x'], run: ['x'], results: 'junit' }] }), /suites\[0\]\.run .* expected the placeholder \{junit\}/)
-  assert.match(await json({ suites: [{ name: 'a', framework: 'go', run: ['x'] }] }), /suites\[0\]\.run .* expected nothing: go knows this itself/)
+  assert.equal(
+    await json({ suites: [{ name: 'a' }, { name: 'a' }] }),
+    "Cannot use suites[1].name in muster.config.json: expected a name of its own, received 'a' a second time",
+  )
+  assert.equal(
+    await json({ suites: [{ name: 'a', run: ['x'] }] }),
+    'Cannot use suites[0].discover in muster.config.json: expected discover, run and results together, received nothing',
+  )
+  assert.match(
+    await json({ suites: [{ name: 'a', discover: ['x'], run: ['x'], results: 'junit' }] }),
+    /suites\[0\]\.run .* expected the placeholder \{junit\}/,
+  )
+  assert.match(
+    await json({ suites: [{ name: 'a', framework: 'go', run: ['x'] }] }),
+    /suites\[0\]\.run .* expected nothing: go knows this itself/,
+  )
   assert.match(await refusal('muster.config.mjs', 'export const a = 1'), /expected a default export/)
-  assert.match(await refusal('muster.config.ts', 'throw new TypeError("broken")\nexport default {}'), /^Cannot load muster\.config\.ts: TypeError: broken at .*muster\.config\.ts/)
-  await assert.rejects(load({ 'muster.config.json': '{}', 'muster.config.ts': '' }), /expected one file, found muster\.config\.ts and muster\.config\.json/)
+  assert.match(
+    await refusal('muster.config.ts', 'throw new TypeError("broken")\nexport default {}'),
+    /^Cannot load muster\.config\.ts: TypeError: broken at .*muster\.config\.ts/,
+  )
+  await assert.rejects(
+    load({ 'muster.config.json': '{}', 'muster.config.ts': '' }),
+    /expected one file, found muster\.config\.ts and muster\.config\.json/,
+  )
 })

@@ -63,9 +63,13 @@ const names = ['ts', 'mts', 'js', 'mjs', 'cjs', 'json'].map((extension) => `must
 export async function loadConfig(cwd: string, entries: ReadonlySet<string>): Promise<LoadedConfig | undefined> {
   const found = names.filter((name) => entries.has(name))
   if (found.length > 1) {
-    throw new MusterError('config_invalid', `Cannot choose a configuration: expected one file, found ${found.join(' and ')}`, {
-      hint: 'Keep one of them.',
-    })
+    throw new MusterError(
+      'config_invalid',
+      `Cannot choose a configuration: expected one file, found ${found.join(' and ')}`,
+      {
+        hint: 'Keep one of them.',
+      },
+    )
   }
   const name = found[0]
   if (name === undefined) return undefined
@@ -80,7 +84,9 @@ async function readJson(file: string): Promise<unknown> {
   try {
     return JSON.parse(source) as unknown
   } catch (cause) {
-    throw new MusterError('config_invalid', `Cannot read ${file}: expected JSON, ${(cause as Error).message}`, { cause })
+    throw new MusterError('config_invalid', `Cannot read ${file}: expected JSON, ${(cause as Error).message}`, {
+      cause,
+    })
   }
 }
 
@@ -113,7 +119,11 @@ async function importConfig(file: string): Promise<unknown> {
   } catch (cause) {
     if (cause instanceof MusterError) throw cause
     const { name, message, stack } = cause as Error
-    const frame = stack?.split('\n').find((line) => line.includes(file))?.trim() ?? ''
+    const frame =
+      stack
+        ?.split('\n')
+        .find((line) => line.includes(file))
+        ?.trim() ?? ''
     throw new MusterError('config_invalid', `Cannot load ${file}: ${name}: ${message} ${frame}`.trimEnd(), { cause })
   } finally {
     Object.defineProperty(process, 'emitWarning', before)

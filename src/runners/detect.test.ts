@@ -6,7 +6,12 @@ import { detectSuites, readProject, runnersByName } from './detect.ts'
 import type { DetectRequest } from './detect.ts'
 
 const installed = (name: string, version: string) => ({
-  [`node_modules/${name}/package.json`]: JSON.stringify({ name, version, bin: { [name]: 'cli.mjs' }, exports: { './package.json': './package.json', '.': './cli.mjs', './*': './*' } }),
+  [`node_modules/${name}/package.json`]: JSON.stringify({
+    name,
+    version,
+    bin: { [name]: 'cli.mjs' },
+    exports: { './package.json': './package.json', '.': './cli.mjs', './*': './*' },
+  }),
   [`node_modules/${name}/cli.mjs`]: '',
   [`node_modules/${name}/${name}.mjs`]: '',
   [`node_modules/${name}/bin/${name}.js`]: '',
@@ -37,7 +42,10 @@ const scripts = (of: Readonly<Record<string, string>>) => ({ 'package.json': JSO
 
 test('detectSuites: the only framework is chosen, with its sign', async () => {
   const { chosen, detections, notices } = await detect({ 'pytest.ini': '' })
-  assert.deepEqual([chosen.name, chosen.detection.reason, chosen.detection.strength], ['pytest', 'pytest.ini', 'config'])
+  assert.deepEqual(
+    [chosen.name, chosen.detection.reason, chosen.detection.strength],
+    ['pytest', 'pytest.ini', 'config'],
+  )
   assert.deepEqual([detections.length, notices], [1, []])
 })
 
@@ -56,31 +64,70 @@ test('detectSuites: what npm test starts wins, directly or through other scripts
 })
 
 test('detectSuites: several that are equal are an error that names each with its flag', async () => {
-  const expected = /2 test frameworks were found in .*:\n  --framework vitest  \(vitest 3\.2\.1, .*\)\n  --framework playwright  \(playwright 1\.55\.0, /
+  const expected =
+    /2 test frameworks were found in .*:\n  --framework vitest  \(vitest 3\.2\.1, .*\)\n  --framework playwright  \(playwright 1\.55\.0, /
   await assert.rejects(detect(both), refused('framework_ambiguous', expected))
-  await assert.rejects(detect({ ...both, ...scripts({ test: 'vitest run && playwright test' }) }), refused('framework_ambiguous', expected))
+  await assert.rejects(
+    detect({ ...both, ...scripts({ test: 'vitest run && playwright test' }) }),
+    refused('framework_ambiguous', expected),
+  )
 })
 
 test('detectSuites: nothing found, an unknown name, a directory that is not there, a missing tool', async () => {
-  await assert.rejects(detect({ 'readme.md': '' }), refused('framework_not_found', /looked for vitest \(.*pytest \(pytest\.ini.*go test \(go\.mod\)/))
-  await assert.rejects(detect({ 'readme.md': '' }, { framework: 'go' }), refused('framework_not_found', /^No sign of go was found/))
+  await assert.rejects(
+    detect({ 'readme.md': '' }),
+    refused('framework_not_found', /looked for vitest \(.*pytest \(pytest\.ini.*go test \(go\.mod\)/),
+  )
+  await assert.rejects(
+    detect({ 'readme.md': '' }, { framework: 'go' }),
+    refused('framework_not_found', /^No sign of go was found/),
+  )
   await assert.rejects(detect({}, { framework: 'karma' }), refused('usage', /'karma': expected one of vitest, /))
   await assert.rejects(detect({}, { cwd: '/no/such/folder' }), refused('workspace_invalid', /ENOENT/))
-  await assert.rejects(detect({ 'package.json': '{ broken' }), refused('workspace_invalid', /package\.json: expected JSON/))
-  const old = { 'pytest.ini': '', '.venv/pyvenv.cfg': '', '.venv/bin/python': '', '.venv/lib/python3.8/site-packages/pytest-6.0.dist-info/x': '' }
+  await assert.rejects(
+    detect({ 'package.json': '{ broken' }),
+    refused('workspace_invalid', /package\.json: expected JSON/),
+  )
+  const old = {
+    'pytest.ini': '',
+    '.venv/pyvenv.cfg': '',
+    '.venv/bin/python': '',
+    '.venv/lib/python3.8/site-packages/pytest-6.0.dist-info/x': '',
+  }
   await assert.rejects(detect(old), refused('tool_missing', /Cannot run pytest in .*: pytest 6\.0 .* too old/))
 })
 
 const config = (suites: readonly object[]) => ({ 'muster.config.json': JSON.stringify({ suites, env: ['CI'] }) })
 
 test('detectSuites: a suite of the configuration brings its settings', async () => {
-  const unit = { name: 'unit', framework: 'pytest', cwd: 'backend', paths: ['a'], args: ['-q'], env: { MODE: 'x' }, labels: { os: 'linux' }, retries: 2, timeout: '90s', setup: 'make' }
+  const unit = {
+    name: 'unit',
+    framework: 'pytest',
+    cwd: 'backend',
+    paths: ['a'],
+    args: ['-q'],
+    env: { MODE: 'x' },
+    labels: { os: 'linux' },
+    retries: 2,
+    timeout: '90s',
+    setup: 'make',
+  }
   const files = { ...config([unit]), 'backend/pytest.ini': '', 'vitest.config.ts': '' }
   const { chosen, config: loaded } = await detect(files)
   const { name, paths, args, labels, retries, timeoutMs, setup, project, detection } = chosen
   assert.deepEqual(
     { name, paths, args, labels, retries, timeoutMs, setup, framework: detection.framework, mode: project.env['MODE'] },
-    { name: 'unit', paths: ['a'], args: ['-q'], labels: { os: 'linux' }, retries: 2, timeoutMs: 90_000, setup: 'make', framework: 'pytest', mode: 'x' },
+    {
+      name: 'unit',
+      paths: ['a'],
+      args: ['-q'],
+      labels: { os: 'linux' },
+      retries: 2,
+      timeoutMs: 90_000,
+      setup: 'make',
+      framework: 'pytest',
+      mode: 'x',
+    },
   )
   assert.match(project.cwd, /backend$/)
   assert.deepEqual(loaded?.env, ['CI'])
@@ -89,12 +136,18 @@ test('detectSuites: a suite of the configuration brings its settings', async () 
 test('detectSuites: several suites need a name; a command suite needs nothing detected', async () => {
   const checks = { name: 'checks', discover: ['*.sh'], run: ['sh', '{files}'], results: 'exit-code' }
   const files = { ...config([checks, { name: 'api', framework: 'pytest' }]), 'pytest.ini': '' }
-  await assert.rejects(detect(files), refused('framework_ambiguous', /has 2 suites that fit:\n  --suite checks\n  --suite api  \(pytest\)/))
+  await assert.rejects(
+    detect(files),
+    refused('framework_ambiguous', /has 2 suites that fit:\n  --suite checks\n  --suite api  \(pytest\)/),
+  )
   await assert.rejects(detect(files, { suite: 'web' }), refused('usage', /'web': there are checks, api/))
   const { chosen } = await detect(files, { suite: 'checks' })
   assert.deepEqual([chosen.runner.framework, chosen.command], ['command', checks])
   assert.equal((await detect(files, { framework: 'pytest' })).chosen.name, 'api')
-  await assert.rejects(detect({ 'pytest.ini': '' }, { framework: 'command' }), refused('framework_not_found', /no suite of a muster\.config/))
+  await assert.rejects(
+    detect({ 'pytest.ini': '' }, { framework: 'command' }),
+    refused('framework_not_found', /no suite of a muster\.config/),
+  )
 })
 
 test('runnersByName: each name leads to the runner of that framework', async () => {

@@ -68,16 +68,17 @@ export async function detectSuites(request: DetectRequest): Promise<Detected> {
   const found = suite === undefined ? await inProject(project, framework) : await inSuite(project, suite, framework)
   if (found.chosen.detection.problem !== undefined) {
     const { detection } = found.chosen
-    throw new MusterError('tool_missing', `Cannot run ${detection.framework} in ${found.chosen.project.cwd}: ${detection.problem}`)
+    throw new MusterError(
+      'tool_missing',
+      `Cannot run ${detection.framework} in ${found.chosen.project.cwd}: ${detection.problem}`,
+    )
   }
   return config === undefined ? found : { ...found, config }
 }
 
 /** Every framework that shows in the directory, strongest sign first; for `muster doctor`. */
 export async function detectAll(project: Project): Promise<readonly Detection[]> {
-  const found = await Promise.all(
-    detectable.map(async (name) => (await runnersByName[name]()).detect(project)),
-  )
+  const found = await Promise.all(detectable.map(async (name) => (await runnersByName[name]()).detect(project)))
   const order = ['script', 'config', 'files']
   return found
     .filter((one) => one !== undefined)
@@ -86,11 +87,24 @@ export async function detectAll(project: Project): Promise<readonly Detection[]>
 
 export async function readProject(cwd: string, env: NodeJS.ProcessEnv): Promise<Project> {
   const folder = path.resolve(cwd)
-  const entries = new Set(await readdir(folder).catch((cause: NodeJS.ErrnoException) => {
-    throw new MusterError('workspace_invalid', `Cannot read ${folder}: expected a directory, received ${cause.code ?? cause.message}`, { cause })
-  }))
-  const clean = Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined))
-  return { cwd: folder, packageJson: entries.has('package.json') ? await readPackage(folder) : undefined, entries, env: clean }
+  const entries = new Set(
+    await readdir(folder).catch((cause: NodeJS.ErrnoException) => {
+      throw new MusterError(
+        'workspace_invalid',
+        `Cannot read ${folder}: expected a directory, received ${cause.code ?? cause.message}`,
+        { cause },
+      )
+    }),
+  )
+  const clean = Object.fromEntries(
+    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  )
+  return {
+    cwd: folder,
+    packageJson: entries.has('package.json') ? await readPackage(folder) : undefined,
+    entries,
+    env: clean,
+  }
 }
 
 async function readPackage(folder: string): Promise<PackageJson> {
@@ -99,7 +113,9 @@ async function readPackage(folder: string): Promise<PackageJson> {
   try {
     return JSON.parse(source.replace(/^\uFEFF/, '')) as PackageJson
   } catch (cause) {
-    throw new MusterError('workspace_invalid', `Cannot read ${file}: expected JSON, ${(cause as Error).message}`, { cause })
+    throw new MusterError('workspace_invalid', `Cannot read ${file}: expected JSON, ${(cause as Error).message}`, {
+      cause,
+    })
   }
 }
 
@@ -119,15 +135,24 @@ function chooseSuite(
   if (name !== undefined) {
     const found = suites.find((suite) => suite.name === name)
     if (found !== undefined) return found
-    const known = suites.length === 0 ? 'no configuration names a suite' : `there are ${suites.map((suite) => suite.name).join(', ')}`
+    const known =
+      suites.length === 0
+        ? 'no configuration names a suite'
+        : `there are ${suites.map((suite) => suite.name).join(', ')}`
     throw new MusterError('usage', `Cannot run the suite '${name}': ${known}`)
   }
   const fitting = framework === undefined ? suites : suites.filter((suite) => frameworkOf(suite) === framework)
   if (fitting.length <= 1) return fitting[0]
-  const lines = fitting.map((suite) => `  --suite ${suite.name}${suite.framework === undefined ? '' : `  (${suite.framework})`}`)
-  throw new MusterError('framework_ambiguous', `${path.basename(config!.file)} has ${fitting.length} suites that fit:\n${lines.join('\n')}`, {
-    hint: 'Name one of them with --suite.',
-  })
+  const lines = fitting.map(
+    (suite) => `  --suite ${suite.name}${suite.framework === undefined ? '' : `  (${suite.framework})`}`,
+  )
+  throw new MusterError(
+    'framework_ambiguous',
+    `${path.basename(config!.file)} has ${fitting.length} suites that fit:\n${lines.join('\n')}`,
+    {
+      hint: 'Name one of them with --suite.',
+    },
+  )
 }
 
 function frameworkOf(suite: SuiteConfig): FrameworkName | undefined {
@@ -155,7 +180,12 @@ async function inSuite(
     return { ...found, chosen: { ...found.chosen, ...settings } }
   }
   const runner = await runnersByName.command()
-  const detection: Detection = { framework: 'command', version: '', reason: `suite '${suite.name}'`, strength: 'config' }
+  const detection: Detection = {
+    framework: 'command',
+    version: '',
+    reason: `suite '${suite.name}'`,
+    strength: 'config',
+  }
   const command: CommandSuite = {
     name: suite.name,
     discover: suite.discover!,
@@ -168,7 +198,10 @@ async function inSuite(
 
 async function inProject(project: Project, framework: FrameworkName | undefined): Promise<Omit<Detected, 'config'>> {
   if (framework === 'command') {
-    throw new MusterError('framework_not_found', `Cannot run a command in ${project.cwd}: no suite of a muster.config.* there says which`)
+    throw new MusterError(
+      'framework_not_found',
+      `Cannot run a command in ${project.cwd}: no suite of a muster.config.* there says which`,
+    )
   }
   if (framework !== undefined) {
     const detection = await (await runnersByName[framework]()).detect(project)
@@ -199,9 +232,13 @@ function strongest(project: Project, detections: readonly Detection[]): Detectio
   }
   if (equals.length === 1) return equals[0]!
   const lines = equals.map((one) => `  --framework ${one.framework}  (${title(one)})`)
-  throw new MusterError('framework_ambiguous', `${equals.length} test frameworks were found in ${project.cwd}:\n${lines.join('\n')}`, {
-    hint: 'Choose one with --framework, or describe each as a suite in muster.config.json and choose with --suite.',
-  })
+  throw new MusterError(
+    'framework_ambiguous',
+    `${equals.length} test frameworks were found in ${project.cwd}:\n${lines.join('\n')}`,
+    {
+      hint: 'Choose one with --framework, or describe each as a suite in muster.config.json and choose with --suite.',
+    },
+  )
 }
 
 const starts: Readonly<Record<FrameworkName, (program: string, args: readonly string[]) => boolean>> = {
@@ -233,7 +270,11 @@ const signs: Readonly<Record<FrameworkName, string>> = {
 
 function notFound(project: Project, looked: readonly FrameworkName[]): MusterError {
   const what = looked.length === 1 ? `No sign of ${looked[0]}` : 'No test framework'
-  return new MusterError('framework_not_found', `${what} was found in ${project.cwd}: looked for ${looked.map((one) => signs[one]).join(', ')}`, {
-    hint: 'Start in the project, name its directory with --cwd, or describe any command as a suite in muster.config.json.',
-  })
+  return new MusterError(
+    'framework_not_found',
+    `${what} was found in ${project.cwd}: looked for ${looked.map((one) => signs[one]).join(', ')}`,
+    {
+      hint: 'Start in the project, name its directory with --cwd, or describe any command as a suite in muster.config.json.',
+    },
+  )
 }

@@ -132,7 +132,9 @@ test('fingerprintNames: follows links once, leaves out environments, takes under
   assert.equal(fingerprintNames(project.cwd), before)
   for (let folder = 0; folder < 100; folder += 1) {
     await mkdir(path.join(project.cwd, `d${folder}`))
-    await Promise.all(Array.from({ length: 20 }, (_, index) => writeFile(path.join(project.cwd, `d${folder}`, `f${index}`), '')))
+    await Promise.all(
+      Array.from({ length: 20 }, (_, index) => writeFile(path.join(project.cwd, `d${folder}`, `f${index}`), '')),
+    )
   }
   const times = Array.from({ length: 7 }, () => {
     const startMs = performance.now()

@@ -46,14 +46,25 @@ export async function cachedList(runner: Runner, request: ListRequest, cacheDir:
 }
 
 /** Differ from shell to shell and decide nothing. */
-const irrelevant = /^(_|PWD|OLDPWD|SHLVL|TERM.*|COLUMNS|LINES|COLORTERM|WINDOWID|SSH_.*|XDG_SESSION_.*|TMUX.*|STY|DISPLAY|MUSTER_.*)$/
+const irrelevant =
+  /^(_|PWD|OLDPWD|SHLVL|TERM.*|COLUMNS|LINES|COLORTERM|WINDOWID|SSH_.*|XDG_SESSION_.*|TMUX.*|STY|DISPLAY|MUSTER_.*)$/
 
 function keyOf(runner: Runner, request: ListRequest): string {
   const { project, detection, paths, args, suite } = request
   const env = Object.entries(project.env)
     .filter(([name]) => !irrelevant.test(name))
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
-  const parts = [formatVersion, runner.framework, detection.version, detection.entry, project.cwd, paths, args, suite, env]
+  const parts = [
+    formatVersion,
+    runner.framework,
+    detection.version,
+    detection.entry,
+    project.cwd,
+    paths,
+    args,
+    suite,
+    env,
+  ]
   return hash('sha256', JSON.stringify(parts.map((part) => part ?? null)))
 }
 
@@ -62,7 +73,17 @@ function leavesWorkspace(cwd: string, paths: readonly string[]): boolean {
 }
 
 /** No framework looks for tests in these, and running tests creates files in some of them. */
-const skipped = new Set(['node_modules', '.git', '.hg', '.svn', '__pycache__', '.pytest_cache', '.mypy_cache', '.ruff_cache', '.muster'])
+const skipped = new Set([
+  'node_modules',
+  '.git',
+  '.hg',
+  '.svn',
+  '__pycache__',
+  '.pytest_cache',
+  '.mypy_cache',
+  '.ruff_cache',
+  '.muster',
+])
 
 /**
  * One hash of the names of all files below the directory; undefined when there are too many. Synchronous: for
@@ -108,7 +129,8 @@ function changedMs(file: string): number {
 async function read(file: string): Promise<Entry | undefined> {
   try {
     const entry = JSON.parse(await readFile(file, 'utf8')) as Partial<Entry>
-    const complete = typeof entry.names === 'string' && Array.isArray(entry.stamps) && Array.isArray(entry.listing?.files)
+    const complete =
+      typeof entry.names === 'string' && Array.isArray(entry.stamps) && Array.isArray(entry.listing?.files)
     return complete ? (entry as Entry) : undefined
   } catch {
     // Absent, unreadable or cut off: the framework is asked.
@@ -131,7 +153,9 @@ async function write(cacheDir: string, file: string, entry: Entry): Promise<void
 async function prune(cacheDir: string): Promise<void> {
   const names = await readdir(cacheDir)
   if (names.length <= entriesMax) return
-  const ages = await Promise.all(names.map(async (name) => ({ name, atMs: (await stat(path.join(cacheDir, name))).mtimeMs })))
+  const ages = await Promise.all(
+    names.map(async (name) => ({ name, atMs: (await stat(path.join(cacheDir, name))).mtimeMs })),
+  )
   const oldest = ages.toSorted((a, b) => a.atMs - b.atMs).slice(0, names.length - entriesMax / 2)
   await Promise.all(oldest.map(({ name }) => rm(path.join(cacheDir, name), { force: true })))
 }

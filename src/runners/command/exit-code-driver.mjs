@@ -76,7 +76,8 @@ function run({ file, argv }) {
 
 /** A shell reports its command's death by signal N as 128 + N. */
 function shellWords(code) {
-  const name = code > 128 ? Object.keys(constants.signals).find((one) => constants.signals[one] === code - 128) : undefined
+  const name =
+    code > 128 ? Object.keys(constants.signals).find((one) => constants.signals[one] === code - 128) : undefined
   return name === undefined ? `ended with exit code ${code}` : `ended with exit code ${code} (${name})`
 }
 

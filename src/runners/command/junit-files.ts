@@ -49,7 +49,10 @@ export class FileFinder {
 
   /** The same path, or one that ends with the other at a folder's border. */
   #byPath(text: string): string | undefined {
-    const path = text.replaceAll('\\', '/').replace(/^(\.\/)+/, '').replace(/:\d+$/, '')
+    const path = text
+      .replaceAll('\\', '/')
+      .replace(/^(\.\/)+/, '')
+      .replace(/:\d+$/, '')
     if (this.#files.includes(path)) return path
     return only(this.#files.filter((file) => file.endsWith(`/${path}`) || path.endsWith(`/${file}`)))
   }

@@ -21,7 +21,11 @@ export type JUnitCase = {
 export type JUnitReport = {
   readonly cases: readonly JUnitCase[]
   /** Errors that stand beside the tests of a suite, e.g. of its set-up. */
-  readonly errors: readonly { readonly error: TestError; readonly files: readonly string[]; readonly suites: readonly string[] }[]
+  readonly errors: readonly {
+    readonly error: TestError
+    readonly files: readonly string[]
+    readonly suites: readonly string[]
+  }[]
 }
 
 /** Throws an Error with line and column when the text isn't well-formed XML. */
@@ -91,7 +95,9 @@ function within(node: Element, around: Around): Around {
 }
 
 function fileNames(node: Element): readonly string[] {
-  return ['file', 'filepath', 'filename'].map((key) => node.attributes[key]).filter((one) => one !== undefined && one !== '') as string[]
+  return ['file', 'filepath', 'filename']
+    .map((key) => node.attributes[key])
+    .filter((one) => one !== undefined && one !== '') as string[]
 }
 
 function readCase(node: Element, around: Around): JUnitCase {
@@ -108,9 +114,13 @@ function readCase(node: Element, around: Around): JUnitCase {
 }
 
 function readResult(node: Element): JUnitCase['result'] {
-  const those = (...tags: readonly string[]): readonly Element[] => node.children.filter((child) => tags.includes(child.tag))
+  const those = (...tags: readonly string[]): readonly Element[] =>
+    node.children.filter((child) => tags.includes(child.tag))
   const durationMs = readTime(node.attributes['time'])
-  const output = those('system-out', 'system-err').map((one) => one.text).filter(Boolean).join('\n')
+  const output = those('system-out', 'system-err')
+    .map((one) => one.text)
+    .filter(Boolean)
+    .join('\n')
   const common = { durationMs, ...(output === '' ? {} : { output: cut(output) }) }
   const failures = those('failure', 'error')
   if (failures.length > 0) {
@@ -119,7 +129,12 @@ function readResult(node: Element): JUnitCase['result'] {
     const last = reruns.at(-1)
     if (last === undefined) return { ...common, status: 'failed', errors: failures.map(readError) }
     const first: TestTry = { status: 'failed', durationMs: 0, errors: failures.map(readError) }
-    return { ...common, status: 'failed', errors: [readError(last)], tries: [first, ...reruns.slice(0, -1).map(readTry)] }
+    return {
+      ...common,
+      status: 'failed',
+      errors: [readError(last)],
+      tries: [first, ...reruns.slice(0, -1).map(readTry)],
+    }
   }
   const [skipped] = those('skipped', 'disabled')
   const { status, result } = node.attributes
@@ -132,7 +147,10 @@ function readResult(node: Element): JUnitCase['result'] {
 }
 
 function readTry(node: Element): TestTry {
-  const output = node.children.filter((child) => child.tag.startsWith('system-')).map((child) => child.text).join('\n')
+  const output = node.children
+    .filter((child) => child.tag.startsWith('system-'))
+    .map((child) => child.text)
+    .join('\n')
   return {
     status: 'failed',
     durationMs: readTime(node.attributes['time']),

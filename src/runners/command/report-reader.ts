@@ -39,7 +39,8 @@ export class ReportReader implements BatchReader {
       if (!this.#started) this.#sink.event({ type: 'file-start', file })
       for (const test of report.tests) this.#sink.event({ type: 'test', test })
       failed ||= report.errors.length > 0 || report.tests.some((test) => test.status === 'failed')
-      const skipped = report.errors.length === 0 && report.tests.length > 0 && report.tests.every((test) => test.status === 'skipped')
+      const skipped =
+        report.errors.length === 0 && report.tests.length > 0 && report.tests.every((test) => test.status === 'skipped')
       this.#sink.event({
         type: 'file-end',
         file,
@@ -50,12 +51,16 @@ export class ReportReader implements BatchReader {
     }
     if (homeless.count > 0) {
       const message = `${homeless.count} tests of the JUnit report belong to no file of the batch, e.g. ${homeless.example}`
-      if (homeless.failed > 0) this.#sink.event({ type: 'error', error: { message: `${message}; ${homeless.failed} of them failed` } })
+      if (homeless.failed > 0)
+        this.#sink.event({ type: 'error', error: { message: `${message}; ${homeless.failed} of them failed` } })
       else this.#sink.output(`${message}\n`)
     }
     const complete = this.#source.files.every((file) => found.has(file))
     if (complete && !failed && exit.code !== null && exit.code !== 0) {
-      this.#sink.event({ type: 'error', error: { message: `the command ended with exit code ${exit.code} although no test failed` } })
+      this.#sink.event({
+        type: 'error',
+        error: { message: `the command ended with exit code ${exit.code} although no test failed` },
+      })
     }
     if (complete) this.#sink.event({ type: 'end' })
   }

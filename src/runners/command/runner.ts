@@ -12,7 +12,16 @@ import { glob } from 'tinyglobby'
 import { MusterError } from '../../protocol/errors.ts'
 import { assert } from '../../stdx/assert.ts'
 import { capture, lastWords } from '../capture.ts'
-import type { BatchCommand, BatchRequest, CommandSuite, Detection, Listing, ListRequest, Project, Runner } from '../runner.ts'
+import type {
+  BatchCommand,
+  BatchRequest,
+  CommandSuite,
+  Detection,
+  Listing,
+  ListRequest,
+  Project,
+  Runner,
+} from '../runner.ts'
 import { ReportReader } from './report-reader.ts'
 
 export const commandRunner: Runner = { framework: 'command', detect, list, command }
@@ -25,14 +34,24 @@ async function detect(project: Project): Promise<Detection | undefined> {
 async function list(request: ListRequest): Promise<Listing> {
   const { project, paths } = request
   const suite = suiteOf(request)
-  const found = 'command' in suite.discover ? await askCommand(request, suite.discover.command) : await matchPatterns(project, suite.discover)
-  const files = [...new Set(found)].toSorted().filter((file) => paths.length === 0 || paths.some((one) => covers(one, file, project.cwd)))
+  const found =
+    'command' in suite.discover
+      ? await askCommand(request, suite.discover.command)
+      : await matchPatterns(project, suite.discover)
+  const files = [...new Set(found)]
+    .toSorted()
+    .filter((file) => paths.length === 0 || paths.some((one) => covers(one, file, project.cwd)))
   // A command may look at anything; patterns look at names only.
   return 'command' in suite.discover ? { files } : { files, dependsOn: [] }
 }
 
 async function matchPatterns(project: Project, patterns: readonly string[]): Promise<readonly string[]> {
-  return glob([...patterns], { cwd: project.cwd, ignore: ['**/node_modules/**', '**/.git/**'], dot: false, expandDirectories: false })
+  return glob([...patterns], {
+    cwd: project.cwd,
+    ignore: ['**/node_modules/**', '**/.git/**'],
+    dot: false,
+    expandDirectories: false,
+  })
 }
 
 async function askCommand(request: ListRequest, argv: readonly string[]): Promise<readonly string[]> {
@@ -40,13 +59,18 @@ async function askCommand(request: ListRequest, argv: readonly string[]): Promis
   const answer = await capture(argv, { cwd: project.cwd, env: { ...project.env, ...request.suite?.env }, signal })
   if (answer.code !== 0) {
     const how = answer.startError === undefined ? `exit code ${answer.code}` : 'it could not be started'
-    throw new MusterError('framework_failed', `'${argv.join(' ')}' could not list its files (${how}):\n${lastWords(answer)}`)
+    throw new MusterError(
+      'framework_failed',
+      `'${argv.join(' ')}' could not list its files (${how}):\n${lastWords(answer)}`,
+    )
   }
   return answer.stdout
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '')
-    .map((line) => (path.isAbsolute(line) ? path.relative(project.cwd, line) : path.normalize(line)).replaceAll(path.sep, '/'))
+    .map((line) =>
+      (path.isAbsolute(line) ? path.relative(project.cwd, line) : path.normalize(line)).replaceAll(path.sep, '/'),
+    )
 }
 
 /** A path given by the user covers a file: itself, a folder above it, or a pattern. */
@@ -112,7 +136,9 @@ async function readReports(report: string): Promise<readonly { readonly file: st
   })
   if (found === undefined) return []
   const files = found.isDirectory()
-    ? (await readdir(report, { recursive: true })).filter((name) => name.endsWith('.xml')).map((name) => path.join(report, name))
+    ? (await readdir(report, { recursive: true }))
+        .filter((name) => name.endsWith('.xml'))
+        .map((name) => path.join(report, name))
     : [report]
   return Promise.all(files.toSorted().map(async (file) => ({ file, text: await readFile(file, 'utf8') })))
 }

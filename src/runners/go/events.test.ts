@@ -4,10 +4,16 @@ import { test } from 'node:test'
 import type { DriverEvent } from '../runner.ts'
 import { GoReader } from './events.ts'
 
-async function read(lines: readonly object[], stderr: readonly string[] = []): Promise<{ events: DriverEvent[]; printed: string }> {
+async function read(
+  lines: readonly object[],
+  stderr: readonly string[] = [],
+): Promise<{ events: DriverEvent[]; printed: string }> {
   const events: DriverEvent[] = []
   let printed = ''
-  const reader = new GoReader({ event: (event) => events.push(event), output: (text) => (printed += text) }, new Map([['example.com/a', './a']]))
+  const reader = new GoReader(
+    { event: (event) => events.push(event), output: (text) => (printed += text) },
+    new Map([['example.com/a', './a']]),
+  )
   for (const line of lines) assert.equal(reader.stdoutLine(JSON.stringify(line)), true)
   for (const line of stderr) reader.stderrLine(line)
   await reader.exit({ code: 1, signal: null })
@@ -24,10 +30,16 @@ test('GoReader: build failures of Go 1.24 come as events', async () => {
     { Action: 'output', Package: 'example.com/a', Output: 'FAIL\texample.com/a [build failed]\n' },
     { Action: 'fail', Package: 'example.com/a', Elapsed: 0, FailedBuild: build },
   ])
-  assert.deepEqual(events.map((event) => event.type), ['file-start', 'file-end', 'end'])
+  assert.deepEqual(
+    events.map((event) => event.type),
+    ['file-start', 'file-end', 'end'],
+  )
   const end = events[1]!
   assert.ok(end.type === 'file-end')
-  assert.deepEqual(end.errors!.map((error) => [error.message, error.type]), [['a/a_test.go:5:2: undefined: x', 'BuildError']])
+  assert.deepEqual(
+    end.errors!.map((error) => [error.message, error.type]),
+    [['a/a_test.go:5:2: undefined: x', 'BuildError']],
+  )
   assert.match(printed, /undefined: x/)
 })
 
@@ -47,7 +59,10 @@ test('GoReader: cached results keep what they cost, attributes and pauses are no
   ])
   assert.deepEqual(events, [
     { type: 'file-start', file: './a' },
-    { type: 'test', test: { file: './a', name: ['TestA'], durationMs: 1500, status: 'passed', output: '    a_test.go:3: seen\n' } },
+    {
+      type: 'test',
+      test: { file: './a', name: ['TestA'], durationMs: 1500, status: 'passed', output: '    a_test.go:3: seen\n' },
+    },
     { type: 'file-end', file: './a', durationMs: 1500 },
     { type: 'end' },
   ])

@@ -68,7 +68,8 @@ export class GoReader implements BatchReader {
   /** Build failures are told only now: what the compiler says comes by another pipe. */
   async exit(exit: ProcessExit): Promise<void> {
     for (const name of this.#unbuilt) {
-      if (!this.#ended.has(name) && this.#tasks.has(name)) this.#end(name, this.#state(name), [this.#buildError(name)], 0)
+      if (!this.#ended.has(name) && this.#tasks.has(name))
+        this.#end(name, this.#state(name), [this.#buildError(name)], 0)
     }
     if (exit.signal !== null) return
     if (exit.code === 2 && this.#ended.size === 0) {
@@ -143,7 +144,9 @@ export class GoReader implements BatchReader {
     const failed = state.results.some((test) => test.status === 'failed')
     const errors = event.Action === 'fail' && !failed ? [packageError(state.output)] : []
     // A cached result comes at once; what it cost when it was made is in its tests.
-    const replayed = state.results.filter((test) => test.name.length === 1).reduce((sum, test) => sum + test.durationMs, 0)
+    const replayed = state.results
+      .filter((test) => test.name.length === 1)
+      .reduce((sum, test) => sum + test.durationMs, 0)
     this.#end(name, state, errors, state.cached ? replayed : (event.Elapsed ?? 0) * 1000)
   }
 
@@ -164,7 +167,8 @@ export class GoReader implements BatchReader {
   #end(name: string, state: PackageState, errors: readonly TestError[], durationMs: number): void {
     this.#ended.add(name)
     this.#packages.delete(name)
-    const skipped = errors.length === 0 && state.results.length > 0 && state.results.every((test) => test.status === 'skipped')
+    const skipped =
+      errors.length === 0 && state.results.length > 0 && state.results.every((test) => test.status === 'skipped')
     this.#sink.event({
       type: 'file-end',
       file: state.file,
@@ -223,7 +227,10 @@ function packageError(output: string): TestError {
   const text = output.replace(/^(PASS|FAIL|FAIL\t.*)\n/gm, '').trim()
   const lines = text.split('\n').filter((line) => line !== '')
   const line = lines.find((one) => /^(panic|fatal error|exit status|signal|\S+: )/.test(one)) ?? lines.at(-1)
-  return { message: line ?? 'the package failed although no test did (exit code)', ...(text === '' ? {} : { stack: cut(text) }) }
+  return {
+    message: line ?? 'the package failed although no test did (exit code)',
+    ...(text === '' ? {} : { stack: cut(text) }),
+  }
 }
 
 function reasonOf(output: string): { readonly reason?: string } {

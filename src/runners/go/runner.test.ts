@@ -6,7 +6,11 @@ import { inlineProject } from '../conformance/inline-project.ts'
 import { runBatch } from '../conformance/run-batch.ts'
 import { goRunner } from './runner.ts'
 
-const go = (name: string, imports: string, body: string) => `package ${name}\n\nimport (\n${imports.split(' ').map((one) => `\t"${one}"\n`).join('')})\n\n${body}\n`
+const go = (name: string, imports: string, body: string) =>
+  `package ${name}\n\nimport (\n${imports
+    .split(' ')
+    .map((one) => `\t"${one}"\n`)
+    .join('')})\n\n${body}\n`
 
 const outcomes = go(
   'outcomes',
@@ -47,10 +51,26 @@ const files = {
     'testing',
     'func TestBefore(t *testing.T) {}\nfunc TestPanics(t *testing.T) { var m map[string]int; m["x"] = 1 }\nfunc TestAfter(t *testing.T) {}',
   ),
-  'exits/exits_test.go': go('exits', 'os testing', 'func TestBefore(t *testing.T) {}\nfunc TestExits(t *testing.T) { os.Exit(3) }'),
-  'main/main_test.go': go('main', 'os testing', 'func TestFine(t *testing.T) {}\nfunc TestMain(m *testing.M) { m.Run(); os.Exit(4) }'),
-  'hangs/hangs_test.go': go('hangs', 'testing time', 'func TestBefore(t *testing.T) {}\nfunc TestHangs(t *testing.T) { time.Sleep(time.Hour) }'),
-  'segv/segv_test.go': go('segv', 'os syscall testing', 'func TestDies(t *testing.T) { syscall.Kill(os.Getpid(), syscall.SIGSEGV); select {} }'),
+  'exits/exits_test.go': go(
+    'exits',
+    'os testing',
+    'func TestBefore(t *testing.T) {}\nfunc TestExits(t *testing.T) { os.Exit(3) }',
+  ),
+  'main/main_test.go': go(
+    'main',
+    'os testing',
+    'func TestFine(t *testing.T) {}\nfunc TestMain(m *testing.M) { m.Run(); os.Exit(4) }',
+  ),
+  'hangs/hangs_test.go': go(
+    'hangs',
+    'testing time',
+    'func TestBefore(t *testing.T) {}\nfunc TestHangs(t *testing.T) { time.Sleep(time.Hour) }',
+  ),
+  'segv/segv_test.go': go(
+    'segv',
+    'os syscall testing',
+    'func TestDies(t *testing.T) { syscall.Kill(os.Getpid(), syscall.SIGSEGV); select {} }',
+  ),
   'windows/windows_test.go': `//go:build windows\n\n${go('windows', 'testing', 'func TestWindows(t *testing.T) {}')}`,
   'testdata/x_test.go': 'package x\n',
 }
@@ -58,7 +78,18 @@ const offline = { GOFLAGS: '-mod=mod', GOPROXY: 'off', GOTOOLCHAIN: 'local' }
 
 test('goRunner: packages, and every kind of outcome', async () => {
   await using project = await inlineProject(files)
-  const chosen = ['.', './broken', './exits', './main', './outcomes', './outside', './panics', './segv', './syntax', './without']
+  const chosen = [
+    '.',
+    './broken',
+    './exits',
+    './main',
+    './outcomes',
+    './outside',
+    './panics',
+    './segv',
+    './syntax',
+    './without',
+  ]
   const run = await runBatch(goRunner, { cwd: project.cwd, files: chosen, env: offline, timeoutMs: 300_000 })
   assert.deepEqual(run.listing.files, [...chosen, './hangs'].toSorted())
   assertComplete(run.events, chosen)
@@ -94,24 +125,46 @@ test('goRunner: packages, and every kind of outcome', async () => {
   assert.match(found.get('./broken')!.errors[0]!.message, /broken_test\.go:7:\d+: undefined: undefinedThing/)
   assert.match(found.get('./syntax')!.errors[0]!.message, /syntax\.go:3:6: /)
   assert.deepEqual(statuses(found.get('./panics')), { TestBefore: 'passed', TestPanics: 'failed' })
-  assert.match(findTest(found.get('./panics'), 'TestPanics').errors![0]!.message, /^panic: assignment to entry in nil map/)
+  assert.match(
+    findTest(found.get('./panics'), 'TestPanics').errors![0]!.message,
+    /^panic: assignment to entry in nil map/,
+  )
   assert.deepEqual(statuses(found.get('./exits')), { TestBefore: 'passed', TestExits: 'failed' })
-  assert.match(findTest(found.get('./exits'), 'TestExits').errors![0]!.message, /^did not finish: the program ended early/)
+  assert.match(
+    findTest(found.get('./exits'), 'TestExits').errors![0]!.message,
+    /^did not finish: the program ended early/,
+  )
   assert.deepEqual(statuses(found.get('./main')), { TestFine: 'passed' })
   assert.match(found.get('./main')!.errors[0]!.message, /exit (status 4|code)/)
   assert.deepEqual(statuses(found.get('./segv')), { TestDies: 'failed' })
   assert.deepEqual(runErrors(run.events), [])
 
-  const again = await runBatch(goRunner, { cwd: project.cwd, files: ['.'], env: offline, args: ['-run', 'Nothing', '-count=1'] })
+  const again = await runBatch(goRunner, {
+    cwd: project.cwd,
+    files: ['.'],
+    env: offline,
+    args: ['-run', 'Nothing', '-count=1'],
+  })
   assertComplete(again.events, ['.'])
   assert.deepEqual(collectFiles(again.events).get('.')!.tests, [])
 })
 
-test('goRunner: a package that hangs stays unended; Go\'s own time limit names the test', async () => {
-  await using project = await inlineProject({ 'go.mod': files['go.mod'], 'hangs/hangs_test.go': files['hangs/hangs_test.go'] })
-  const limited = await runBatch(goRunner, { cwd: project.cwd, env: offline, args: ['-timeout', '1s'], timeoutMs: 120_000 })
+test("goRunner: a package that hangs stays unended; Go's own time limit names the test", async () => {
+  await using project = await inlineProject({
+    'go.mod': files['go.mod'],
+    'hangs/hangs_test.go': files['hangs/hangs_test.go'],
+  })
+  const limited = await runBatch(goRunner, {
+    cwd: project.cwd,
+    env: offline,
+    args: ['-timeout', '1s'],
+    timeoutMs: 120_000,
+  })
   assertComplete(limited.events, ['./hangs'])
-  assert.match(findTest(collectFiles(limited.events).get('./hangs'), 'TestHangs').errors![0]!.message, /^panic: test timed out after 1s/)
+  assert.match(
+    findTest(collectFiles(limited.events).get('./hangs'), 'TestHangs').errors![0]!.message,
+    /^panic: test timed out after 1s/,
+  )
   // Compiled by now.
   const run = await runBatch(goRunner, { cwd: project.cwd, env: offline, timeoutMs: 8000 })
   assert.equal(run.killed, true)

@@ -35,12 +35,15 @@ async function detect(project: Project): Promise<Detection | undefined> {
 
 function findSign(project: Project): Pick<Detection, 'reason' | 'strength'> | undefined {
   const script = project.packageJson?.scripts?.['test']
-  if (script !== undefined && /\bgo test\b/.test(script)) return { reason: `npm test runs '${script}'`, strength: 'script' }
+  if (script !== undefined && /\bgo test\b/.test(script))
+    return { reason: `npm test runs '${script}'`, strength: 'script' }
   const own = ['go.mod', 'go.work'].find((name) => project.entries.has(name))
   if (own !== undefined) return { reason: own, strength: 'config' }
   if (![...project.entries].some((name) => name.endsWith('.go'))) return undefined
   const module = findModule(path.dirname(project.cwd))
-  return module === undefined ? undefined : { reason: path.relative(project.cwd, path.join(module, 'go.mod')), strength: 'config' }
+  return module === undefined
+    ? undefined
+    : { reason: path.relative(project.cwd, path.join(module, 'go.mod')), strength: 'config' }
 }
 
 function findGo(project: Project): string | undefined {
@@ -51,7 +54,8 @@ function findGo(project: Project): string | undefined {
 }
 
 /** One line per package: import path, directory, number of test files, error. */
-const template = '{{.ImportPath}}\t{{.Dir}}\t{{len .TestGoFiles}}\t{{len .XTestGoFiles}}\t{{with .Error}}{{printf "%q" .Err}}{{end}}'
+const template =
+  '{{.ImportPath}}\t{{.Dir}}\t{{len .TestGoFiles}}\t{{len .XTestGoFiles}}\t{{with .Error}}{{printf "%q" .Err}}{{end}}'
 
 async function list(request: ListRequest): Promise<Listing> {
   const { project, paths, args } = request
@@ -59,18 +63,29 @@ async function list(request: ListRequest): Promise<Listing> {
   const argv = [goOf(request), 'list', '-e', ...buildFlags(args), '-f', template, ...patterns]
   const answer = await capture(argv, { cwd: project.cwd, env: project.env, signal: request.signal })
   if (answer.code !== 0) {
-    throw new MusterError('framework_failed', `go could not list the packages (exit code ${answer.code}):\n${lastWords(answer)}`, {
-      hint: `The same without Muster: go list ${[...buildFlags(args), ...patterns].join(' ')}`,
-    })
+    throw new MusterError(
+      'framework_failed',
+      `go could not list the packages (exit code ${answer.code}):\n${lastWords(answer)}`,
+      {
+        hint: `The same without Muster: go list ${[...buildFlags(args), ...patterns].join(' ')}`,
+      },
+    )
   }
   const files: string[] = []
   for (const line of answer.stdout.split('\n')) {
     const [importPath = '', folder = '', inside = '0', outside = '0', error = ''] = line.split('\t')
     if (importPath === '') continue
     // A pattern skips folders whose files are all for other systems, and so does `go test`.
-    if (/build constraints exclude all Go files|no Go files in|matched no packages/.test(error) && patterns.every((one) => one.includes('...'))) continue
+    if (
+      /build constraints exclude all Go files|no Go files in|matched no packages/.test(error) &&
+      patterns.every((one) => one.includes('...'))
+    )
+      continue
     if (folder === '' || (error !== '' && !existsSync(folder))) {
-      throw new MusterError('framework_failed', `go could not list '${importPath}': ${error === '' ? 'it has no directory' : error}`)
+      throw new MusterError(
+        'framework_failed',
+        `go could not list '${importPath}': ${error === '' ? 'it has no directory' : error}`,
+      )
     }
     if (error !== '' || Number(inside) + Number(outside) > 0) files.push(taskOf(project.cwd, folder))
   }
@@ -88,7 +103,9 @@ async function command(request: BatchRequest): Promise<BatchCommand> {
   const { project, files, args, cpus } = request
   const split = args.findIndex((one) => one === '-args' || one === '--args')
   const [flags, own] = split === -1 ? [args, []] : [args.slice(0, split), args.slice(split)]
-  const packages = new Map(await Promise.all(files.map(async (file) => [await importPathOf(project.cwd, file), file] as const)))
+  const packages = new Map(
+    await Promise.all(files.map(async (file) => [await importPathOf(project.cwd, file), file] as const)),
+  )
   return {
     argv: [goOf(request), 'test', '-json', '-p', String(cpus), ...flags, ...files, ...own],
     env: project.env['GOMAXPROCS'] === undefined ? { GOMAXPROCS: String(cpus) } : {},
@@ -103,7 +120,10 @@ async function importPathOf(cwd: string, file: string): Promise<string> {
   if (module === undefined) return file
   const source = await readFile(path.join(module, 'go.mod'), 'utf8')
   const name = /^\s*module\s+(?:"([^"]+)"|`([^`]+)`|(\S+))/m.exec(source)
-  return path.posix.join(name?.[1] ?? name?.[2] ?? name?.[3] ?? '', path.relative(module, folder).replaceAll(path.sep, '/'))
+  return path.posix.join(
+    name?.[1] ?? name?.[2] ?? name?.[3] ?? '',
+    path.relative(module, folder).replaceAll(path.sep, '/'),
+  )
 }
 
 function findModule(folder: string): string | undefined {
@@ -130,5 +150,7 @@ function goOf({ project, detection }: { readonly project: Project; readonly dete
   if (detection.entry !== undefined && existsSync(detection.entry)) return detection.entry
   const go = findGo(project)
   if (go !== undefined) return go
-  throw new MusterError('tool_missing', 'Cannot run go test: expected go on PATH, found none', { hint: 'Install Go on this host.' })
+  throw new MusterError('tool_missing', 'Cannot run go test: expected go on PATH, found none', {
+    hint: 'Install Go on this host.',
+  })
 }

@@ -37,9 +37,16 @@ if _order is not None and "pythonPath" in _order:
         os.environ["PYTHONPATH"] = _order["pythonPath"]
 
 
+_tasks = {}
+
+
 def task_of(config, path):
     """A path as Muster names tasks: POSIX, relative to the directory pytest was started in."""
-    return os.path.relpath(str(path), str(config.invocation_params.dir)).replace(os.sep, "/")
+    task = _tasks.get(path)
+    if task is None:
+        task = os.path.relpath(str(path), str(config.invocation_params.dir)).replace(os.sep, "/")
+        _tasks[path] = task
+    return task
 
 
 def is_file_collector(collector):

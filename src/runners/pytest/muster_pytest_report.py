@@ -74,7 +74,7 @@ class Reporter:
         self.channel = channel
         self.task_of = task_of
         self.is_file_collector = is_file_collector
-        self.progress = progress
+        self.progress = os.open(progress, os.O_WRONLY | os.O_CREAT, 0o600) if progress else None
         self.files = {file: FileState() for file in files}
         self.task_of_prefix = {}
         self.task_of_nodeid = {}
@@ -104,9 +104,9 @@ class Reporter:
             self.note_progress("")
 
     def note_progress(self, task):
-        if self.progress:
-            with open(self.progress, "w", encoding="utf-8") as file:
-                file.write(task)
+        if self.progress is not None:
+            # Only the first line counts: cheaper than cutting the file each time.
+            os.pwrite(self.progress, (task + "\n").encode("utf-8", "surrogateescape"), 0)
 
     def pytest_collectreport(self, report):
         if report.outcome == "passed":

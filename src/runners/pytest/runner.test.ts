@@ -119,7 +119,14 @@ test('pytestRunner: a file that fails to load does not stop the others; empty an
     'test_zz.py': 'def test_one(): assert 0\ndef test_two(): assert 0\n',
   })
   const run = await runBatch(pytestRunner, { cwd: project.cwd })
-  const names = ['sub dir/test_with space.py', 'test_broken.py', 'test_empty.py', 'test_module_skip.py', 'test_syntax.py', 'test_zz.py']
+  const names = [
+    'sub dir/test_with space.py',
+    'test_broken.py',
+    'test_empty.py',
+    'test_module_skip.py',
+    'test_syntax.py',
+    'test_zz.py',
+  ]
   assert.deepEqual(run.listing.files, names)
   assertComplete(run.events, names)
   const files = collectFiles(run.events)
@@ -164,7 +171,8 @@ test('pytestRunner.list: what pytest collects by its own configuration, without 
   assert.deepEqual(one.files, ['tests/check_a.py'])
   await assert.rejects(
     pytestRunner.list({ ...request, detection, paths: ['nowhere'], args: [] }),
-    (error: unknown) => error instanceof MusterError && error.code === 'framework_failed' && /nowhere/.test(error.message),
+    (error: unknown) =>
+      error instanceof MusterError && error.code === 'framework_failed' && /nowhere/.test(error.message),
   )
 })
 
@@ -215,16 +223,7 @@ test('pytestRunner: a process that dies leaves its file unended and keeps what w
   const loading = await runBatch(pytestRunner, { cwd: project.cwd, files: ['test_a.py', 'test_import_exit.py'] })
   assert.deepEqual(loading.events, [{ type: 'file-start', file: 'test_import_exit.py' }])
 
-  let resolveStarted = (): void => {}
-  const started = new Promise<void>((resolve) => (resolveStarted = resolve))
-  const hanging = runBatch(pytestRunner, {
-    cwd: project.cwd,
-    files: ['test_hang.py'],
-    timeoutMs: 4000,
-    onEvent: (event) => event.type === 'file-start' && resolveStarted(),
-  })
-  await started
-  const killed = await hanging
+  const killed = await runBatch(pytestRunner, { cwd: project.cwd, files: ['test_hang.py'], timeoutMs: 8000 })
   assert.equal(killed.killed, true)
   assertCrashed(collectFiles(killed.events), 'test_hang.py')
 })
@@ -264,7 +263,17 @@ test('pytestRunner: items of several files in mixed order end each file with its
     run.events.map((event) =>
       event.type === 'test' ? event.test.name[0] : 'file' in event ? `${event.type} ${event.file}` : event.type,
     ),
-    ['file-start test_a.py', 'test_1', 'file-start test_b.py', 'test_2', 'test_3', 'file-end test_a.py', 'test_4', 'file-end test_b.py', 'end'],
+    [
+      'file-start test_a.py',
+      'test_1',
+      'file-start test_b.py',
+      'test_2',
+      'test_3',
+      'file-end test_a.py',
+      'test_4',
+      'file-end test_b.py',
+      'end',
+    ],
   )
 })
 

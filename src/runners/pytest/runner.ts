@@ -53,14 +53,23 @@ async function detect(project: Project): Promise<Detection | undefined> {
   if (sign === undefined) return undefined
   const python = await findPython(project)
   const found = { framework: 'pytest', version: python?.pytest ?? '', ...sign } as const
-  if (python === undefined) return { ...found, problem: 'no Python was found: install Python 3.8 or newer, then pytest' }
+  if (python === undefined)
+    return { ...found, problem: 'no Python was found: install Python 3.8 or newer, then pytest' }
   const entry = python.executable
   const install = `${entry} -m pip install 'pytest>=7'`
   if (python.pytest === undefined) {
-    return { ...found, entry, problem: `no Python with pytest was found: run ${install}, or activate the environment that has it` }
+    return {
+      ...found,
+      entry,
+      problem: `no Python with pytest was found: run ${install}, or activate the environment that has it`,
+    }
   }
   if (Number.parseInt(python.pytest, 10) < versionMin) {
-    return { ...found, entry, problem: `pytest ${python.pytest} (${python.origin}) is too old, 7 or newer is needed: run ${install}` }
+    return {
+      ...found,
+      entry,
+      problem: `pytest ${python.pytest} (${python.origin}) is too old, 7 or newer is needed: run ${install}`,
+    }
   }
   return { ...found, entry }
 }
@@ -71,13 +80,27 @@ async function list(request: ListRequest): Promise<Listing> {
   try {
     const output = path.join(folder, 'listing.json')
     const env = await preparePlugin(project, folder, { mode: 'list', output })
-    const argv = [await pythonOf(project, detection), '-m', 'pytest', '-p', 'muster_pytest', '--collect-only', '-q', ...args, ...paths]
+    const argv = [
+      await pythonOf(project, detection),
+      '-m',
+      'pytest',
+      '-p',
+      'muster_pytest',
+      '--collect-only',
+      '-q',
+      ...args,
+      ...paths,
+    ]
     const answer = await capture(argv, { cwd: project.cwd, env: { ...project.env, ...env }, signal: request.signal })
     // 5: nothing collected, which is what the plugin makes of every file. 1: some plugin's check. The rest is pytest's complaint.
     if (![0, 1, 5].includes(answer.code ?? -1) || !existsSync(output)) {
-      throw new MusterError('framework_failed', `pytest could not list its tests (exit code ${answer.code}):\n${lastWords(answer)}`, {
-        hint: `The same without Muster: ${argv[0]} -m pytest --collect-only ${[...args, ...paths].join(' ')}`.trim(),
-      })
+      throw new MusterError(
+        'framework_failed',
+        `pytest could not list its tests (exit code ${answer.code}):\n${lastWords(answer)}`,
+        {
+          hint: `The same without Muster: ${argv[0]} -m pytest --collect-only ${[...args, ...paths].join(' ')}`.trim(),
+        },
+      )
     }
     return JSON.parse(await readFile(output, 'utf8')) as Listing
   } finally {
@@ -133,10 +156,13 @@ class ExitReader implements BatchReader {
 
   async exit(exit: ProcessExit): Promise<void> {
     if (exit.code === 4) {
-      this.#sink.event({ type: 'error', error: { message: 'pytest refused its arguments or configuration; see its output' } })
+      this.#sink.event({
+        type: 'error',
+        error: { message: 'pytest refused its arguments or configuration; see its output' },
+      })
     }
     if (!existsSync(this.#progress)) return
-    const file = await readFile(this.#progress, 'utf8')
+    const [file = ''] = (await readFile(this.#progress, 'utf8')).split('\n')
     if (this.#files.has(file)) this.#sink.event({ type: 'file-start', file })
   }
 }

@@ -24,10 +24,12 @@ const dependencies = ['pyproject.toml', 'setup.py', 'setup.cfg', 'tox.ini', 'req
 
 export async function findSign(project: Project): Promise<Sign | undefined> {
   const script = project.packageJson?.scripts?.['test']
-  if (script !== undefined && /\bpytest\b/.test(script)) return { reason: `npm test runs '${script}'`, strength: 'script' }
+  if (script !== undefined && /\bpytest\b/.test(script))
+    return { reason: `npm test runs '${script}'`, strength: 'script' }
   for (const [name, section] of configurations) {
     if (!project.entries.has(name)) continue
-    const match: readonly string[] | null = section === null ? [''] : section.exec(await readFile(path.join(project.cwd, name), 'utf8'))
+    const match: readonly string[] | null =
+      section === null ? [''] : section.exec(await readFile(path.join(project.cwd, name), 'utf8'))
     if (match !== null) return { reason: match[0] === '' ? name : `${match[0]!.trim()} in ${name}`, strength: 'config' }
   }
   for (const name of dependencies) {
