@@ -11,7 +11,7 @@ import { Client } from '../client/client.ts'
 import { isMusterError } from '../protocol/errors.ts'
 import { ensureDaemon } from './daemon.ts'
 import { NodeTransport } from './node-transport.ts'
-import { hostDirectory, serverDirectory, socketPath, workerDirectory } from './places.ts'
+import { hostDirectory, privateDirectory, serverDirectory, socketPath, workerDirectory } from './places.ts'
 
 export type Where = {
   readonly server?: string | undefined
@@ -75,7 +75,7 @@ async function embedded(): Promise<Connection> {
   const host = await Host.start({
     directory,
     log: 'memory',
-    history: join(hostDirectory(), 'history'),
+    history: join(privateDirectory(hostDirectory()), 'history'),
     worker: { dataDirectory: join(workerDirectory(), 'bound'), bound: true },
     onLog: (level, message, detail) => {
       if (process.env['MUSTER_DEBUG']) process.stderr.write(`[${level}] ${message} ${JSON.stringify(detail)}\n`)

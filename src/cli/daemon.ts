@@ -4,7 +4,7 @@
  * log is the lock: of two started at once, one finds the log taken and leaves.
  */
 import { spawn } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, readFileSync, statSync, truncateSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Client } from '../client/client.ts'
 import type { HealthView } from '../protocol/api.ts'
@@ -81,7 +81,7 @@ async function replace(client: Client, old: HealthView, say: (text: string) => v
 }
 
 function start(): { readonly pid: number | undefined; exit(): number | undefined } {
-  const directory = privateDirectory(mkdir(hostDirectory()))
+  const directory = privateDirectory(hostDirectory())
   const logPath = join(directory, 'daemon.log')
   const log = openSync(logPath, 'a', 0o600)
   if (statSync(logPath).size > logBytesMax) truncateSync(logPath)
@@ -101,11 +101,6 @@ function start(): { readonly pid: number | undefined; exit(): number | undefined
   })
   child.unref()
   return { pid: child.pid, exit: () => exit }
-}
-
-function mkdir(path: string): string {
-  mkdirSync(path, { recursive: true, mode: 0o700 })
-  return path
 }
 
 function lastWords(): string {

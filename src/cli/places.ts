@@ -1,6 +1,6 @@
 /** Where things lie on this host, and which program this is. Everything is this user's alone. */
 import { createHash } from 'node:crypto'
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { homedir, tmpdir, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -22,15 +22,16 @@ export const serverDirectory = (): string => join(dataRoot(), 'server')
 export const workerDirectory = (): string => join(dataRoot(), 'worker')
 export const cacheDirectory = (): string => join(dataRoot(), 'cache')
 
-/** A directory only this user can enter; refuses one that somebody else prepared. */
+/** A directory only this user can enter, made so if need be; refuses one that belongs to somebody else. */
 export function privateDirectory(path: string): string {
   mkdirSync(path, { recursive: true, mode: 0o700 })
   const stat = lstatSync(path)
-  if (!stat.isDirectory() || stat.uid !== userInfo().uid || (stat.mode & 0o077) !== 0) {
-    throw new MusterError('config_invalid', `Cannot use ${path}: expected a directory that only ${userInfo().username} can enter`, {
-      hint: `Remove it, or run: chmod 700 ${path}`,
+  if (!stat.isDirectory() || stat.uid !== userInfo().uid) {
+    throw new MusterError('config_invalid', `Cannot use ${path}: expected a directory of ${userInfo().username}`, {
+      hint: 'Somebody else made it; remove it, or set MUSTER_DATA and XDG_RUNTIME_DIR to places of your own.',
     })
   }
+  if ((stat.mode & 0o077) !== 0) chmodSync(path, 0o700)
   return path
 }
 

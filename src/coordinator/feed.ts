@@ -86,7 +86,7 @@ export class Feed {
         this.#taskStarted(run, event.worker, event.tasks, atMs)
         break
       case 'task.requeued':
-        this.#tasksOver(run, event.tasks, event.cause === 'unstarted' ? undefined : event.why, false)
+        this.#tasksOver(run, event.tasks, event.why, false)
         if (event.cause === 'lost' || event.cause === 'crashed') this.#notice(run, 'warning', this.#requeueWords(run, event))
         break
       case 'task.ended':

@@ -42,6 +42,7 @@ export async function workerCommand(options: WorkerCommandOptions): Promise<numb
     process.stdin.resume()
   }
   const end = await worker.done
+  process.stdin.destroy()
   if (end.type !== 'failed') return 0
   throw end.error
 }
