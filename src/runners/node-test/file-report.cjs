@@ -56,6 +56,10 @@ class FileReport {
     return names
   }
 
+  get hasBegun() {
+    return this.reported > 0 || this.path.length > 0 || this.waiting.length > 0
+  }
+
   /** Events in order of definition. */
   ordered(type, data) {
     this.start()

@@ -47,7 +47,8 @@ async function* report(source) {
       else if (type === 'test:dequeue') own.start()
       else if (type === 'test:complete') {
         own.complete(data)
-        if (order[head] === own) headEnded = true
+        // Without a word from its tests they are still to come: its process ended before its turn came.
+        if (order[head] === own && own.hasBegun) headEnded = true
       } else if (type === 'test:pass' || type === 'test:fail') {
         own.wrapper(data)
         finishUntil(Math.max(head, order.indexOf(own) + 1))
