@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import { MissingBody } from '../protocol/api.ts'
 import { MusterError } from '../protocol/errors.ts'
-import type { ApiOptions } from './server.ts'
+import type { ApiOptions } from './options.ts'
 
 const blobBytesMax = 2 * 1024 * 1024 * 1024
 const hashPattern = /^[0-9a-f]{64}$/

@@ -5,7 +5,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { FeedMessage } from '../protocol/run-view.ts'
-import type { ApiOptions } from './server.ts'
+import type { ApiOptions } from './options.ts'
 
 const pingEveryMs = 15_000
 

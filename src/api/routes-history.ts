@@ -1,7 +1,7 @@
 /** Questions to history. */
 import type { FastifyInstance } from 'fastify'
 import { PlanBody, TestsQuery } from '../protocol/api.ts'
-import type { ApiOptions } from './server.ts'
+import type { ApiOptions } from './options.ts'
 
 export async function historyRoutes(app: FastifyInstance, { coordinator }: ApiOptions): Promise<void> {
   /** What history knows of these files, and who could run them: for predictions and `--dry-run`. */

@@ -18,7 +18,7 @@ import {
 } from '../protocol/api.ts'
 import { MusterError } from '../protocol/errors.ts'
 import { Manifest } from '../protocol/worker-messages.ts'
-import type { ApiOptions } from './server.ts'
+import type { ApiOptions } from './options.ts'
 import Value from 'typebox/value'
 
 const hourMs = 3_600_000

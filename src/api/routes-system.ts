@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { Refused } from '../core/input.ts'
 import type { HealthView } from '../protocol/api.ts'
 import { createMetrics } from './metrics.ts'
-import type { ApiOptions } from './server.ts'
+import type { ApiOptions } from './options.ts'
 
 export async function systemRoutes(app: FastifyInstance, options: ApiOptions): Promise<void> {
   const { coordinator } = options

@@ -7,24 +7,16 @@ import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
 import type { TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import Value from 'typebox/value'
-import type { Coordinator } from '../coordinator/coordinator.ts'
 import { Refused } from '../core/input.ts'
 import type { Problem } from '../protocol/api.ts'
 import { errorCatalogue, isMusterError, type ErrorCode } from '../protocol/errors.ts'
-import { guard, type Access } from './access.ts'
+import { guard } from './access.ts'
+import type { ApiOptions } from './options.ts'
 import { blobRoutes } from './routes-blobs.ts'
 import { feedRoutes } from './routes-feed.ts'
 import { historyRoutes } from './routes-history.ts'
 import { runRoutes } from './routes-runs.ts'
 import { systemRoutes } from './routes-system.ts'
-
-export type ApiOptions = {
-  readonly coordinator: Coordinator
-  readonly access: Access
-  readonly build: string
-  /** Asked for over the socket: stop this coordinator. */
-  readonly onShutdown: () => void
-}
 
 const bodyBytesMax = 128 * 1024 * 1024
 const frameBytesMax = 64 * 1024 * 1024

@@ -3,7 +3,8 @@
  * offers the API what it needs. One process, one directory. Everything it holds in memory can be
  * thrown away and rebuilt from the directory.
  */
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
+import { readFile, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { DirectoryBlobs } from '../blobs/directory.ts'
@@ -79,7 +80,7 @@ export class Coordinator implements AsyncDisposable {
 
   private constructor(
     options: CoordinatorOptions,
-    parts: { log: Log; blobs: Blobs; contexts: Contexts; state: State; position: number; epoch: number },
+    parts: { log: Log; blobs: Blobs; contexts: Contexts; state: State; position: number; snapshotPosition: number; epoch: number },
   ) {
     this.#options = options
     this.version = options.version
@@ -117,7 +118,7 @@ export class Coordinator implements AsyncDisposable {
       leader: this.#leader,
       historyPosition: () => this.#feeder?.applied,
       say: (level, message, detail) => this.#say(level, message, detail),
-    })
+    }, parts.snapshotPosition)
     this.#historyOpening = this.#openHistory()
     this.#tick = setInterval(() => void this.#onTick(), tickMs)
     this.#tick.unref()
@@ -129,11 +130,11 @@ export class Coordinator implements AsyncDisposable {
       const limits = { ...defaultLimits, ...options.limits }
       const owner = `${hostname()}:${process.pid}`
       const head = await log.claim(owner)
-      const { state, position } = await recover(log, limits)
+      const { state, position, snapshotPosition } = await recover(log, limits)
       const blobs = await DirectoryBlobs.open(join(options.directory, 'blobs'))
       const contexts = await Contexts.open(join(options.directory, 'contexts'))
       await contexts.keepOnly(state.runs)
-      const coordinator = new Coordinator(options, { log, blobs, contexts, state, position, epoch: head.epoch })
+      const coordinator = new Coordinator(options, { log, blobs, contexts, state, position, snapshotPosition, epoch: head.epoch })
       await coordinator.submit({ type: 'lead', epoch: head.epoch, owner, version: options.version })
       coordinator.sessions.expectKnown()
       return coordinator
@@ -234,7 +235,8 @@ export class Coordinator implements AsyncDisposable {
     try {
       const { openHistory } = await import('../history/duckdb-history.ts')
       const directory = this.#options.history ?? join(this.#options.directory, 'history')
-      this.#history = await openHistory({ directory, blobsDirectory: join(this.#options.directory, 'blobs') })
+      const blobsDirectory = join(this.#options.directory, 'blobs')
+      this.#history = await openHistory({ directory, blobsDirectory, source: await logName(this.#options) })
       this.#feeder = new HistoryFeeder(this.#history, this.#log, (error) => this.#historyFailed(error))
       this.#feeder.start()
     } catch (error) {
@@ -352,6 +354,20 @@ export class Coordinator implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+}
+
+/** Positions mean something only within one log, so history must know which it is fed from. */
+async function logName(options: CoordinatorOptions): Promise<string> {
+  if (options.log === 'memory') return randomUUID()
+  const path = join(options.directory, 'log', 'name')
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    const name = randomUUID()
+    await writeFile(path, name, { mode: 0o600 })
+    return name
   }
 }
 

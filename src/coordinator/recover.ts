@@ -9,7 +9,7 @@ import type { Log } from '../log/log.ts'
 
 const readBytes = 8 * 1024 * 1024
 
-export type Recovered = { readonly state: State; readonly position: number; readonly entries: number }
+export type Recovered = { readonly state: State; readonly position: number; readonly snapshotPosition: number }
 
 export async function recover(log: Log, limits: Limits): Promise<Recovered> {
   const snapshot = await log.getSnapshot()
@@ -20,7 +20,6 @@ export async function recover(log: Log, limits: Limits): Promise<Recovered> {
     state = restore(data, limits)
     position = snapshot.position
   }
-  let entries = 0
   for (;;) {
     const read = await log.read(position + 1, readBytes)
     if (read.type === 'trimmed') {
@@ -31,8 +30,7 @@ export async function recover(log: Log, limits: Limits): Promise<Recovered> {
       const body = decodeEntry(entry.bytes)
       for (const event of body.events) apply(state, event, body.atMs)
       position = entry.position
-      entries += 1
     }
   }
-  return { state, position, entries }
+  return { state, position, snapshotPosition: snapshot?.position ?? 0 }
 }

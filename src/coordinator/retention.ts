@@ -35,6 +35,8 @@ type RetentionOptions = {
 
 export class Retention {
   readonly #options: RetentionOptions
+  /** Of the newest snapshot; 0 = none known, then nothing is trimmed. */
+  #previousPosition = 0
   #bytes = 0
   #entries = 0
   #snapshotting: Promise<void> | undefined
@@ -42,8 +44,10 @@ export class Retention {
   #collectedAtMs = Date.now()
   #pruning = false
 
-  constructor(options: RetentionOptions) {
+  /** `snapshotPosition`: of the snapshot that state was recovered from. */
+  constructor(options: RetentionOptions, snapshotPosition: number) {
     this.#options = options
+    this.#previousPosition = snapshotPosition
   }
 
   committed(entry: Committed): void {
@@ -88,8 +92,11 @@ export class Retention {
     this.#entries = 0
     const bytes = await compress(Buffer.from(text))
     await log.putSnapshot(leader.epoch, { position, bytes })
+    // Trimmed to the older of the two snapshots that are kept: should the newest not verify, the other
+    // one must still join up with the log.
     const applied = this.#options.historyPosition()
-    await log.trim(Math.min(position, applied ?? position) + 1)
+    await log.trim(Math.min(this.#previousPosition, applied ?? this.#previousPosition) + 1)
+    this.#previousPosition = position
     this.#options.say('info', 'snapshot taken', { position, bytes: bytes.length })
   }
 

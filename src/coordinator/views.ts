@@ -16,7 +16,7 @@ export function runView(view: View, run: Run, nowMs: number): RunView {
   const expected = live ? forecast(view, run, nowMs) : undefined
   const wallMs = run.wallMs ?? (run.startedAtMs === undefined ? undefined : nowMs - run.startedAtMs)
   const ratio = run.wallMs && run.lowerBoundMs ? Math.min(1, run.lowerBoundMs / run.wallMs) : undefined
-  const reason = run.why ?? (live ? waitingReason(view, run) : undefined)
+  const reason = run.why ?? (live ? waitingReason(view, run, nowMs) : undefined)
   return {
     run: run.id,
     state: run.state,
@@ -60,9 +60,13 @@ export function runView(view: View, run: Run, nowMs: number): RunView {
   }
 }
 
-function waitingReason(view: View, run: Run): string | undefined {
+/** A worker that is just starting is no news. */
+const waitWordsAfterMs = 1500
+
+function waitingReason(view: View, run: Run, nowMs: number): string | undefined {
   if (run.state === 'paused') return 'paused; muster resume goes on'
   if (run.queuedCount === 0 || run.startedAtMs !== undefined) return undefined
+  if (nowMs - run.createdAtMs < waitWordsAfterMs) return undefined
   const fitting = fittingWorkers(view, run)
   if (fitting.length === 0) {
     const count = [...view.state.workers.values()].filter(view.available).length

@@ -28,6 +28,8 @@ export type HistoryOptions = {
   readonly directory: string
   /** The coordinator's blobs, where per-test results lie. */
   readonly blobsDirectory: string
+  /** Name of the log that is fed; several may feed one history, one after the other. Default `log`. */
+  readonly source?: string
   /** DuckDB's own limit; default 256. The process takes some more. */
   readonly memoryLimitMb?: number
   /** Per-test rows are dropped after this many days; default 90. */
@@ -153,8 +155,8 @@ export class DuckdbHistory implements History {
   }
 
   #start(): void {
-    const { directory, blobsDirectory, memoryLimitMb = 256, testsDays = 90, runsDays = 365 } = this.#options
-    const options: ProcessOptions = { directory, blobsDirectory, memoryLimitMb, testsDays, runsDays }
+    const { directory, blobsDirectory, source = 'log', memoryLimitMb = 256, testsDays = 90, runsDays = 365 } = this.#options
+    const options: ProcessOptions = { directory, blobsDirectory, source, memoryLimitMb, testsDays, runsDays }
     const child = fork(processFile, [JSON.stringify(options)], {
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

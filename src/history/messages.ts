@@ -7,6 +7,8 @@ export type ProcessOptions = {
   /** Folder of `history.duckdb`. */
   readonly directory: string
   readonly blobsDirectory: string
+  /** Which log is fed; each has a position of its own. */
+  readonly source: string
   readonly memoryLimitMb: number
   /** Per-test rows are dropped after this many days. */
   readonly testsDays: number

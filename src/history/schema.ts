@@ -3,9 +3,9 @@
  * second row in a second table (`runs` and `run_ends`) and joined when read. Appending is what DuckDB
  * is fast at, and nothing has to be found again to be changed. Times are ms since the epoch.
  *
- * `position` in `meta` is written in the same transaction as the rows it covers.
+ * The position of each log in `sources` is written in the same transaction as the rows it covers.
  */
-export const formatVersion = 1
+export const formatVersion = 2
 
 type ColumnType = 'VARCHAR' | 'INTEGER' | 'BIGINT' | 'DOUBLE' | 'BOOLEAN' | 'INTEGER[]'
 
@@ -134,8 +134,9 @@ export function emptyRows(): Rows {
 /** Everything in one go: each statement alone would cost a commit of its own. */
 export const createSchema = [
   'BEGIN',
-  `CREATE TABLE meta (format INTEGER, position BIGINT)`,
-  `INSERT INTO meta VALUES (${formatVersion}, 0)`,
+  `CREATE TABLE meta (format INTEGER)`,
+  `INSERT INTO meta VALUES (${formatVersion})`,
+  `CREATE TABLE sources (source VARCHAR PRIMARY KEY, position BIGINT, at_ms BIGINT)`,
   ...tableNames.map(
     (name) =>
       `CREATE TABLE ${name} (${Object.entries(tables[name])

@@ -27,6 +27,7 @@ async function withStore(
   const options = {
     directory: join(directory, 'history'),
     blobsDirectory: join(directory, 'blobs'),
+    source: 'log',
     memoryLimitMb: 256,
     testsDays: 90,
     runsDays: 365,
@@ -160,5 +161,22 @@ describe('HistoryStore', () => {
         )
       }
       assert.equal(store.position, 6)
+    }))
+
+  test('logs of several coordinators feed one history, each from its own position', () =>
+    withStore(async (store, options) => {
+      const first = new SyntheticLog().add(submitted('r1', ['a'])).add(assigned('r1', 'b1', [0]))
+      await store.apply(asFed(first))
+      store.close()
+      const duckdb = await loadDuckdb()
+      const other = await HistoryStore.open(duckdb, { ...options, source: 'another' }, assert.fail)
+      assert.equal(other.position, 0)
+      await other.apply(asFed(new SyntheticLog().add(submitted('r2', ['a']))))
+      other.close()
+      const again = await HistoryStore.open(duckdb, options, assert.fail)
+      assert.equal(again.position, 2)
+      const rows = await again.query('SELECT DISTINCT run FROM task_files ORDER BY run')
+      assert.deepEqual(rows, [{ run: 'r1' }, { run: 'r2' }])
+      again.close()
     }))
 })

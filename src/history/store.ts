@@ -37,6 +37,7 @@ export class HistoryStore {
   readonly #reader: DuckDBConnection
   readonly #blobs: DirectoryBlobs
   readonly #runs = new Map<string, RunMemory>()
+  readonly #source: string
   #position: number
 
   private constructor(
@@ -45,6 +46,7 @@ export class HistoryStore {
     writer: DuckDBConnection,
     reader: DuckDBConnection,
     blobs: DirectoryBlobs,
+    source: string,
     position: number,
   ) {
     this.#duckdb = duckdb
@@ -52,6 +54,7 @@ export class HistoryStore {
     this.#writer = writer
     this.#reader = reader
     this.#blobs = blobs
+    this.#source = source
     this.#position = position
     this.durations = new DurationMemory((sql, values) => this.query(sql, values))
   }
@@ -61,9 +64,9 @@ export class HistoryStore {
     const file = join(options.directory, 'history.duckdb')
     const instance = await openInstance(duckdb, file, options, warn)
     const writer = await instance.connect()
-    const position = await readPosition(writer, file)
+    const position = await readPosition(writer, file, options.source)
     const [reader, blobs] = await Promise.all([instance.connect(), DirectoryBlobs.open(options.blobsDirectory)])
-    return new HistoryStore(duckdb, instance, writer, reader, blobs, position)
+    return new HistoryStore(duckdb, instance, writer, reader, blobs, options.source, position)
   }
 
   get position(): number {
@@ -83,7 +86,11 @@ export class HistoryStore {
       merge(rows, projectEntry(position, body.atMs, body.events, { runs: this.#runs, results }))
     await this.#writer.run('BEGIN')
     for (const name of tableNames) await this.#append(name, rows[name])
-    await this.#writer.run(`UPDATE meta SET position = ${last.position}`)
+    await this.#writer.run('UPDATE sources SET position = $position, at_ms = $at WHERE source = $source', {
+      position: last.position,
+      at: decoded.at(-1)!.body.atMs,
+      source: this.#source,
+    })
     await this.#writer.run('COMMIT')
     this.#position = last.position
     this.durations.learn(rows)
@@ -275,13 +282,11 @@ function heldElsewhere(file: string, message: string): MusterError {
   )
 }
 
-async function readPosition(connection: DuckDBConnection, file: string): Promise<number> {
+/** Of the last applied entry of this log; a log that is new here begins at 0. */
+async function readPosition(connection: DuckDBConnection, file: string, source: string): Promise<number> {
   const existing = await (await connection.run("SELECT 1 FROM duckdb_tables() WHERE table_name = 'meta'")).getRows()
-  if (existing.length === 0) {
-    await connection.run(createSchema)
-    return 0
-  }
-  const [row] = await (await connection.run('SELECT format, position FROM meta')).getRowsJS()
+  if (existing.length === 0) await connection.run(createSchema)
+  const [row] = await (await connection.run('SELECT format FROM meta')).getRowsJS()
   const format = Number(row?.[0])
   if (format !== formatVersion) {
     throw new MusterError(
@@ -292,5 +297,8 @@ async function readPosition(connection: DuckDBConnection, file: string): Promise
       },
     )
   }
-  return Number(row?.[1])
+  const [known] = await (await connection.run('SELECT position FROM sources WHERE source = $source', { source })).getRowsJS()
+  if (known) return Number(known[0])
+  await connection.run('INSERT INTO sources VALUES ($source, 0, 0)', { source })
+  return 0
 }

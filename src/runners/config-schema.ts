@@ -6,7 +6,7 @@ import Type from 'typebox'
 import { Value } from 'typebox/value'
 import { MusterError } from '../protocol/errors.ts'
 import { parseDuration } from '../stdx/duration.ts'
-import type { MusterConfig } from './config.ts'
+import type { MusterConfig } from './config-types.ts'
 
 const text = (description: string) => Type.String({ minLength: 1, description })
 const texts = (description: string) => Type.Array(Type.String({ minLength: 1, description: 'a text' }), { description })

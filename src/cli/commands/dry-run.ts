@@ -3,14 +3,13 @@ import type { PlanView } from '../../client/client.ts'
 import { formatDuration } from '../../stdx/duration.ts'
 import { table } from '../table.ts'
 import type { RunPlan } from '../run-plan.ts'
-import type { RunFlags } from './run.ts'
 
-export function printPlan(plan: RunPlan, known: PlanView, flags: RunFlags): number {
+export function printPlan(plan: RunPlan, known: PlanView, json: boolean): number {
   const { suite, files } = plan
   const order = files
     .map((file, index) => ({ file, estimateMs: known.durationsMs[index] ?? null }))
     .toSorted((a, b) => (b.estimateMs ?? -1) - (a.estimateMs ?? -1))
-  if (flags.json !== undefined) {
+  if (json) {
     const { framework, version } = suite.detection
     const data = { framework, frameworkVersion: version, suite: suite.name, project: plan.project, planned: files.length, files: order }
     process.stdout.write(`${JSON.stringify(data, null, 2)}\n`)

@@ -67,7 +67,7 @@ export async function runCommand(flags: RunFlags): Promise<number> {
     }
     await using connection = await connecting
     const known = await connection.client.plan(plan.project, plan.suite.name, plan.files)
-    if (flags.dryRun) return printPlan(plan, known, flags)
+    if (flags.dryRun) return printPlan(plan, known, flags.json !== undefined)
     return await execute(connection, plan, known, flags, reporters, times)
   } catch (error) {
     const opened = await connecting.catch(() => undefined)

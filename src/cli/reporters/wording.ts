@@ -33,7 +33,7 @@ export function waitingLine(run: RunView | undefined, nowMs: number): string | u
   }
   const begun = run.running > 0 || run.accounted > 0 || run.workers.length > 0
   if (begun) return undefined
-  return run.reason === undefined ? 'waiting for a worker' : `waiting: ${run.reason}`
+  return run.reason === undefined ? undefined : `waiting: ${run.reason}`
 }
 
 /** Why nothing runs although there is work left, in the middle of a run. */
