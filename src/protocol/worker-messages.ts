@@ -6,7 +6,7 @@
 import Type from 'typebox'
 import { TaskResult, TestError } from './results.ts'
 
-export const workerProtocolVersion = 1
+export { workerProtocolVersion } from './worker-protocol-version.ts'
 
 export const CapabilitiesSchema = Type.Object({
   os: Type.String(),

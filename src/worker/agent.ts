@@ -6,13 +6,8 @@
  */
 import os from 'node:os'
 import type { MusterError } from '../protocol/errors.ts'
-import {
-  type Assign,
-  type CoordinatorMessage,
-  type Hello,
-  type Welcome,
-  workerProtocolVersion,
-} from '../protocol/worker-messages.ts'
+import type { Assign, CoordinatorMessage, Hello, Welcome } from '../protocol/worker-messages.ts'
+import { workerProtocolVersion } from '../protocol/worker-protocol-version.ts'
 import { unreachable } from '../stdx/assert.ts'
 import { Connection } from './connection.ts'
 import type { Endpoint } from './endpoint.ts'

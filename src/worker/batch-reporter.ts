@@ -3,7 +3,7 @@
  * cost a few dozen messages, yet the first of a burst leaves at once. Everything is made into JSON
  * text here, on the executor's thread.
  */
-import type { TaskResult, TestError } from '../protocol/results.ts'
+import type { TaskResult, TestError, TestResult } from '../protocol/results.ts'
 import type { Assign, Ended, Live } from '../protocol/worker-messages.ts'
 import type { FromExecutor } from './thread-messages.ts'
 import { isPlain } from './truncate.ts'
@@ -135,7 +135,7 @@ function round(durationMs: number): number {
   return Math.round(durationMs * 1000) / 1000
 }
 
-export function liveTest(task: number, test: import('../protocol/results.ts').TestResult, flaky: boolean): LiveTest {
+export function liveTest(task: number, test: TestResult, flaky: boolean): LiveTest {
   const errors: TestError[] | undefined = test.status === 'failed' ? test.errors : undefined
   return {
     task,

@@ -3,7 +3,8 @@
  * framework has said that it is complete; a file that was begun and never completed is interrupted,
  * whatever the process's exit code says.
  */
-import { isFlaky, type TaskResult, type TestError, type TestResult } from '../protocol/results.ts'
+import { isFlaky } from '../protocol/flaky.ts'
+import type { TaskResult, TestError, TestResult } from '../protocol/results.ts'
 import type { DriverEvent } from '../runners/runner.ts'
 import { type BatchReporter, liveTest } from './batch-reporter.ts'
 import { DetailBudget } from './truncate.ts'

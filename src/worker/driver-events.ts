@@ -2,26 +2,51 @@
  * Lines from a reporter become DriverEvents, or nothing. The reporter runs inside the user's process
  * and others may write to its descriptor, so everything is checked here, once.
  */
-import Type from 'typebox'
-import { Compile } from 'typebox/compile'
-import { TestError, TestResult } from '../protocol/results.ts'
 import type { DriverEvent } from '../runners/runner.ts'
+import { arrayOf, boolean, number, object, oneOf, optional, type Shape, string } from './shape.ts'
 
-const File = Type.String({ minLength: 1 })
+const file: Shape = (value) => typeof value === 'string' && value !== ''
+const status = oneOf('passed', 'failed', 'skipped', 'todo')
 
-const schema = {
-  'file-start': Compile(Type.Object({ file: File })),
-  test: Compile(Type.Object({ test: TestResult })),
-  'file-end': Compile(
-    Type.Object({
-      file: File,
-      durationMs: Type.Number(),
-      errors: Type.Optional(Type.Array(TestError)),
-      skipped: Type.Optional(Type.Boolean()),
-    }),
-  ),
-  error: Compile(Type.Object({ error: TestError, file: Type.Optional(Type.String()) })),
-  end: Compile(Type.Object({})),
+export const isTestError = object({
+  message: string,
+  type: optional(string),
+  stack: optional(string),
+  expected: optional(string),
+  actual: optional(string),
+  file: optional(string),
+  line: optional(number),
+})
+const isTestTry = object({
+  status,
+  durationMs: number,
+  errors: optional(arrayOf(isTestError)),
+  output: optional(string),
+})
+export const isTestResult = object({
+  file,
+  name: arrayOf(string),
+  project: optional(string),
+  status,
+  durationMs: number,
+  line: optional(number),
+  errors: optional(arrayOf(isTestError)),
+  output: optional(string),
+  tries: optional(arrayOf(isTestTry)),
+  reason: optional(string),
+})
+
+const shapes: Readonly<Record<DriverEvent['type'], Shape>> = {
+  'file-start': object({ file }),
+  test: object({ test: isTestResult }),
+  'file-end': object({
+    file,
+    durationMs: number,
+    errors: optional(arrayOf(isTestError)),
+    skipped: optional(boolean),
+  }),
+  error: object({ error: isTestError, file: optional(string) }),
+  end: object({}),
 }
 
 /** Undefined when the line is not an event. */
@@ -34,6 +59,6 @@ export function parseDriverEvent(line: string): DriverEvent | undefined {
     return undefined
   }
   const type = (value as { type?: unknown } | null)?.type
-  if (typeof type !== 'string' || !Object.hasOwn(schema, type)) return undefined
-  return schema[type as keyof typeof schema].Check(value) ? (value as DriverEvent) : undefined
+  if (typeof type !== 'string' || !Object.hasOwn(shapes, type)) return undefined
+  return shapes[type as DriverEvent['type']](value) ? (value as DriverEvent) : undefined
 }

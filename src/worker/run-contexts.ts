@@ -1,13 +1,15 @@
 /** Fetches what a run's processes need and the log must never hold; once per run, the latest few are kept. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Check } from 'typebox/value'
 import { isMusterError, MusterError } from '../protocol/errors.ts'
-import { RunContext } from '../protocol/worker-messages.ts'
+import type { RunContext } from '../protocol/worker-messages.ts'
 import type { CoordinatorHttp } from './endpoint.ts'
+import { anything, object, optional, record, string } from './shape.ts'
 
 const contextsMax = 32
 const contextBytesMax = 16 * 1024 * 1024
 const patienceMs = 60_000
+
+const isRunContext = object({ env: record(string), detection: anything, suite: optional(anything) })
 
 export class RunContexts {
   readonly #http: CoordinatorHttp
@@ -34,7 +36,7 @@ export class RunContexts {
 
   async #fetch(run: string): Promise<RunContext> {
     const context = await this.#http.json(`/api/v1/runs/${encodeURIComponent(run)}/context`, contextBytesMax)
-    if (Check(RunContext, context)) return context
+    if (isRunContext(context)) return context as RunContext
     throw new MusterError(
       'request_invalid',
       `The context of run ${run} is not understood: the coordinator and this worker differ in version`,

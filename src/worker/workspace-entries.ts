@@ -2,13 +2,19 @@
  * A manifest from another host, checked before anything is written: every path stays inside the
  * workspace, and none leads through a symbolic link or a file of the same manifest.
  */
-import { Compile } from 'typebox/compile'
 import { MusterError } from '../protocol/errors.ts'
-import { Manifest } from '../protocol/worker-messages.ts'
+import type { Manifest } from '../protocol/worker-messages.ts'
+import { arrayOf, boolean, number, object, oneOf, string } from './shape.ts'
 
 export type ManifestEntry = Manifest['entries'][number]
 
-const schema = Compile(Manifest)
+const isFile = object({ path: string, type: oneOf('file'), hash: string, bytes: number, executable: boolean })
+const isSymlink = object({ path: string, type: oneOf('symlink'), target: string })
+const isManifest = object({
+  version: (value) => value === 1,
+  name: string,
+  entries: arrayOf((value) => isFile(value) || isSymlink(value)),
+})
 const hashPattern = /^[0-9a-f]{64}$/
 const namePattern = /^[A-Za-z0-9_-]{1,100}$/
 
@@ -45,7 +51,7 @@ function parse(bytes: Uint8Array): Manifest {
       cause,
     })
   }
-  if (!schema.Check(value)) throw invalid('it is not a manifest of version 1')
+  if (!isManifest(value)) throw invalid('it is not a manifest of version 1')
   return value as Manifest
 }
 
