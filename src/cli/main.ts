@@ -43,6 +43,7 @@ program
   .option('--shard <i/n>', 'the i-th of n parts of the files, i from 1')
   .option('--priority <n>', 'larger goes first (default: 0)', wholeNumber(-1000))
   .option('--label <key=value>', 'only workers with this label; may be repeated', several)
+  .option('--setup <command>', 'what installs a travelled workspace, run once per lockfile (default: by the lockfile; \'\' for none)')
   .option('--env <name>', 'pass this environment variable to remote workers; may be repeated', several)
   .addOption(server())
   .addOption(token())

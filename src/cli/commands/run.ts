@@ -24,6 +24,7 @@ export type RunFlags = PlanFlags & {
   readonly priority?: number
   readonly label?: readonly string[]
   readonly env?: readonly string[]
+  readonly setup?: string
   readonly server?: string
   readonly token?: string
   readonly reporter: readonly string[]
@@ -138,7 +139,7 @@ async function submission(
   const { suite } = plan
   const remote = connection.kind === 'server' && !(serverOf(flags) ?? '').startsWith('unix:')
   const place = remote
-    ? await (await import('../travel.ts')).travel(connection.client, suite, [...(plan.detected.config?.env ?? []), ...(flags.env ?? [])])
+    ? await (await import('../travel.ts')).travel(connection.client, suite, flags.setup ?? suite.setup, [...(plan.detected.config?.env ?? []), ...(flags.env ?? [])])
     : { cwd: suite.project.cwd, workspace: { type: 'in-place' as const, host: hostId() }, env: suite.project.env }
   return {
     framework: suite.detection.framework,

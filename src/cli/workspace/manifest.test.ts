@@ -172,26 +172,32 @@ describe('buildManifest', () => {
   })
 })
 
+const throughNpx = (tool: string, version: string, words: string): string =>
+  `if command -v ${tool} >/dev/null; then ${tool} ${words}; else npx --yes ${version} ${words}; fi`
+const ifInstalled = (tool: string, words: string): string =>
+  `if command -v ${tool} >/dev/null; then ${tool} ${words}; else echo 'muster: ${tool} is not installed on this worker; going on without it'; fi`
+
 describe('the set-up command', () => {
   const cases: [string, Record<string, string>, string | undefined][] = [
     ['npm', { 'package.json': '{}', 'package-lock.json': '{}' }, 'npm ci'],
-    ['pnpm', { 'package.json': '{}', 'pnpm-lock.yaml': '' }, 'pnpm install --frozen-lockfile'],
-    ['yarn 1', { 'package.json': '{}', 'yarn.lock': '# yarn lockfile v1' }, 'yarn install --frozen-lockfile'],
-    ['yarn 4', { 'package.json': '{}', 'yarn.lock': '__metadata:\n  version: 8' }, 'yarn install --immutable'],
-    ['bun', { 'package.json': '{}', 'bun.lock': '{}' }, 'bun install --frozen-lockfile'],
+    ['pnpm', { 'package.json': '{}', 'pnpm-lock.yaml': '' }, throughNpx('pnpm', 'pnpm', 'install --frozen-lockfile')],
+    ['yarn 1', { 'package.json': '{}', 'yarn.lock': '# yarn lockfile v1' }, throughNpx('yarn', 'yarn@1', 'install --frozen-lockfile')],
+    ['yarn 4', { 'package.json': '{}', 'yarn.lock': '__metadata:\n  version: 8' }, throughNpx('yarn', 'yarn', 'install --immutable')],
+    ['bun', { 'package.json': '{}', 'bun.lock': '{}' }, throughNpx('bun', 'bun', 'install --frozen-lockfile')],
     [
       'the named one of two',
       { 'package.json': '{"packageManager":"pnpm@9.0.0"}', 'package-lock.json': '', 'pnpm-lock.yaml': '' },
-      'pnpm install --frozen-lockfile',
+      throughNpx('pnpm', 'pnpm@9.0.0', 'install --frozen-lockfile'),
     ],
-    ['uv', { 'uv.lock': '' }, 'uv sync --frozen'],
-    ['poetry', { 'poetry.lock': '' }, 'poetry install --no-interaction'],
+    ['uv', { 'uv.lock': '' }, ifInstalled('uv', 'sync --frozen')],
+    ['poetry', { 'poetry.lock': '' }, ifInstalled('poetry', 'install --no-interaction')],
     [
       'pip',
       { 'requirements.txt': '' },
       'python3 -m venv .venv && .venv/bin/python -m pip install -q -r requirements.txt',
     ],
     ['go', { 'go.sum': '', 'go.mod': '' }, 'go mod download'],
+    ['unlocked dependencies', { 'package.json': '{"devDependencies":{"mocha":"*"}}' }, 'npm install --no-audit --no-fund --no-package-lock'],
     ['nothing locked', { 'package.json': '{}', 'go.mod': '' }, undefined],
   ]
   for (const [what, files, command] of cases) {
@@ -207,10 +213,11 @@ describe('the set-up command', () => {
       'it’s/package-lock.json': '{}',
       "it's/sub/a.js": '',
       "it's/package.json": '{}',
+      "it's/sub/package.json": '{"devDependencies":{"mocha":"*"}}',
       "it's/yarn.lock": '',
     })
     project.git('init')
-    assert.equal((await project.build("it's/sub")).setup, "cd 'it'\\''s' && yarn install --frozen-lockfile")
+    assert.equal((await project.build("it's/sub")).setup, `cd 'it'\\''s' && ${throughNpx('yarn', 'yarn@1', 'install --frozen-lockfile')}`)
   })
 
   it('can be given, and switched off', async () => {
