@@ -145,7 +145,10 @@ export class Batch {
 
   async #prepare(): Promise<{ command: BatchCommand; env: Record<string, string>; cwd: string }> {
     const { framework, run, batch, files, complete, paths, args, cpus } = this.#assign
-    const [context, runner] = await Promise.all([this.#services.context(run), this.#services.runner(framework)])
+    const [context, runner] = await Promise.race([
+      Promise.all([this.#services.context(run), this.#services.runner(framework)]),
+      aborted(this.#abort.signal),
+    ])
     this.#abort.signal.throwIfAborted()
     const place = await this.#place(context)
     const projectEnv = projectEnvironment(context.env, process.env, place)
@@ -363,6 +366,14 @@ export class Batch {
   #lastWords(): string {
     return lastLines(this.#stderrTail, lastWordsLines) || this.#output.lastLines(lastWordsLines)
   }
+}
+
+/** Rejects with the signal's reason; the context may be long in coming while the coordinator is away. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    if (signal.aborted) reject(signal.reason as Error)
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+  })
 }
 
 function describeError(error: unknown): string {

@@ -71,7 +71,9 @@ export class ContentCache {
   #fetchOnce(wanted: Wanted, signal: AbortSignal): Promise<void> {
     const running = this.#fetching.get(wanted.hash)
     if (running !== undefined) return running
-    const fetching = withPatience(() => this.#fetch(wanted, signal)).finally(() => this.#fetching.delete(wanted.hash))
+    const fetching = withPatience(() => this.#fetch(wanted, signal), signal).finally(() =>
+      this.#fetching.delete(wanted.hash),
+    )
     this.#fetching.set(wanted.hash, fetching)
     return fetching
   }

@@ -45,15 +45,16 @@ export class RunContexts {
 }
 
 /** A coordinator that restarts is back in a moment; a batch shouldn't fail for that. */
-export async function withPatience<T>(action: () => Promise<T>): Promise<T> {
+export async function withPatience<T>(action: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   const deadlineMs = performance.now() + patienceMs
   for (let delayMs = 50; ; delayMs = Math.min(delayMs * 2, 2000)) {
     try {
       return await action()
     } catch (error) {
+      signal?.throwIfAborted()
       const passing = isMusterError(error) && error.code === 'coordinator_unreachable'
       if (!passing || performance.now() + delayMs > deadlineMs) throw error
-      await sleep(delayMs)
+      await sleep(delayMs, undefined, { ...(signal && { signal }) })
     }
   }
 }

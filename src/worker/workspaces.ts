@@ -81,7 +81,8 @@ export class Workspaces {
   }
 
   async #fetchManifest(hash: string, signal: AbortSignal): Promise<Uint8Array> {
-    return withPatience(async () => readAll(await this.#http.open(`/api/v1/blobs/${hash}`, signal), manifestBytesMax))
+    const path = `/api/v1/blobs/${hash}`
+    return withPatience(async () => readAll(await this.#http.open(path, signal), manifestBytesMax), signal)
   }
 
   #slot(name: string, use: string, prepare: (directory: string) => Promise<void>): Slot {
