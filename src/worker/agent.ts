@@ -11,6 +11,7 @@ import { workerProtocolVersion } from '../protocol/worker-protocol-version.ts'
 import { unreachable } from '../stdx/assert.ts'
 import { Connection } from './connection.ts'
 import type { Endpoint } from './endpoint.ts'
+import { attemptMark } from './environment.ts'
 import { ExecutorThread } from './executor-thread.ts'
 import { HeldBatch } from './held-batch.ts'
 import { endLeftovers, killMarked } from './process-tree.ts'
@@ -233,7 +234,7 @@ export class Agent {
   }
 
   async #clean(batch: string, pid: number): Promise<void> {
-    const killed = await endLeftovers(pid, `MUSTER_BATCH=${batch}`)
+    const killed = await endLeftovers(pid, `MUSTER_ATTEMPT=${attemptMark(this.#options.executor.worker, batch)}`)
     this.#reaper.remove(pid)
     this.#held.get(batch)?.exited(pid)
     this.#executor.post({ type: 'cleaned', pid, killed })

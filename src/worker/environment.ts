@@ -36,6 +36,11 @@ export function projectEnvironment(
   return env
 }
 
+/** Batch ids are a coordinator's own, and a host may work for several: only with the worker's is it one of a kind. */
+export function attemptMark(worker: string, batch: string): string {
+  return `${worker}.${batch}`
+}
+
 export function batchEnvironment(
   project: Readonly<Record<string, string>>,
   place: Place,
@@ -47,6 +52,7 @@ export function batchEnvironment(
     MUSTER_RUN: identity.run,
     MUSTER_BATCH: identity.batch,
     MUSTER_WORKER: identity.worker,
+    MUSTER_ATTEMPT: attemptMark(identity.worker, identity.batch),
     [channelVariable]: String(channelFd),
   }
 }
