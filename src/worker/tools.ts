@@ -4,7 +4,7 @@
  * worker doesn't wait for slow ones: they are `unknown` until the next hello.
  */
 import { execFile } from 'node:child_process'
-import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { readFile, rename, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { WorkerLog } from './thread-messages.ts'
 
@@ -32,9 +32,7 @@ export class Tools {
 
   /** Resolves after waitMs at the latest; what isn't known by then fills in later. */
   async detect(waitMs: number): Promise<void> {
-    const all = this.#detectAll().catch((error: Error) =>
-      this.#log('warning', `Cannot look for tools: ${error.message}`),
-    )
+    const all = this.#detectAll().catch((error: Error) => this.#log('debug', `Cannot look for tools: ${error.message}`))
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, waitMs)
     await Promise.race([all, promise])
@@ -73,7 +71,6 @@ export class Tools {
   }
 
   async #save(): Promise<void> {
-    await mkdir(path.dirname(this.#file), { recursive: true })
     await writeFile(`${this.#file}.${process.pid}`, JSON.stringify(this.#remembered))
     await rename(`${this.#file}.${process.pid}`, this.#file)
   }
