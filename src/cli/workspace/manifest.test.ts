@@ -181,8 +181,16 @@ describe('the set-up command', () => {
   const cases: [string, Record<string, string>, string | undefined][] = [
     ['npm', { 'package.json': '{}', 'package-lock.json': '{}' }, 'npm ci'],
     ['pnpm', { 'package.json': '{}', 'pnpm-lock.yaml': '' }, throughNpx('pnpm', 'pnpm', 'install --frozen-lockfile')],
-    ['yarn 1', { 'package.json': '{}', 'yarn.lock': '# yarn lockfile v1' }, throughNpx('yarn', 'yarn@1', 'install --frozen-lockfile')],
-    ['yarn 4', { 'package.json': '{}', 'yarn.lock': '__metadata:\n  version: 8' }, throughNpx('yarn', 'yarn', 'install --immutable')],
+    [
+      'yarn 1',
+      { 'package.json': '{}', 'yarn.lock': '# yarn lockfile v1' },
+      throughNpx('yarn', 'yarn@1', 'install --frozen-lockfile'),
+    ],
+    [
+      'yarn 4',
+      { 'package.json': '{}', 'yarn.lock': '__metadata:\n  version: 8' },
+      throughNpx('yarn', '@yarnpkg/cli-dist', 'install --immutable'),
+    ],
     ['bun', { 'package.json': '{}', 'bun.lock': '{}' }, throughNpx('bun', 'bun', 'install --frozen-lockfile')],
     [
       'the named one of two',
@@ -197,7 +205,11 @@ describe('the set-up command', () => {
       'python3 -m venv .venv && .venv/bin/python -m pip install -q -r requirements.txt',
     ],
     ['go', { 'go.sum': '', 'go.mod': '' }, 'go mod download'],
-    ['unlocked dependencies', { 'package.json': '{"devDependencies":{"mocha":"*"}}' }, 'npm install --no-audit --no-fund --no-package-lock'],
+    [
+      'unlocked dependencies',
+      { 'package.json': '{"devDependencies":{"mocha":"*"}}' },
+      'npm install --no-audit --no-fund --no-package-lock',
+    ],
     ['nothing locked', { 'package.json': '{}', 'go.mod': '' }, undefined],
   ]
   for (const [what, files, command] of cases) {
@@ -217,7 +229,10 @@ describe('the set-up command', () => {
       "it's/yarn.lock": '',
     })
     project.git('init')
-    assert.equal((await project.build("it's/sub")).setup, `cd 'it'\\''s' && ${throughNpx('yarn', 'yarn@1', 'install --frozen-lockfile')}`)
+    assert.equal(
+      (await project.build("it's/sub")).setup,
+      `cd 'it'\\''s' && ${throughNpx('yarn', 'yarn@1', 'install --frozen-lockfile')}`,
+    )
   })
 
   it('can be given, and switched off', async () => {

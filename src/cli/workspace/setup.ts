@@ -10,7 +10,8 @@ import path from 'node:path'
 /** Command line for sh, to be run in `root`; undefined when nothing says what is needed. */
 export async function detectSetup(root: string, cwd: string): Promise<string | undefined> {
   const folders = [cwd]
-  while (folders.at(-1) !== root && folders.at(-1) !== path.dirname(folders.at(-1)!)) folders.push(path.dirname(folders.at(-1)!))
+  while (folders.at(-1) !== root && folders.at(-1) !== path.dirname(folders.at(-1)!))
+    folders.push(path.dirname(folders.at(-1)!))
   // A lockfile further up (a workspace's) says more than a package without one further down.
   for (const commandOf of [locked, unlocked]) {
     for (const folder of folders) {
@@ -25,14 +26,20 @@ export async function detectSetup(root: string, cwd: string): Promise<string | u
 
 async function locked(folder: string): Promise<string | undefined> {
   const names = new Set(await readdir(folder))
-  const commands = [await javascript(folder, names), await python(folder, names), names.has('go.sum') ? 'go mod download' : undefined]
+  const commands = [
+    await javascript(folder, names),
+    await python(folder, names),
+    names.has('go.sum') ? 'go mod download' : undefined,
+  ]
   const command = commands.filter((one) => one !== undefined).join(' && ')
   return command === '' ? undefined : command
 }
 
 async function unlocked(folder: string): Promise<string | undefined> {
   const { dependencies, devDependencies } = await readPackage(folder)
-  const needs = [dependencies, devDependencies].some((one) => typeof one === 'object' && one !== null && Object.keys(one).length > 0)
+  const needs = [dependencies, devDependencies].some(
+    (one) => typeof one === 'object' && one !== null && Object.keys(one).length > 0,
+  )
   return needs ? 'npm install --no-audit --no-fund --no-package-lock' : undefined
 }
 
@@ -81,7 +88,7 @@ async function yarn(folder: string, named: string | undefined): Promise<string> 
     named?.startsWith('yarn@1.') ?? !(await readFile(path.join(folder, 'yarn.lock'), 'utf8')).includes('__metadata:')
   return isClassic
     ? withNpx('yarn', named ?? 'yarn@1', 'install --frozen-lockfile')
-    : withNpx('yarn', named, 'install --immutable')
+    : `if command -v yarn >/dev/null; then yarn install --immutable; else npx --yes @yarnpkg/cli-dist${named?.startsWith('yarn@') ? `@${named.split('+')[0]!.slice('yarn@'.length)}` : ''} install --immutable; fi`
 }
 
 async function python(folder: string, names: ReadonlySet<string>): Promise<string | undefined> {

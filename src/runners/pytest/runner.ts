@@ -115,6 +115,7 @@ async function command(request: BatchRequest): Promise<BatchCommand> {
   return {
     argv: [await pythonOf(project, detection), '-m', 'pytest', '-p', 'muster_pytest', ...args, ...paths],
     env,
+    cleanExitCodes: [5],
     reader: (sink) => new ExitReader(sink, progress, files),
   }
 }
