@@ -27,7 +27,8 @@ async function throughput(count: number): Promise<number> {
   const view = await client.submit({ framework: 'none', files }, `throughput-${count}-${startMs}`)
   for await (const message of client.watch(view.run)) {
     if (message.type !== 'end') continue
-    if (message.run.verdict !== 'passed' || message.run.accounted !== count) throw new Error(JSON.stringify(message.run))
+    if (message.run.verdict !== 'passed' || message.run.accounted !== count)
+      throw new Error(JSON.stringify(message.run))
   }
   return count / ((performance.now() - startMs) / 1000)
 }
@@ -37,7 +38,10 @@ async function throughput(count: number): Promise<number> {
  * protocol in this process, so that one clock measures both ends. It reports every task as passed.
  */
 async function latencies(socketPath: string): Promise<number[]> {
-  const view = await client.submit({ framework: 'none', files: [], open: true, labels: { paced: 'yes' } }, `paced-${performance.now()}`)
+  const view = await client.submit(
+    { framework: 'none', files: [], open: true, labels: { paced: 'yes' } },
+    `paced-${performance.now()}`,
+  )
   const sentMs = new Map<string, number>()
   const taken: number[] = []
   const done = Promise.withResolvers<void>()
@@ -54,19 +58,57 @@ async function latencies(socketPath: string): Promise<number[]> {
       if (taken.length === paced) done.resolve()
     }
     const { batch, token, tasks } = message
-    tell({ type: 'reported', seq: (seq += 1), batch, token, results: [], plain: tasks.map((task) => [task, 'passed', 0]) })
-    const end = { reason: 'completed', exitCode: 0, signal: null, startupMs: 0, wallMs: 0, interrupted: [], timedOut: [], errors: [] } as const
+    tell({
+      type: 'reported',
+      seq: (seq += 1),
+      batch,
+      token,
+      results: [],
+      plain: tasks.map((task) => [task, 'passed', 0]),
+    })
+    const end = {
+      reason: 'completed',
+      exitCode: 0,
+      signal: null,
+      startupMs: 0,
+      wallMs: 0,
+      interrupted: [],
+      timedOut: [],
+      errors: [],
+    } as const
     tell({ type: 'ended', seq: (seq += 1), batch, token, ...end, interrupted: [], timedOut: [], errors: [] })
   })
-  const capabilities = { os: 'linux', arch: 'x64', cpus: 1, memoryBytes: 1, host: 'bench', labels: { paced: 'yes' }, tools: {} }
-  tell({ type: 'hello', protocol: workerProtocolVersion, worker: 'bench', name: 'bench', version: '1', capabilities, held: [], draining: false })
+  const capabilities = {
+    os: 'linux',
+    arch: 'x64',
+    cpus: 1,
+    memoryBytes: 1,
+    host: 'bench',
+    labels: { paced: 'yes' },
+    tools: {},
+  }
+  tell({
+    type: 'hello',
+    protocol: workerProtocolVersion,
+    worker: 'bench',
+    name: 'bench',
+    version: '1',
+    capabilities,
+    held: [],
+    draining: false,
+  })
   const heartbeat = setInterval(() => tell({ type: 'heartbeat' }), 1000)
   for (let index = 0; index < paced; index += 1) {
     const file = `t${index}`
     await new Promise((resolve) => setTimeout(resolve, paceMs))
     sentMs.set(file, performance.now())
     void transport
-      .request({ method: 'POST', path: '/api/v1/tasks', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ run: view.run, file }) })
+      .request({
+        method: 'POST',
+        path: '/api/v1/tasks',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ run: view.run, file }),
+      })
       .then(async (response) => {
         for await (const _ of response.body) continue
       })

@@ -14,7 +14,10 @@ import { plainSpec } from '../src/core/transcript.ts'
 import { place } from '../src/scheduling/place.ts'
 import { formatTable } from './table.ts'
 
-type Recorded = { readonly suite: string; readonly files: readonly { readonly file: string; readonly seconds: number }[] }
+type Recorded = {
+  readonly suite: string
+  readonly files: readonly { readonly file: string; readonly seconds: number }[]
+}
 
 /** Deterministic noise in [-1, 1). */
 function noise(index: number): number {
@@ -45,15 +48,37 @@ function simulate(durationsMs: readonly number[], hosts: number, startupMs: numb
     running.sort((a, b) => a.endsAtMs - b.endsAtMs)
     const { batch, worker, token, tasks, endsAtMs } = running.shift()!
     nowMs = endsAtMs
-    const reports = tasks.map((task) => ({ task, outcome: 'passed' as const, durationMs: durationsMs[task]!, counts: [1, 0, 0, 0] as const }))
+    const reports = tasks.map((task) => ({
+      task,
+      outcome: 'passed' as const,
+      durationMs: durationsMs[task]!,
+      counts: [1, 0, 0, 0] as const,
+    }))
     feed({ type: 'report', worker, batch, token, reports })
-    feed({ type: 'end', worker, batch, token, reason: 'completed', exitCode: 0, signal: null, startupMs, wallMs: 1, interrupted: [], timedOut: [], errors: [] })
+    feed({
+      type: 'end',
+      worker,
+      batch,
+      token,
+      reason: 'completed',
+      exitCode: 0,
+      signal: null,
+      startupMs,
+      wallMs: 1,
+      interrupted: [],
+      timedOut: [],
+      errors: [],
+    })
   }
   if (state.runs.get('r')!.verdict !== 'passed') throw new Error('the simulated run did not pass')
   return nowMs
 }
 
-function placeAll(state: State, nowMs: number, onBatch: (batch: { batch: string; worker: string; token: number; tasks: readonly number[] }) => void): void {
+function placeAll(
+  state: State,
+  nowMs: number,
+  onBatch: (batch: { batch: string; worker: string; token: number; tasks: readonly number[] }) => void,
+): void {
   for (;;) {
     const next = place({ state, available: () => true }, nowMs)
     if (!next) return
@@ -63,13 +88,13 @@ function placeAll(state: State, nowMs: number, onBatch: (batch: { batch: string;
 
 /** File i to shard i mod N; the slowest shard counts. */
 function staticShards(durationsMs: readonly number[], hosts: number, startupMs: number): number {
-  const sums = new Array<number>(hosts).fill(0)
+  const sums = Array.from({ length: hosts }, () => 0)
   durationsMs.forEach((ms, index) => (sums[index % hosts]! += ms))
   return startupMs + Math.max(...sums)
 }
 
 function longestFirst(durationsMs: readonly number[], hosts: number, startupMs: number): number {
-  const sums = new Array<number>(hosts).fill(0)
+  const sums = Array.from({ length: hosts }, () => 0)
   for (const ms of durationsMs.toSorted((a, b) => b - a)) {
     const least = sums.indexOf(Math.min(...sums))
     sums[least]! += ms

@@ -23,7 +23,8 @@ const suites = [
   {
     name: 'vitest',
     native: [bin('vitest'), 'run', `--maxWorkers=${cpus}`],
-    file: (index: number) => [`t${index}.test.js`, `import { test } from 'vitest'\ntest('spins', () => { ${spin} })\n`] as const,
+    file: (index: number) =>
+      [`t${index}.test.js`, `import { test } from 'vitest'\ntest('spins', () => { ${spin} })\n`] as const,
   },
   {
     name: 'jest',
@@ -50,7 +51,13 @@ function timed(argv: readonly string[], cwd: string, env: NodeJS.ProcessEnv): nu
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!
 
 const home = mkdtempSync(path.join(os.tmpdir(), 'muster-overhead-'))
-const env: NodeJS.ProcessEnv = { ...process.env, MUSTER_DATA: path.join(home, 'data'), XDG_RUNTIME_DIR: home, CI: '', NO_COLOR: '1' }
+const env: NodeJS.ProcessEnv = {
+  ...process.env,
+  MUSTER_DATA: path.join(home, 'data'),
+  XDG_RUNTIME_DIR: home,
+  CI: '',
+  NO_COLOR: '1',
+}
 const rows: (string | number)[][] = []
 try {
   for (const { name, native, file, extra } of suites) {

@@ -17,7 +17,10 @@ async function openRun(socketPath: string): Promise<string> {
   const { Client } = await import('../src/client/client.ts')
   const { NodeTransport } = await import('../src/cli/node-transport.ts')
   const transport = new NodeTransport(`unix:${socketPath}`)
-  const view = await new Client(transport, 'bench').submit({ framework: 'none', files: [], open: true, noWorkerTimeoutMs: 3_600_000 }, 'bench')
+  const view = await new Client(transport, 'bench').submit(
+    { framework: 'none', files: [], open: true, noWorkerTimeoutMs: 3_600_000 },
+    'bench',
+  )
   transport.close()
   return view.run
 }
@@ -38,12 +41,18 @@ const { socketPath } = host
 const run = await openRun(socketPath)
 const bulkPath = `/api/v1/runs/${run}/tasks`
 const bulk = (index: number) =>
-  post(bulkPath, { files: Array.from({ length: bulkSize }, (_, at) => `src/folder-${index}/some-test-file-${at}.test.ts`) })
+  post(bulkPath, {
+    files: Array.from({ length: bulkSize }, (_, at) => `src/folder-${index}/some-test-file-${at}.test.ts`),
+  })
 const single = (index: number) => post('/api/v1/tasks', { run, file: `src/one-by-one/test-file-${index}.test.ts` })
 const bodies = Array.from({ length: bulkRequests }, (_, index) => bulk(index))
 await drive({ socketPath, connections: inFlight, next: counted(3000, (index) => single(singles + index)) })
-const bulkRate = await rate(bulkSize * bulkRequests, () => drive({ socketPath, connections: 4, next: counted(bulkRequests, (index) => bodies[index]!) }))
-const singleRate = await rate(singles, () => drive({ socketPath, connections: inFlight, next: counted(singles, single) }))
+const bulkRate = await rate(bulkSize * bulkRequests, () =>
+  drive({ socketPath, connections: 4, next: counted(bulkRequests, (index) => bodies[index]!) }),
+)
+const singleRate = await rate(singles, () =>
+  drive({ socketPath, connections: inFlight, next: counted(singles, single) }),
+)
 const rawBulk = rawRowsPerSecond(bulkSize * bulkRequests, bulkSize * 4)
 const rawSingle = rawRowsPerSecond(singles, inFlight)
 process.stdout.write(

@@ -5,7 +5,7 @@ import { Host } from '../../src/cli/host.ts'
 const directory = process.argv[2]!
 const host = await Host.start({
   directory,
-  history: 'none',
+  history: false,
   ...(process.argv[3] === 'worker' ? { worker: { dataDirectory: path.join(directory, 'worker'), bound: true } } : {}),
   onLog: (level, message) => {
     if (level === 'error') process.stderr.write(`${message}\n`)

@@ -7,7 +7,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 
-export type BenchHost = AsyncDisposable & { readonly socketPath: string; readonly pid: number; readonly directory: string }
+export type BenchHost = AsyncDisposable & {
+  readonly socketPath: string
+  readonly pid: number
+  readonly directory: string
+}
 
 const program = path.join(import.meta.dirname, 'host-process.ts')
 

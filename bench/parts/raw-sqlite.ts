@@ -21,9 +21,11 @@ export function rawCommitMs(count: number): { readonly p50: number; readonly p99
 function commits(rows: number, group: number, onCommit: (commitMs: number) => void): void {
   const directory = mkdtempSync(path.join(os.tmpdir(), 'muster-bench-sqlite-'))
   const database = new DatabaseSync(path.join(directory, 'raw.db'))
-  database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE log (position INTEGER PRIMARY KEY, bytes BLOB)')
+  database.exec(
+    'PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE log (position INTEGER PRIMARY KEY, bytes BLOB)',
+  )
   const insert = database.prepare('INSERT INTO log VALUES (?, ?)')
-  for (let row = 0; row < rows; ) {
+  for (let row = 0; row < rows;) {
     const startMs = performance.now()
     database.exec('BEGIN')
     for (let at = 0; at < group && row < rows; at += 1, row += 1) insert.run(row, Buffer.alloc(120, row))

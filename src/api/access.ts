@@ -72,7 +72,11 @@ function authenticate(request: FastifyRequest, check: (token: string) => Role | 
   const token = /^Bearer (\S+)$/i.exec(header)?.[1]
   const role = token === undefined ? undefined : check(token)
   if (role) return role
-  throw new MusterError('unauthorized', token === undefined ? 'a token is needed: Authorization: Bearer TOKEN' : 'the token is wrong', {
-    hint: "On the coordinator's host 'muster token client' (or 'worker') prints it; pass it with --token or MUSTER_TOKEN.",
-  })
+  throw new MusterError(
+    'unauthorized',
+    token === undefined ? 'a token is needed: Authorization: Bearer TOKEN' : 'the token is wrong',
+    {
+      hint: "On the coordinator's host 'muster token client' (or 'worker') prints it; pass it with --token or MUSTER_TOKEN.",
+    },
+  )
 }

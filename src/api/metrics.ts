@@ -24,11 +24,34 @@ export function createMetrics(coordinator: Coordinator): Metrics {
   gauge('muster_log_position', 'Position of the last durable log entry.', () => coordinator.position)
   gauge('muster_feed_watchers', 'Open feeds.', () => coordinator.feed.watchers)
   gauge('muster_healthy', '1 when nothing is degraded.', () => (coordinator.health().status === 'ok' ? 1 : 0))
-  const tasks = new client.Counter({ name: 'muster_tasks_ended_total', help: 'Tasks by final state.', labelNames: ['state'], registers })
-  const requeued = new client.Counter({ name: 'muster_tasks_requeued_total', help: 'Attempts repeated, by cause.', labelNames: ['cause'], registers })
-  const runs = new client.Counter({ name: 'muster_runs_finished_total', help: 'Runs by verdict.', labelNames: ['verdict'], registers })
-  const entries = new client.Counter({ name: 'muster_log_entries_total', help: 'Entries appended since the start.', registers })
-  const bytes = new client.Counter({ name: 'muster_log_bytes_total', help: 'Bytes appended since the start.', registers })
+  const tasks = new client.Counter({
+    name: 'muster_tasks_ended_total',
+    help: 'Tasks by final state.',
+    labelNames: ['state'],
+    registers,
+  })
+  const requeued = new client.Counter({
+    name: 'muster_tasks_requeued_total',
+    help: 'Attempts repeated, by cause.',
+    labelNames: ['cause'],
+    registers,
+  })
+  const runs = new client.Counter({
+    name: 'muster_runs_finished_total',
+    help: 'Runs by verdict.',
+    labelNames: ['verdict'],
+    registers,
+  })
+  const entries = new client.Counter({
+    name: 'muster_log_entries_total',
+    help: 'Entries appended since the start.',
+    registers,
+  })
+  const bytes = new client.Counter({
+    name: 'muster_log_bytes_total',
+    help: 'Bytes appended since the start.',
+    registers,
+  })
   const lag = new client.Histogram({
     name: 'muster_event_loop_delay_seconds',
     help: 'How late a 500 ms timer fires.',

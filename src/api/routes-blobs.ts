@@ -1,5 +1,5 @@
 /** Content in and out, by hash. */
-import { Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import { MissingBody } from '../protocol/api.ts'
 import { MusterError } from '../protocol/errors.ts'
@@ -18,22 +18,31 @@ export async function blobRoutes(app: FastifyInstance, { coordinator }: ApiOptio
     missing: await blobs.missing(request.body.keys),
   }))
 
-  app.put<{ Params: { hash: string }; Body: Readable }>('/blobs/:hash', { bodyLimit: blobBytesMax }, async (request, reply) => {
-    const { hash } = request.params
-    checkHash(hash)
-    if (await blobs.has(hash)) request.body.resume()
-    else await blobs.putStream(hash, request.body, blobBytesMax)
-    return reply.status(204).send()
-  })
+  app.put<{ Params: { hash: string }; Body: Readable }>(
+    '/blobs/:hash',
+    { bodyLimit: blobBytesMax },
+    async (request, reply) => {
+      const { hash } = request.params
+      checkHash(hash)
+      if (await blobs.has(hash)) request.body.resume()
+      else await blobs.putStream(hash, request.body, blobBytesMax)
+      return reply.status(204).send()
+    },
+  )
 
-  app.get<{ Params: { hash: string } }>('/blobs/:hash', { config: { allow: ['client', 'worker'] } }, async (request, reply) => {
-    checkHash(request.params.hash)
-    const bytes = await blobs.get(request.params.hash)
-    if (!bytes) throw new MusterError('not_found', `no blob ${request.params.hash}`)
-    return reply.type('application/octet-stream').send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
-  })
+  app.get<{ Params: { hash: string } }>(
+    '/blobs/:hash',
+    { config: { allow: ['client', 'worker'] } },
+    async (request, reply) => {
+      checkHash(request.params.hash)
+      const bytes = await blobs.get(request.params.hash)
+      if (!bytes) throw new MusterError('not_found', `no blob ${request.params.hash}`)
+      return reply.type('application/octet-stream').send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+    },
+  )
 }
 
 function checkHash(hash: string): void {
-  if (!hashPattern.test(hash)) throw new MusterError('request_invalid', `expected a SHA-256 in lower-case hex, received '${hash.slice(0, 80)}'`)
+  if (!hashPattern.test(hash))
+    throw new MusterError('request_invalid', `expected a SHA-256 in lower-case hex, received '${hash.slice(0, 80)}'`)
 }

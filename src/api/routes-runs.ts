@@ -55,21 +55,35 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
     return spec
   })
 
-  app.post<{ Params: RunParams; Body: { files: string[] } }>('/runs/:run/tasks', { schema: { body: ExtendBody } }, async (request, reply) => {
-    const { files } = request.body
-    checkFiles(files)
-    const first = await coordinator.extendRun(request.params.run, whoOf(request), files)
-    reply.status(201)
-    return { run: request.params.run, first, added: files.length }
-  })
+  app.post<{ Params: RunParams; Body: { files: string[] } }>(
+    '/runs/:run/tasks',
+    { schema: { body: ExtendBody } },
+    async (request, reply) => {
+      const { files } = request.body
+      checkFiles(files)
+      const first = await coordinator.extendRun(request.params.run, whoOf(request), files)
+      reply.status(201)
+      return { run: request.params.run, first, added: files.length }
+    },
+  )
 
-  app.post<{ Body: { run: string; file: string } }>('/tasks', { schema: { body: TaskBody } }, async (request, reply) => {
-    const { run, file } = request.body
-    checkFiles([file])
-    const events = await coordinator.submit({ type: 'extend', run, who: whoOf(request), files: [file], estimates: [null] })
-    reply.status(201)
-    return { run, file, added: events.length }
-  })
+  app.post<{ Body: { run: string; file: string } }>(
+    '/tasks',
+    { schema: { body: TaskBody } },
+    async (request, reply) => {
+      const { run, file } = request.body
+      checkFiles([file])
+      const events = await coordinator.submit({
+        type: 'extend',
+        run,
+        who: whoOf(request),
+        files: [file],
+        estimates: [null],
+      })
+      reply.status(201)
+      return { run, file, added: events.length }
+    },
+  )
 
   app.get<{ Params: RunParams; Querystring: { cursor?: number; limit?: number; state?: string } }>(
     '/runs/:run/tasks',
@@ -92,7 +106,8 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
     await coordinator.settled()
     const run = coordinator.run(request.params.run)
     const index = Number(request.params.index)
-    if (!run.tasks[index]) throw new Refused('not_found', `run ${run.id} has no task ${request.params.index}; it has ${run.tasks.length}`)
+    if (!run.tasks[index])
+      throw new Refused('not_found', `run ${run.id} has no task ${request.params.index}; it has ${run.tasks.length}`)
     const view = taskView(coordinator.state, run, index)
     reply.header('ETag', `"${view.version}"`)
     return view
@@ -104,13 +119,18 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
     return reply.type('application/x-ndjson').send(Readable.from(jsonLines(taskRecords(run, coordinator.blobs))))
   })
 
-  app.get<{ Params: RunParams; Querystring: { task?: number } }>('/runs/:run/output', { schema: { querystring: OutputQuery } }, async (request, reply) => {
-    await coordinator.settled()
-    const run = coordinator.run(request.params.run)
-    const { task } = request.query
-    if (task !== undefined && !run.tasks[task]) throw new Refused('not_found', `run ${run.id} has no task ${task}; it has ${run.tasks.length}`)
-    return reply.type('text/plain; charset=utf-8').send(Readable.from(runOutput(run, coordinator.blobs, task)))
-  })
+  app.get<{ Params: RunParams; Querystring: { task?: number } }>(
+    '/runs/:run/output',
+    { schema: { querystring: OutputQuery } },
+    async (request, reply) => {
+      await coordinator.settled()
+      const run = coordinator.run(request.params.run)
+      const { task } = request.query
+      if (task !== undefined && !run.tasks[task])
+        throw new Refused('not_found', `run ${run.id} has no task ${task}; it has ${run.tasks.length}`)
+      return reply.type('text/plain; charset=utf-8').send(Readable.from(runOutput(run, coordinator.blobs, task)))
+    },
+  )
 
   app.get<{ Params: RunParams }>('/runs/:run/context', { config: { allow: ['worker'] } }, async (request) => {
     const context = await coordinator.contexts.get(request.params.run)
@@ -126,23 +146,33 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
     })
   }
 
-  app.post<{ Body: ActionBody & { action: RunAction; runs: string[] } }>('/runs/actions', { schema: { body: BulkActionBody } }, async (request) => {
-    const { action, runs, ...body } = request.body
-    const results = await Promise.all(
-      runs.map(async (id) => {
-        try {
-          const run = await act(action, id, body, whoOf(request), undefined)
-          return { run: id, ok: true, state: run.state, ...(run.id === id ? {} : { created: run.id }) }
-        } catch (error) {
-          if (!(error instanceof Refused)) throw error
-          return { run: id, ok: false, code: error.code, detail: error.message }
-        }
-      }),
-    )
-    return { results }
-  })
+  app.post<{ Body: ActionBody & { action: RunAction; runs: string[] } }>(
+    '/runs/actions',
+    { schema: { body: BulkActionBody } },
+    async (request) => {
+      const { action, runs, ...body } = request.body
+      const results = await Promise.all(
+        runs.map(async (id) => {
+          try {
+            const run = await act(action, id, body, whoOf(request), undefined)
+            return { run: id, ok: true, state: run.state, ...(run.id === id ? {} : { created: run.id }) }
+          } catch (error) {
+            if (!(error instanceof Refused)) throw error
+            return { run: id, ok: false, code: error.code, detail: error.message }
+          }
+        }),
+      )
+      return { results }
+    },
+  )
 
-  async function act(action: RunAction, id: string, body: ActionBody, who: string, version: number | undefined): Promise<Run> {
+  async function act(
+    action: RunAction,
+    id: string,
+    body: ActionBody,
+    who: string,
+    version: number | undefined,
+  ): Promise<Run> {
     if (action === 'rerun') return rerun(coordinator.run(id), body.which ?? 'all', who)
     await coordinator.submit(actionInput(action, id, body, who, version))
     return coordinator.run(id)
@@ -155,14 +185,22 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
     const context = await coordinator.contexts.get(run.id)
     const { context: _, ...spec } = run.spec
     const complete = spec.complete && files.length === run.tasks.length
-    return coordinator.submitRun({ who, spec: { ...spec, complete, open: false }, files, ...(context ? { context } : {}) })
+    return coordinator.submitRun({
+      who,
+      spec: { ...spec, complete, open: false },
+      files,
+      ...(context ? { context } : {}),
+    })
   }
 
   async function checkManifest(key: string): Promise<void> {
     const bytes = await coordinator.blobs.get(key)
     const manifest: unknown = bytes && JSON.parse(Buffer.from(bytes).toString('utf8'))
     if (!Value.Check(Manifest, manifest)) {
-      throw new MusterError('workspace_invalid', bytes ? `blob ${key} is not a workspace manifest` : `the manifest ${key} has not been uploaded`)
+      throw new MusterError(
+        'workspace_invalid',
+        bytes ? `blob ${key} is not a workspace manifest` : `the manifest ${key} has not been uploaded`,
+      )
     }
     const keys = manifest.entries.flatMap((entry) => (entry.type === 'file' ? [entry.hash] : []))
     const missing = await coordinator.blobs.missing([...new Set(keys)])
@@ -179,7 +217,9 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
   }
 }
 
-function specOf(body: SubmitBody): Parameters<import('../coordinator/coordinator.ts').Coordinator['submitRun']>[0]['spec'] {
+function specOf(
+  body: SubmitBody,
+): Parameters<import('../coordinator/coordinator.ts').Coordinator['submitRun']>[0]['spec'] {
   return {
     framework: body.framework,
     frameworkVersion: body.frameworkVersion ?? '',
@@ -206,7 +246,10 @@ function specOf(body: SubmitBody): Parameters<import('../coordinator/coordinator
 function checkFiles(files: readonly string[]): void {
   for (const file of files) {
     if (file.startsWith('/') || file.split('/').includes('..') || file.includes('\0')) {
-      throw new MusterError('request_invalid', `Cannot take the task '${file}': expected a path inside the suite's directory`)
+      throw new MusterError(
+        'request_invalid',
+        `Cannot take the task '${file}': expected a path inside the suite's directory`,
+      )
     }
   }
 }
@@ -218,7 +261,13 @@ function bodyOf(body: unknown): ActionBody {
   throw new MusterError('request_invalid', `${first?.instancePath ?? 'body'}: ${first?.message ?? 'is not valid'}`)
 }
 
-function actionInput(action: Exclude<RunAction, 'rerun'>, run: string, body: ActionBody, who: string, version: number | undefined): Input {
+function actionInput(
+  action: Exclude<RunAction, 'rerun'>,
+  run: string,
+  body: ActionBody,
+  who: string,
+  version: number | undefined,
+): Input {
   const base = { run, who, ...(version === undefined ? {} : { version }) }
   const why = body.why ?? `asked by ${who}`
   switch (action) {

@@ -30,7 +30,8 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
       const value: unknown = httpPart === 'body' ? input : Value.Convert(typed, input)
       if (check.Check(value)) return { value }
       const [first] = check.Errors(value)
-      const at = first?.instancePath === undefined || first.instancePath === '' ? (httpPart ?? 'request') : first.instancePath
+      const at =
+        first?.instancePath === undefined || first.instancePath === '' ? (httpPart ?? 'request') : first.instancePath
       return { error: new Error(`${at}: ${first?.message ?? 'is not valid'}`) }
     }
   })

@@ -19,11 +19,14 @@ export function readTokens(directory: string): Tokens | undefined {
     text = readFileSync(path, 'utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw new MusterError('config_invalid', `Cannot read the tokens in ${path}: ${(error as Error).message}`, { cause: error })
+    throw new MusterError('config_invalid', `Cannot read the tokens in ${path}: ${(error as Error).message}`, {
+      cause: error,
+    })
   }
   try {
     const value = JSON.parse(text) as Partial<Tokens>
-    if (typeof value.client === 'string' && typeof value.worker === 'string') return { client: value.client, worker: value.worker }
+    if (typeof value.client === 'string' && typeof value.worker === 'string')
+      return { client: value.client, worker: value.worker }
   } catch {
     // Falls through to the one error that names the file.
   }
@@ -36,7 +39,10 @@ export function ensureTokens(directory: string): Tokens {
   const known = readTokens(directory)
   if (known) return known
   mkdirSync(directory, { recursive: true, mode: 0o700 })
-  const made = { client: `mc_${randomBytes(24).toString('base64url')}`, worker: `mw_${randomBytes(24).toString('base64url')}` }
+  const made = {
+    client: `mc_${randomBytes(24).toString('base64url')}`,
+    worker: `mw_${randomBytes(24).toString('base64url')}`,
+  }
   const path = join(directory, file)
   try {
     writeFileSync(path, `${JSON.stringify(made, null, 2)}\n`, { mode: 0o600, flag: 'wx' })

@@ -3,7 +3,8 @@
  * and dies with this process, or this user's daemon on this host, started when it isn't there.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { mkdtemp } from 'node:fs/promises'
 import { hostname, tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { readTokens } from '../api/tokens.ts'
@@ -71,7 +72,12 @@ async function daemon(where: Where): Promise<Connection> {
 async function embedded(): Promise<Connection> {
   const { Host } = await import('./host.ts')
   const directory = await mkdtemp(join(tmpdir(), `muster-run-${randomBytes(3).toString('hex')}-`))
-  let fatal: unknown
+  // Also when this process leaves without closing: at a second Ctrl-C.
+  const clean = () => {
+    for (const path of [directory, socketPath(directory)]) rmSync(path, { recursive: true, force: true })
+  }
+  process.on('exit', clean)
+  let fatal: Error | undefined
   const host = await Host.start({
     directory,
     log: 'memory',
@@ -82,7 +88,7 @@ async function embedded(): Promise<Connection> {
     },
     onShutdown: () => undefined,
     onFatal: (error) => {
-      fatal = error
+      fatal = error instanceof Error ? error : new Error(String(error))
     },
   })
   const transport = new NodeTransport(`unix:${host.socket}`)
@@ -95,7 +101,8 @@ async function embedded(): Promise<Connection> {
     async [Symbol.asyncDispose]() {
       transport.close()
       await host.close()
-      await rm(directory, { recursive: true, force: true })
+      clean()
+      process.off('exit', clean)
     },
   }
 }

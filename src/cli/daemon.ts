@@ -38,16 +38,24 @@ export async function ensureDaemon(client: Client, say: (text: string) => void =
     }
     const exit = started.exit()
     if (exit !== undefined && exit !== 0) {
-      throw new MusterError('coordinator_unreachable', `The host daemon did not start (exit code ${exit}): ${lastWords()}`, {
-        hint: `Its log is ${daemonLogPath()}. 'muster run --no-daemon' goes without it.`,
-      })
+      throw new MusterError(
+        'coordinator_unreachable',
+        `The host daemon did not start (exit code ${exit}): ${lastWords()}`,
+        {
+          hint: `Its log is ${daemonLogPath()}. 'muster run --no-daemon' goes without it.`,
+        },
+      )
     }
     // Another one held the log and may have left since.
     if (exit === 0 && !answer) started = start()
     if (Date.now() > deadlineMs) {
-      throw new MusterError('coordinator_unreachable', `The host daemon did not answer within ${startTimeoutMs / 1000} s: ${lastWords()}`, {
-        hint: `Its log is ${daemonLogPath()}.`,
-      })
+      throw new MusterError(
+        'coordinator_unreachable',
+        `The host daemon did not answer within ${startTimeoutMs / 1000} s: ${lastWords()}`,
+        {
+          hint: `Its log is ${daemonLogPath()}.`,
+        },
+      )
     }
     await new Promise((resolve) => setTimeout(resolve, exit === 0 ? 200 : pollMs))
   }
@@ -74,7 +82,9 @@ async function replace(client: Client, old: HealthView, say: (text: string) => v
       })
     } else if (!said) {
       said = true
-      say(`muster: another version (${health.version}) is running ${health.activeRuns} run(s) here; waiting for it. --no-daemon goes without it.`)
+      say(
+        `muster: another version (${health.version}) is running ${health.activeRuns} run(s) here; waiting for it. --no-daemon goes without it.`,
+      )
     }
     await new Promise((resolve) => setTimeout(resolve, 100))
   }

@@ -26,7 +26,8 @@ export function labelsOf(given: readonly string[]): Record<string, string> {
 export function wholeNumber(min: number): (text: string) => number {
   return (text) => {
     const value = Number(text)
-    if (!/^-?\d+$/.test(text) || value < min) throw new InvalidArgumentError(`expected a whole number of at least ${min}`)
+    if (!/^-?\d+$/.test(text) || value < min)
+      throw new InvalidArgumentError(`expected a whole number of at least ${min}`)
     return value
   }
 }

@@ -83,7 +83,12 @@ export class Host implements AsyncDisposable {
       this.address = await remote.listen({ host: listen.host, port: listen.port })
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
-      const what = code === 'EADDRINUSE' ? 'the port is in use' : code === 'EACCES' ? 'this user may not use the port' : String(error)
+      const what =
+        code === 'EADDRINUSE'
+          ? 'the port is in use'
+          : code === 'EACCES'
+            ? 'this user may not use the port'
+            : String(error)
       throw new MusterError('config_invalid', `Cannot listen on ${listen.host}:${listen.port}: ${what}`, {
         cause: error,
         hint: 'Choose another with --listen HOST:PORT.',
@@ -96,7 +101,9 @@ export class Host implements AsyncDisposable {
     const { worker } = this.#options
     if (!worker) return
     const here = hostId()
-    const known = [...this.coordinator.state.workers.values()].some((one) => one.capabilities.host === here && !one.draining)
+    const known = [...this.coordinator.state.workers.values()].some(
+      (one) => one.capabilities.host === here && !one.draining,
+    )
     if (!known) return this.#spawnWorker()
     setTimeout(() => {
       const back = this.coordinator.workers().some((one) => one.host === here && one.state !== 'disconnected')
@@ -162,4 +169,3 @@ export class Host implements AsyncDisposable {
     await this.close()
   }
 }
-

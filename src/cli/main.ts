@@ -21,7 +21,8 @@ function ends(action: Action): (...values: unknown[]) => Promise<void> {
   }
 }
 
-const server = () => new Option('--server <url>', 'a coordinator elsewhere (default: MUSTER_SERVER, else this host’s own)')
+const server = () =>
+  new Option('--server <url>', 'a coordinator elsewhere (default: MUSTER_SERVER, else this host’s own)')
 const token = () => new Option('--token <token>', 'its client token (default: MUSTER_TOKEN)')
 const json = () => new Option('--json', 'print JSON')
 const look = (command: Command) => command.addOption(server()).addOption(token()).addOption(json())
@@ -43,7 +44,10 @@ program
   .option('--shard <i/n>', 'the i-th of n parts of the files, i from 1')
   .option('--priority <n>', 'larger goes first (default: 0)', wholeNumber(-1000))
   .option('--label <key=value>', 'only workers with this label; may be repeated', several)
-  .option('--setup <command>', 'what installs a travelled workspace, run once per lockfile (default: by the lockfile; \'\' for none)')
+  .option(
+    '--setup <command>',
+    "what installs a travelled workspace, run once per lockfile (default: by the lockfile; '' for none)",
+  )
   .option('--env <name>', 'pass this environment variable to remote workers; may be repeated', several)
   .addOption(server())
   .addOption(token())
@@ -92,7 +96,11 @@ program
   .argument('[task]', 'a file of the run, or its number')
   .addOption(server())
   .addOption(token())
-  .action(ends(async (run: string, task: string | undefined, options: never) => (await import('./commands/look.ts')).logsCommand(run, task, options)))
+  .action(
+    ends(async (run: string, task: string | undefined, options: never) =>
+      (await import('./commands/look.ts')).logsCommand(run, task, options),
+    ),
+  )
 look(program.command('workers').description('workers and what they do')).action(
   ends(async (options: never) => (await import('./commands/look.ts')).workersCommand(options)),
 )
@@ -114,7 +122,11 @@ for (const [action, words] of [
     .argument('<runs...>', 'run ids')
     .addOption(server())
     .addOption(token())
-    .action(ends(async (runs: string[], options: never) => (await import('./commands/act.ts')).actCommand(action, runs, options)))
+    .action(
+      ends(async (runs: string[], options: never) =>
+        (await import('./commands/act.ts')).actCommand(action, runs, options),
+      ),
+    )
 }
 
 program

@@ -31,10 +31,19 @@ export class NodeTransport implements Transport {
         {
           method,
           agent: this.#agent,
-          headers: { ...authorization(this.#endpoint), ...headers, ...(body === undefined ? {} : { 'content-length': length }) },
+          headers: {
+            ...authorization(this.#endpoint),
+            ...headers,
+            ...(body === undefined ? {} : { 'content-length': length }),
+          },
           ...(socketPath === undefined ? {} : { socketPath }),
         },
-        (incoming) => resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers as Record<string, string>, body: incoming }),
+        (incoming) =>
+          resolve({
+            status: incoming.statusCode ?? 0,
+            headers: incoming.headers as Record<string, string>,
+            body: incoming,
+          }),
       )
       const fail = (error: Error) => reject(unreachable(this.address, error))
       outgoing.once('error', fail)
@@ -44,7 +53,9 @@ export class NodeTransport implements Transport {
   }
 
   openSocket(path: string): FeedSocket {
-    const socket = new WebSocket(webSocketAddress(this.#endpoint, `/api/v1${path}`), { headers: authorization(this.#endpoint) })
+    const socket = new WebSocket(webSocketAddress(this.#endpoint, `/api/v1${path}`), {
+      headers: authorization(this.#endpoint),
+    })
     const feed: FeedSocket = { onMessage: () => undefined, onClose: () => undefined, close: () => socket.terminate() }
     let failure = ''
     socket.on('message', (data: Buffer) => feed.onMessage(data.toString('utf8')))

@@ -35,7 +35,7 @@ export type RunPlan = {
 }
 
 /** Lists what would run. `client` is asked only for what failed last. */
-export async function planRun(flags: PlanFlags, client: () => Promise<Client>): Promise<RunPlan> {
+export async function planRun(flags: PlanFlags, client: () => Promise<Client>, signal: AbortSignal): Promise<RunPlan> {
   const cwd = resolve(flags.cwd ?? '.')
   const detected = await detectSuites({
     cwd,
@@ -55,7 +55,7 @@ export async function planRun(flags: PlanFlags, client: () => Promise<Client>): 
       paths,
       args,
       ...(suite.command === undefined ? {} : { suite: suite.command }),
-      signal: new AbortController().signal,
+      signal,
     },
     cacheDirectory(),
   )
@@ -67,9 +67,9 @@ export async function planRun(flags: PlanFlags, client: () => Promise<Client>): 
     files = files.filter((file) => wanted.has(file))
   }
   if (flags.lastFailed) {
-    const { files: failed } = await (await client()).get<{ files: string[] }>(
-      `/history/last-failed?${new URLSearchParams({ project, suite: suite.name })}`,
-    )
+    const { files: failed } = await (
+      await client()
+    ).get<{ files: string[] }>(`/history/last-failed?${new URLSearchParams({ project, suite: suite.name }).toString()}`)
     const wanted = new Set(failed)
     const kept = files.filter((file) => wanted.has(file))
     if (kept.length === 0) notices.push('nothing failed in the last run: running everything')
@@ -84,7 +84,10 @@ function refuseArgs(suite: Suite, args: readonly string[]): void {
     const name = arg.split('=')[0]!
     const instead = suite.runner.refusedArgs?.[name]
     if (instead !== undefined) {
-      throw new MusterError('usage', `${name} of ${suite.detection.framework} can't be combined with Muster: ${instead}`)
+      throw new MusterError(
+        'usage',
+        `${name} of ${suite.detection.framework} can't be combined with Muster: ${instead}`,
+      )
     }
   }
 }
@@ -102,4 +105,3 @@ export function shardOf(files: readonly string[], shard: string): readonly strin
   }
   return files.filter((_, index) => index % parts === part - 1)
 }
-

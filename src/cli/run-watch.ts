@@ -1,6 +1,6 @@
 /**
- * Follows a run to its end, through lost connections and Ctrl-C. The first interrupt stops the run
- * and reports what is done; the second leaves at once. A coordinator that is gone is brought back
+ * Follows a run to its end, through lost connections and Ctrl-C. An interrupt stops the run, and what
+ * is done is reported. A coordinator that is gone is brought back
  * when it is ours, and waited for when it isn't.
  */
 import type { Connection } from './connect.ts'
@@ -14,33 +14,43 @@ const againMs = 200
 export type WatchOptions = {
   readonly connection: Connection
   readonly run: string
+  readonly interrupt: AbortSignal
   readonly onMessage: (message: FeedMessage) => void
   readonly say: (text: string) => void
 }
 
 export type Watched = { readonly run: RunView; readonly interrupted: boolean }
 
-export async function watchRun({ connection, run, onMessage, say }: WatchOptions): Promise<Watched> {
-  let interrupts = 0
-  const onSignal = () => {
-    interrupts += 1
-    if (interrupts > 1) process.exit(130)
-    say('stopping the run; what is done will be reported (again to leave at once)')
+export async function watchRun({ connection, run, interrupt, onMessage, say }: WatchOptions): Promise<Watched> {
+  const cancel = () => {
     connection.client.act(run, 'cancel', { why: 'interrupted' }).catch((error: unknown) => {
-      // Over already, or the coordinator is away: the watch below learns which.
+      // Over already, or the coordinator is away: then it is told when it is back.
       if (!isMusterError(error)) throw error
     })
   }
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
+  const onInterrupt = () => {
+    say('stopping the run; what is done will be reported (again to leave at once)')
+    cancel()
+  }
+  if (interrupt.aborted) onInterrupt()
+  interrupt.addEventListener('abort', onInterrupt)
   try {
-    const view = await follow({ connection, run, onMessage, say })
-    return { run: view, interrupted: interrupts > 0 }
+    const view = await follow({
+      connection,
+      run,
+      onMessage(message) {
+        if (message.type === 'snapshot' && interrupt.aborted) cancel()
+        onMessage(message)
+      },
+      say,
+    })
+    return { run: view, interrupted: interrupt.aborted }
   } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
+    interrupt.removeEventListener('abort', onInterrupt)
   }
 }
 
-async function follow({ connection, run, onMessage, say }: WatchOptions): Promise<RunView> {
+async function follow({ connection, run, onMessage, say }: Omit<WatchOptions, 'interrupt'>): Promise<RunView> {
   let awaySinceMs: number | undefined
   for (;;) {
     try {

@@ -21,7 +21,12 @@ export type Travelled = {
 /** Variables that say how tests behave, not what machine they are on. */
 const alwaysEnv = ['CI', 'TZ', 'LANG', 'LC_ALL', 'NODE_ENV', 'NODE_OPTIONS', 'FORCE_COLOR', 'NO_COLOR']
 
-export async function travel(client: Client, suite: Suite, setup: string | undefined, envNames: readonly string[]): Promise<Travelled> {
+export async function travel(
+  client: Client,
+  suite: Suite,
+  setup: string | undefined,
+  envNames: readonly string[],
+): Promise<Travelled> {
   const { cwd } = suite.project
   const built = await buildManifest({ cwd, cacheDir: cacheDirectory(), ...(setup === undefined ? {} : { setup }) })
   const bytes = Buffer.from(JSON.stringify(built.manifest))

@@ -155,7 +155,8 @@ export class Client {
 }
 
 function closedError(address: string, run: string, closed: { code: number; reason: string }): MusterError {
-  if (closed.code === 4404) return new MusterError('not_found', `The coordinator at ${address} does not know run ${run}`)
+  if (closed.code === 4404)
+    return new MusterError('not_found', `The coordinator at ${address} does not know run ${run}`)
   const why = closed.reason === '' ? `code ${closed.code}` : closed.reason
   return new MusterError('coordinator_unreachable', `The connection to ${address} broke (${why})`)
 }
@@ -171,9 +172,13 @@ function problemError(status: number, body: string, address: string): MusterErro
     const hint = problem.hint === undefined ? {} : { hint: problem.hint }
     return new MusterError(problem.code as ErrorCode, problem.detail ?? problem.title ?? `HTTP ${status}`, hint)
   }
-  return new MusterError('coordinator_unreachable', `${address} answered with HTTP ${status}, which is no answer of a Muster coordinator`, {
-    hint: 'Check the address; a proxy in between may have answered.',
-  })
+  return new MusterError(
+    'coordinator_unreachable',
+    `${address} answered with HTTP ${status}, which is no answer of a Muster coordinator`,
+    {
+      hint: 'Check the address; a proxy in between may have answered.',
+    },
+  )
 }
 
 async function text(body: AsyncIterable<Uint8Array>): Promise<string> {

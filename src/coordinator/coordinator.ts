@@ -36,8 +36,8 @@ export type CoordinatorOptions = {
   readonly version: string
   /** `memory`: for a coordinator that lives and dies with one run. */
   readonly log?: 'sqlite' | 'memory'
-  /** Where history is kept; default: within `directory`. `none`: no history. */
-  readonly history?: string | 'none'
+  /** Where history is kept; default: within `directory`. False: no history. */
+  readonly history?: string | false
   readonly limits?: Partial<Limits>
   readonly times?: SessionTimes
   readonly onLog?: (level: 'info' | 'warn' | 'error', message: string, detail: Record<string, unknown>) => void
@@ -80,7 +80,15 @@ export class Coordinator implements AsyncDisposable {
 
   private constructor(
     options: CoordinatorOptions,
-    parts: { log: Log; blobs: Blobs; contexts: Contexts; state: State; position: number; snapshotPosition: number; epoch: number },
+    parts: {
+      log: Log
+      blobs: Blobs
+      contexts: Contexts
+      state: State
+      position: number
+      snapshotPosition: number
+      epoch: number
+    },
   ) {
     this.#options = options
     this.version = options.version
@@ -107,18 +115,22 @@ export class Coordinator implements AsyncDisposable {
       onCommitted: (entry) => this.#committed(entry),
       onFatal: (error) => this.#fatal(error),
       onHealth: (trouble) => {
-        if (trouble !== this.#logTrouble) this.#say(trouble ? 'error' : 'info', trouble ?? 'the log can be written again', {})
+        if (trouble !== this.#logTrouble)
+          this.#say(trouble ? 'error' : 'info', trouble ?? 'the log can be written again', {})
         this.#logTrouble = trouble
       },
     })
-    this.#retention = new Retention({
-      log: parts.log,
-      blobs: parts.blobs,
-      contexts: parts.contexts,
-      leader: this.#leader,
-      historyPosition: () => this.#feeder?.applied,
-      say: (level, message, detail) => this.#say(level, message, detail),
-    }, parts.snapshotPosition)
+    this.#retention = new Retention(
+      {
+        log: parts.log,
+        blobs: parts.blobs,
+        contexts: parts.contexts,
+        leader: this.#leader,
+        historyPosition: () => this.#feeder?.applied,
+        say: (level, message, detail) => this.#say(level, message, detail),
+      },
+      parts.snapshotPosition,
+    )
     this.#historyOpening = this.#openHistory()
     this.#tick = setInterval(() => void this.#onTick(), tickMs)
     this.#tick.unref()
@@ -134,7 +146,15 @@ export class Coordinator implements AsyncDisposable {
       const blobs = await DirectoryBlobs.open(join(options.directory, 'blobs'))
       const contexts = await Contexts.open(join(options.directory, 'contexts'))
       await contexts.keepOnly(state.runs)
-      const coordinator = new Coordinator(options, { log, blobs, contexts, state, position, snapshotPosition, epoch: head.epoch })
+      const coordinator = new Coordinator(options, {
+        log,
+        blobs,
+        contexts,
+        state,
+        position,
+        snapshotPosition,
+        epoch: head.epoch,
+      })
       await coordinator.submit({ type: 'lead', epoch: head.epoch, owner, version: options.version })
       coordinator.sessions.expectKnown()
       return coordinator
@@ -231,7 +251,7 @@ export class Coordinator implements AsyncDisposable {
   // ---- history ----
 
   async #openHistory(): Promise<void> {
-    if (this.#options.history === 'none') return
+    if (this.#options.history === false) return
     try {
       const { openHistory } = await import('../history/duckdb-history.ts')
       const directory = this.#options.history ?? join(this.#options.directory, 'history')
@@ -252,7 +272,7 @@ export class Coordinator implements AsyncDisposable {
   /** Durations from history; without history, or when it takes too long, nothing is known. */
   async estimates(project: string, suite: string, files: readonly string[]): Promise<Estimates> {
     const nothing: Estimates = { durationsMs: files.map(() => null), startupMs: null }
-    if (files.length === 0 || this.#options.history === 'none') return nothing
+    if (files.length === 0 || this.#options.history === false) return nothing
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<Estimates>((resolve) => {
       timer = setTimeout(() => resolve(nothing), estimatesWaitMs)

@@ -87,7 +87,8 @@ export class Feed {
         break
       case 'task.requeued':
         this.#tasksOver(run, event.tasks, event.why, false)
-        if (event.cause === 'lost' || event.cause === 'crashed') this.#notice(run, 'warning', this.#requeueWords(run, event))
+        if (event.cause === 'lost' || event.cause === 'crashed')
+          this.#notice(run, 'warning', this.#requeueWords(run, event))
         break
       case 'task.ended':
         this.#tasksOver(run, event.tasks, event.state === 'passed' ? undefined : event.why, true)
@@ -163,7 +164,18 @@ export class Feed {
       const status = test.status as 'passed' | 'failed' | 'skipped' | 'todo'
       this.#send(
         run.id,
-        { type: 'test', task: index, file: task.file, name, status, flaky: flaky === true, durationMs, worker: workerName, ...(project === undefined ? {} : { project }), ...(errors === undefined ? {} : { errors }) },
+        {
+          type: 'test',
+          task: index,
+          file: task.file,
+          name,
+          status,
+          flaky: flaky === true,
+          durationMs,
+          worker: workerName,
+          ...(project === undefined ? {} : { project }),
+          ...(errors === undefined ? {} : { errors }),
+        },
         true,
       )
     }

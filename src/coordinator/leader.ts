@@ -18,7 +18,12 @@ import type { Log } from '../log/log.ts'
 import { MusterError } from '../protocol/errors.ts'
 import { place } from '../scheduling/place.ts'
 
-export type Committed = { readonly position: number; readonly atMs: number; readonly events: readonly Event[]; readonly bytes: Uint8Array }
+export type Committed = {
+  readonly position: number
+  readonly atMs: number
+  readonly events: readonly Event[]
+  readonly bytes: Uint8Array
+}
 
 export type LeaderOptions = {
   readonly log: Log
@@ -76,7 +81,9 @@ export class Leader {
     return new Promise((resolve, reject) => {
       if (this.#stopped) return reject(new MusterError('unavailable', 'the coordinator is shutting down'))
       if (this.#queue.length >= this.#inputsMax) {
-        return reject(new MusterError('overloaded', `${this.#queue.length} requests are waiting for the log; try again later`))
+        return reject(
+          new MusterError('overloaded', `${this.#queue.length} requests are waiting for the log; try again later`),
+        )
       }
       this.#queue.push({ input, resolve, reject })
       this.kick()
@@ -113,7 +120,8 @@ export class Leader {
       }
     } catch (error) {
       this.#stopped = true
-      for (const waiting of this.#queue.splice(0)) waiting.reject(new MusterError('unavailable', 'the coordinator stopped'))
+      for (const waiting of this.#queue.splice(0))
+        waiting.reject(new MusterError('unavailable', 'the coordinator stopped'))
       this.#options.onFatal(error)
     } finally {
       this.#running = false

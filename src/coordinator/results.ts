@@ -56,10 +56,14 @@ function decode(decoded: Map<string, Promise<TaskResult[]>>, blobs: Blobs, key: 
 export async function* runOutput(run: Run, blobs: Blobs, index?: number): AsyncGenerator<string> {
   if (index !== undefined) {
     let own = ''
-    for await (const record of taskRecords({ ...run, reports: run.reports.filter((one) => one.tasks.includes(index)) }, blobs)) {
+    for await (const record of taskRecords(
+      { ...run, reports: run.reports.filter((one) => one.tasks.includes(index)) },
+      blobs,
+    )) {
       if (record.index !== index) continue
       for (const attempt of record.attempts) {
-        for (const test of attempt.result.tests) if (test.output) own += `── ${test.name.join(' › ')}\n${test.output.trimEnd()}\n`
+        for (const test of attempt.result.tests)
+          if (test.output) own += `── ${test.name.join(' › ')}\n${test.output.trimEnd()}\n`
       }
     }
     if (own !== '') {
@@ -67,7 +71,10 @@ export async function* runOutput(run: Run, blobs: Blobs, index?: number): AsyncG
       return
     }
   }
-  const batches = index === undefined ? undefined : new Set(run.reports.filter((one) => one.tasks.includes(index)).map((one) => one.batch))
+  const batches =
+    index === undefined
+      ? undefined
+      : new Set(run.reports.filter((one) => one.tasks.includes(index)).map((one) => one.batch))
   for (const { batch, worker, blob } of run.outputs) {
     if (batches && batches.size > 0 && !batches.has(batch)) continue
     const text = await getText(blobs, blob)

@@ -46,7 +46,8 @@ export async function reportInput(worker: string, message: Reported, blobs: Blob
 
 export async function endInput(worker: string, message: Ended, blobs: Blobs): Promise<End> {
   const { batch, token, reason, exitCode, signal, startupMs, wallMs, interrupted, timedOut } = message
-  const output = message.output === undefined || message.output === '' ? undefined : await putText(blobs, message.output)
+  const output =
+    message.output === undefined || message.output === '' ? undefined : await putText(blobs, message.output)
   return {
     type: 'end',
     worker,
@@ -59,7 +60,9 @@ export async function endInput(worker: string, message: Ended, blobs: Blobs): Pr
     wallMs,
     interrupted,
     timedOut,
-    errors: message.errors.map((error) => (error.stack === undefined ? error.message : `${error.message}\n${error.stack}`)),
+    errors: message.errors.map((error) =>
+      error.stack === undefined ? error.message : `${error.message}\n${error.stack}`,
+    ),
     ...(output === undefined ? {} : { output }),
     ...(message.message === undefined ? {} : { message: message.message }),
   }

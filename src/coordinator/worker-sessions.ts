@@ -8,7 +8,13 @@ import type { Event } from '../core/events.ts'
 import { Refused, type Input } from '../core/input.ts'
 import type { Run, State, Worker } from '../core/state.ts'
 import { isMusterError } from '../protocol/errors.ts'
-import { Hello, WorkerMessage, workerProtocolVersion, type Assign, type CoordinatorMessage } from '../protocol/worker-messages.ts'
+import {
+  Hello,
+  WorkerMessage,
+  workerProtocolVersion,
+  type Assign,
+  type CoordinatorMessage,
+} from '../protocol/worker-messages.ts'
 import type { Leader } from './leader.ts'
 import { endInput, reportInput } from './worker-reports.ts'
 import type { Blobs } from '../blobs/blobs.ts'
@@ -182,7 +188,8 @@ export class WorkerSessions {
     for (const id of state.workers.get(session.worker)?.batches ?? []) {
       const run = state.runs.get(state.batches.get(id)!.run)!
       if (!held.has(id)) this.#assign(session, id)
-      if (run.cancelled && !run.cancelled.drain) this.#tell(session, { type: 'cancel', batch: id, why: run.cancelled.why })
+      if (run.cancelled && !run.cancelled.drain)
+        this.#tell(session, { type: 'cancel', batch: id, why: run.cancelled.why })
     }
   }
 
@@ -260,7 +267,12 @@ export class WorkerSessions {
         this.#submit(session, message.seq, await endInput(session.worker, message, blobs))
         return
       case 'draining':
-        this.#submit(session, message.seq, { type: 'drain', worker: session.worker, who: `worker:${session.worker}`, why: message.why })
+        this.#submit(session, message.seq, {
+          type: 'drain',
+          worker: session.worker,
+          who: `worker:${session.worker}`,
+          why: message.why,
+        })
         return
       default:
     }
@@ -275,7 +287,11 @@ export class WorkerSessions {
         () => this.#tell(session, { type: 'ack', seq }),
         (error: unknown) => {
           if (error instanceof Refused) {
-            this.#options.log('stale or refused report', { worker: session.worker, input: input.type, why: error.message })
+            this.#options.log('stale or refused report', {
+              worker: session.worker,
+              input: input.type,
+              why: error.message,
+            })
             this.#tell(session, { type: 'ack', seq })
           } else session.socket?.close(4503, 'not recorded; connect again and repeat')
         },

@@ -16,7 +16,10 @@ export function stepAssign(state: State, input: Assign): readonly Event[] {
   if (!worker || worker.draining) throw new Refused('conflict', `worker ${input.worker} takes no work`)
   if (run.state !== 'queued' && run.state !== 'running') throw new Refused('conflict', `run ${run.id} is ${run.state}`)
   if (input.cpus < 1 || worker.cpusUsed + input.cpus > worker.capabilities.cpus) {
-    throw new Refused('conflict', `worker ${worker.id} has ${worker.capabilities.cpus - worker.cpusUsed} CPUs free, not ${input.cpus}`)
+    throw new Refused(
+      'conflict',
+      `worker ${worker.id} has ${worker.capabilities.cpus - worker.cpusUsed} CPUs free, not ${input.cpus}`,
+    )
   }
   if (input.tasks.length === 0 || new Set(input.tasks).size !== input.tasks.length) {
     throw new Refused('request_invalid', 'expected different tasks, at least one')
@@ -71,7 +74,8 @@ export function applyAssigned(state: State, run: Run, event: BatchAssigned, atMs
     task.batch = event.batch
     task.why = undefined
   }
-  while (run.queueHead < run.queue.length && run.tasks[run.queue[run.queueHead]!]!.state !== 'queued') run.queueHead += 1
+  while (run.queueHead < run.queue.length && run.tasks[run.queue[run.queueHead]!]!.state !== 'queued')
+    run.queueHead += 1
   if (run.again.length > 0) run.again = run.again.filter((index) => run.tasks[index]!.state === 'queued')
   if (run.startedAtMs === undefined) run.startedAtMs = atMs
   if (run.state === 'queued') {
@@ -89,7 +93,10 @@ export function applyAssigned(state: State, run: Run, event: BatchAssigned, atMs
 }
 
 /** The batch, if this worker with this token still holds it. */
-export function heldBatch(state: State, input: { readonly worker: string; readonly batch: string; readonly token: number }): Batch {
+export function heldBatch(
+  state: State,
+  input: { readonly worker: string; readonly batch: string; readonly token: number },
+): Batch {
   const batch = state.batches.get(input.batch)
   if (!batch || batch.token !== input.token || batch.worker !== input.worker) {
     throw new Refused('stale', `worker ${input.worker} no longer holds batch ${input.batch}`)
@@ -195,7 +202,8 @@ function unreportedEvents(state: State, run: Run, batch: Batch, input: End): Eve
   for (const index of open) {
     if (timedOut.has(index)) decideTimedOut(decisions, run, index)
     else if (interrupted.has(index) && input.reason === 'crashed') decideSuspect(decisions, run, batch, index, input)
-    else if (progress && !exitedClean(input)) decisions.requeue(index, 'unstarted', 'its process ended before its turn', 0)
+    else if (progress && !exitedClean(input))
+      decisions.requeue(index, 'unstarted', 'its process ended before its turn', 0)
     else decideUnstarted(decisions, state, run, batch, index, input, giveUp)
   }
   if (giveUp && input.reason !== 'cancelled') {

@@ -142,10 +142,20 @@ export type WorkerJoined = {
   readonly version: string
   readonly capabilities: Capabilities
 }
-export type WorkerDrained = { readonly type: 'worker.drained'; readonly worker: WorkerId; readonly who: string; readonly why: string }
+export type WorkerDrained = {
+  readonly type: 'worker.drained'
+  readonly worker: WorkerId
+  readonly who: string
+  readonly why: string
+}
 export type WorkerLeft = { readonly type: 'worker.left'; readonly worker: WorkerId; readonly why: string }
 
-export type LeaderStarted = { readonly type: 'leader.started'; readonly epoch: number; readonly owner: string; readonly version: string }
+export type LeaderStarted = {
+  readonly type: 'leader.started'
+  readonly epoch: number
+  readonly owner: string
+  readonly version: string
+}
 
 export type Event =
   | LeaderStarted

@@ -23,7 +23,13 @@ export type Extend = {
 }
 /** `version`: refuse unless the run's version is this (If-Match). */
 export type Seal = { readonly type: 'seal'; readonly run: RunId; readonly who: string }
-export type Pause = { readonly type: 'pause'; readonly run: RunId; readonly who: string; readonly why: string; readonly version?: number }
+export type Pause = {
+  readonly type: 'pause'
+  readonly run: RunId
+  readonly who: string
+  readonly why: string
+  readonly version?: number
+}
 export type Resume = { readonly type: 'resume'; readonly run: RunId; readonly who: string; readonly version?: number }
 export type Prioritise = {
   readonly type: 'prioritise'

@@ -1,15 +1,7 @@
 /** The run family: what may be asked of a run, and how its events change state. */
 import { assert } from '../stdx/assert.ts'
 import type { RunId, TaskIndex, Verdict } from './entities.ts'
-import type {
-  Event,
-  RunCancelled,
-  RunErrored,
-  RunExtended,
-  RunFinished,
-  RunForgotten,
-  RunSubmitted,
-} from './events.ts'
+import type { Event, RunCancelled, RunErrored, RunExtended, RunFinished, RunForgotten, RunSubmitted } from './events.ts'
 import { Refused, type Cancel, type Extend, type Input, type Submit } from './input.ts'
 import { accounted, emptyByState, expectedMs, Task, type Run, type State } from './state.ts'
 
@@ -36,10 +28,16 @@ function checkFiles(state: State, files: readonly string[], estimates: readonly 
   const { runTasksMax, queuedTasksMax } = state.limits
   if (estimates.length !== files.length) throw new Refused('request_invalid', 'expected one estimate per file')
   if (already + files.length > runTasksMax) {
-    throw new Refused('request_invalid', `expected at most ${runTasksMax} tasks in a run, received ${already + files.length}`)
+    throw new Refused(
+      'request_invalid',
+      `expected at most ${runTasksMax} tasks in a run, received ${already + files.length}`,
+    )
   }
   if (state.queuedCount + files.length > queuedTasksMax) {
-    throw new Refused('overloaded', `${state.queuedCount} tasks are waiting and the limit is ${queuedTasksMax}; try again later`)
+    throw new Refused(
+      'overloaded',
+      `${state.queuedCount} tasks are waiting and the limit is ${queuedTasksMax}; try again later`,
+    )
   }
 }
 
@@ -114,7 +112,12 @@ export function settleRun(run: Run, nowMs: number): readonly Event[] {
   if (run.state === 'finished') return []
   const { maxFailures } = run.spec
   if (maxFailures > 0 && run.failureCount >= maxFailures && !run.cancelled && accounted(run) < run.tasks.length) {
-    return cancelEvents(run, 'coordinator', `stopped after ${run.failureCount} failures (max-failures ${maxFailures})`, false)
+    return cancelEvents(
+      run,
+      'coordinator',
+      `stopped after ${run.failureCount} failures (max-failures ${maxFailures})`,
+      false,
+    )
   }
   if (run.open && !run.cancelled) return []
   if (run.batches.size > 0 || accounted(run) < run.tasks.length) return []
@@ -143,7 +146,8 @@ function judge(run: Run): { verdict: Verdict; why: string } {
   }
   if (by.failed > 0) return { verdict: 'failed', why: `${by.failed} of ${planned} tasks failed` }
   if (run.errors.length > 0) return { verdict: 'failed', why: run.errors[0]! }
-  if (by['timed-out'] > 0) return { verdict: 'timed-out', why: `${by['timed-out']} of ${planned} tasks ran out of time` }
+  if (by['timed-out'] > 0)
+    return { verdict: 'timed-out', why: `${by['timed-out']} of ${planned} tasks ran out of time` }
   if (by.cancelled > 0 || run.cancelled) return { verdict: 'cancelled', why: run.cancelled?.why ?? 'cancelled' }
   if (planned === 0) return { verdict: 'empty', why: 'the run had no tasks' }
   return { verdict: 'passed', why: `all ${planned} tasks passed` }

@@ -122,7 +122,8 @@ export function restore(data: SnapshotData, limits: Limits): State {
     state.finished.push(id)
     state.finishedTasks += state.runs.get(id)!.tasks.length
   }
-  for (const batch of data.batches as State['batches'] extends Map<string, infer B> ? B[] : never) state.batches.set(batch.id, batch)
+  for (const batch of data.batches as State['batches'] extends Map<string, infer B> ? B[] : never)
+    state.batches.set(batch.id, batch)
   for (const worker of data.workers as { id: string; batches: string[] }[]) {
     state.workers.set(worker.id, { ...worker, batches: new Set(worker.batches) } as never)
   }

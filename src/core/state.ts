@@ -3,7 +3,18 @@
  * owned by the leader loop; everybody else gets views. Indexes and sums that `apply` keeps beside
  * the entities (counts per state, queued work) exist so that a decision never walks all tasks.
  */
-import type { BatchId, Capabilities, Counts, RunId, RunSpec, RunState, TaskIndex, TaskState, Verdict, WorkerId } from './entities.ts'
+import type {
+  BatchId,
+  Capabilities,
+  Counts,
+  RunId,
+  RunSpec,
+  RunState,
+  TaskIndex,
+  TaskState,
+  Verdict,
+  WorkerId,
+} from './entities.ts'
 import { defaultLimits, type Limits } from './limits.ts'
 
 /** A class only for its fixed shape: a million of these are held at once. */
@@ -179,7 +190,15 @@ export function emptyByState(): Record<TaskState, number> {
 export function accounted(run: Run): number {
   const by = run.byState
   return (
-    by.passed + by.failed + by.flaky + by.skipped + by.quarantined + by['timed-out'] + by.cancelled + by.lost + by['dead-lettered']
+    by.passed +
+    by.failed +
+    by.flaky +
+    by.skipped +
+    by.quarantined +
+    by['timed-out'] +
+    by.cancelled +
+    by.lost +
+    by['dead-lettered']
   )
 }
 

@@ -5,7 +5,16 @@
 import { assert } from '../stdx/assert.ts'
 import type { TaskState } from './entities.ts'
 
-const ends: readonly TaskState[] = ['passed', 'failed', 'flaky', 'skipped', 'quarantined', 'timed-out', 'cancelled', 'lost']
+const ends: readonly TaskState[] = [
+  'passed',
+  'failed',
+  'flaky',
+  'skipped',
+  'quarantined',
+  'timed-out',
+  'cancelled',
+  'lost',
+]
 
 export const taskTransitions: Readonly<Record<TaskState, readonly TaskState[]>> = {
   queued: ['assigned', 'blocked', 'paused', 'cancelled', 'lost', 'failed'],

@@ -50,32 +50,61 @@ export function transcript(state: State, script: string): string {
     }
   }
   for (const run of state.runs.values()) {
-    lines.push(`= ${run.id} ${run.state}${run.verdict === undefined ? '' : ` ${run.verdict}`} planned ${run.tasks.length} accounted ${accounted(run)}`)
+    lines.push(
+      `= ${run.id} ${run.state}${run.verdict === undefined ? '' : ` ${run.verdict}`} planned ${run.tasks.length} accounted ${accounted(run)}`,
+    )
   }
   return lines.join('\n')
 }
 
 function parse(state: State, command: string): Input {
   const [verb, ...words] = command.split(/\s+/)
-  const options = Object.fromEntries(words.filter((word) => word.includes('=')).map((word) => word.split('=') as [string, string]))
+  const options = Object.fromEntries(
+    words.filter((word) => word.includes('=')).map((word) => word.split('=') as [string, string]),
+  )
   const [first = '', ...rest] = words.filter((word) => !word.includes('='))
   const who = 'client:ann'
   const token = options['token'] === undefined ? (state.batches.get(first)?.token ?? 0) : Number(options['token'])
   const worker = options['worker'] ?? state.batches.get(first)?.worker ?? 'W'
   switch (verb) {
     case 'submit': {
-      const numbers = Object.fromEntries(['retries', 'maxFailures', 'priority'].flatMap((key) => (options[key] ? [[key, Number(options[key])]] : [])))
+      const numbers = Object.fromEntries(
+        ['retries', 'maxFailures', 'priority'].flatMap((key) => (options[key] ? [[key, Number(options[key])]] : [])),
+      )
       const spec = { ...plainSpec, ...numbers, open: options['open'] === 'yes' }
-      return { type: 'submit', run: first, who, ...(options['key'] ? { key: options['key'] } : {}), spec, files: rest, estimates: rest.map(() => null) }
+      return {
+        type: 'submit',
+        run: first,
+        who,
+        ...(options['key'] ? { key: options['key'] } : {}),
+        spec,
+        files: rest,
+        estimates: rest.map(() => null),
+      }
     }
     case 'extend':
       return { type: 'extend', run: first, who, files: rest, estimates: rest.map(() => null) }
     case 'join': {
-      const capabilities = { os: 'linux', arch: 'x64', cpus: Number(options['cpus'] ?? 1), memoryBytes: 1, host: first, labels: {}, tools: {} }
+      const capabilities = {
+        os: 'linux',
+        arch: 'x64',
+        cpus: Number(options['cpus'] ?? 1),
+        memoryBytes: 1,
+        host: first,
+        labels: {},
+        tools: {},
+      }
       return { type: 'join', worker: first, name: first, version: '1', capabilities, draining: false }
     }
     case 'assign':
-      return { type: 'assign', run: first, worker: rest[0]!, tasks: rest.slice(1).map(Number), cpus: Number(options['cpus'] ?? 1), why: 'test' }
+      return {
+        type: 'assign',
+        run: first,
+        worker: rest[0]!,
+        tasks: rest.slice(1).map(Number),
+        cpus: Number(options['cpus'] ?? 1),
+        why: 'test',
+      }
     case 'start':
       return { type: 'start', worker, batch: first, token, tasks: rest.map(Number) }
     case 'report':
@@ -91,7 +120,10 @@ function parse(state: State, command: string): Input {
         }),
       }
     case 'end': {
-      const [reason, ...interrupted] = rest as ['completed' | 'crashed' | 'timed-out' | 'cancelled' | 'failed-to-start', ...string[]]
+      const [reason, ...interrupted] = rest as [
+        'completed' | 'crashed' | 'timed-out' | 'cancelled' | 'failed-to-start',
+        ...string[],
+      ]
       const exitCode = options['exit'] === undefined ? (reason === 'completed' ? 0 : 1) : Number(options['exit'])
       return {
         type: 'end',
@@ -113,7 +145,14 @@ function parse(state: State, command: string): Input {
     case 'drain':
       return { type: 'drain', worker: first, who, why: 'asked' }
     case 'cancel':
-      return { type: 'cancel', run: first, who, why: 'asked', drain: false, ...(options['version'] ? { version: Number(options['version']) } : {}) }
+      return {
+        type: 'cancel',
+        run: first,
+        who,
+        why: 'asked',
+        drain: false,
+        ...(options['version'] ? { version: Number(options['version']) } : {}),
+      }
     case 'pause':
       return { type: 'pause', run: first, who, why: 'asked' }
     case 'resume':

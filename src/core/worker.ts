@@ -13,13 +13,21 @@ export function stepJoin(state: State, input: Join): readonly Event[] {
     JSON.stringify(known.capabilities) === JSON.stringify(input.capabilities)
   if (!same) {
     if (known && input.capabilities.cpus < known.cpusUsed) {
-      throw new Refused('conflict', `worker ${input.worker} holds work for ${known.cpusUsed} CPUs and now has ${input.capabilities.cpus}`)
+      throw new Refused(
+        'conflict',
+        `worker ${input.worker} holds work for ${known.cpusUsed} CPUs and now has ${input.capabilities.cpus}`,
+      )
     }
     const { worker, name, version, capabilities } = input
     events.push({ type: 'worker.joined', worker, name, version, capabilities })
   }
   if (input.draining && !known?.draining) {
-    events.push({ type: 'worker.drained', worker: input.worker, who: `worker:${input.worker}`, why: 'it is shutting down' })
+    events.push({
+      type: 'worker.drained',
+      worker: input.worker,
+      who: `worker:${input.worker}`,
+      why: 'it is shutting down',
+    })
   }
   return events
 }

@@ -155,7 +155,14 @@ export class DuckdbHistory implements History {
   }
 
   #start(): void {
-    const { directory, blobsDirectory, source = 'log', memoryLimitMb = 256, testsDays = 90, runsDays = 365 } = this.#options
+    const {
+      directory,
+      blobsDirectory,
+      source = 'log',
+      memoryLimitMb = 256,
+      testsDays = 90,
+      runsDays = 365,
+    } = this.#options
     const options: ProcessOptions = { directory, blobsDirectory, source, memoryLimitMb, testsDays, runsDays }
     const child = fork(processFile, [JSON.stringify(options)], {
       serialization: 'advanced',

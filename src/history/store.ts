@@ -297,7 +297,9 @@ async function readPosition(connection: DuckDBConnection, file: string, source: 
       },
     )
   }
-  const [known] = await (await connection.run('SELECT position FROM sources WHERE source = $source', { source })).getRowsJS()
+  const [known] = await (
+    await connection.run('SELECT position FROM sources WHERE source = $source', { source })
+  ).getRowsJS()
   if (known) return Number(known[0])
   await connection.run('INSERT INTO sources VALUES ($source, 0, 0)', { source })
   return 0

@@ -10,7 +10,14 @@ export const WorkspaceRef = Type.Union([
   /** Run where the files are: only workers of this host (its id, from the worker view) fit. */
   Type.Object({ type: Type.Literal('in-place'), host: text(256) }, strict),
   /** Content-addressed; every blob must have been uploaded. */
-  Type.Object({ type: Type.Literal('travel'), manifest: Type.String({ pattern: '^[0-9a-f]{64}$' }), setup: Type.Optional(text(4096)) }, strict),
+  Type.Object(
+    {
+      type: Type.Literal('travel'),
+      manifest: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+      setup: Type.Optional(text(4096)),
+    },
+    strict,
+  ),
   Type.Object({ type: Type.Literal('none') }, strict),
 ])
 
@@ -81,7 +88,10 @@ export const BulkActionBody = Type.Object(
   strict,
 )
 
-export const MissingBody = Type.Object({ keys: Type.Array(Type.String({ pattern: '^[0-9a-f]{64}$' }), { maxItems: 200_000 }) }, strict)
+export const MissingBody = Type.Object(
+  { keys: Type.Array(Type.String({ pattern: '^[0-9a-f]{64}$' }), { maxItems: 200_000 }) },
+  strict,
+)
 
 export const PageQuery = Type.Object({
   cursor: Type.Optional(Type.Integer({ minimum: 0 })),

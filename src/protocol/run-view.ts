@@ -91,7 +91,12 @@ export type WorkerView = {
   readonly tools: Readonly<Record<string, string>>
   readonly version: string
   readonly state: 'idle' | 'busy' | 'draining' | 'disconnected'
-  readonly batches: readonly { readonly batch: string; readonly run: string; readonly tasks: number; readonly cpus: number }[]
+  readonly batches: readonly {
+    readonly batch: string
+    readonly run: string
+    readonly tasks: number
+    readonly cpus: number
+  }[]
   readonly lastHeardMs: number
 }
 

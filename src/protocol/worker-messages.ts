@@ -33,7 +33,11 @@ export const Hello = Type.Object({
   draining: Type.Boolean(),
 })
 
-export const Heartbeat = Type.Object({ type: Type.Literal('heartbeat'), load: Type.Optional(Type.Number()), memoryFreeBytes: Type.Optional(Type.Number()) })
+export const Heartbeat = Type.Object({
+  type: Type.Literal('heartbeat'),
+  load: Type.Optional(Type.Number()),
+  memoryFreeBytes: Type.Optional(Type.Number()),
+})
 
 /** `seq` numbers what must be acknowledged, per worker process, from 1. */
 export const Started = Type.Object({
@@ -179,7 +183,13 @@ export const Manifest = Type.Object({
   name: Type.String(),
   entries: Type.Array(
     Type.Union([
-      Type.Object({ path: Type.String(), type: Type.Literal('file'), hash: Type.String(), bytes: Type.Number(), executable: Type.Boolean() }),
+      Type.Object({
+        path: Type.String(),
+        type: Type.Literal('file'),
+        hash: Type.String(),
+        bytes: Type.Number(),
+        executable: Type.Boolean(),
+      }),
       Type.Object({ path: Type.String(), type: Type.Literal('symlink'), target: Type.String() }),
     ]),
   ),

@@ -45,7 +45,9 @@ export function findInvocations(project: Project, recognise: Recognise): readonl
 
 /** Every start of the framework by this script and the scripts it runs. */
 export function invocationsOf(project: Project, script: string, recognise: Recognise): readonly Invocation[] {
-  return project.packageJson === undefined ? [] : readScript(project, project.packageJson, script, [], recognise, depthMax)
+  return project.packageJson === undefined
+    ? []
+    : readScript(project, project.packageJson, script, [], recognise, depthMax)
 }
 
 function readScript(

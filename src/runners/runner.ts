@@ -12,15 +12,7 @@
  */
 import type { TestError, TestResult } from '../protocol/results.ts'
 
-export type FrameworkName =
-  | 'vitest'
-  | 'jest'
-  | 'mocha'
-  | 'node'
-  | 'playwright'
-  | 'pytest'
-  | 'go'
-  | 'command'
+export type FrameworkName = 'vitest' | 'jest' | 'mocha' | 'node' | 'playwright' | 'pytest' | 'go' | 'command'
 
 /** What a reporter says. `file` is always a task's path exactly as `list` gave it. */
 export type DriverEvent =

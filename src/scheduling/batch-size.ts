@@ -17,7 +17,14 @@ const cheapStart = 50
 const lookAheadMax = 500
 
 /** Work to give to a host with `cpus` of `fleetCpus`, in estimated CPU-milliseconds; Infinity = all. */
-export function targetWorkMs(state: State, run: Run, cpus: number, fleetCpus: number, startupMs: number, nowMs: number): number {
+export function targetWorkMs(
+  state: State,
+  run: Run,
+  cpus: number,
+  fleetCpus: number,
+  startupMs: number,
+  nowMs: number,
+): number {
   if (cpus >= fleetCpus) return Infinity
   let leftMs = run.queuedMs
   for (const id of run.batches) leftMs += batchLeftMs(state.batches.get(id)!, startupMs, nowMs)

@@ -17,7 +17,12 @@ import { isTerminal } from '../core/task-state.ts'
 import { plainSpec } from '../core/transcript.ts'
 import { place } from './place.ts'
 
-type World = { state: State; atMs: number; log: { atMs: number; events: readonly Event[] }[]; ended: Map<string, number> }
+type World = {
+  state: State
+  atMs: number
+  log: { atMs: number; events: readonly Event[] }[]
+  ended: Map<string, number>
+}
 
 const picks = fc.array(fc.nat({ max: 1_000_000 }), { minLength: 20, maxLength: 200 })
 
@@ -57,7 +62,8 @@ function checkBooks(state: State): void {
   for (const run of state.runs.values()) {
     const by: Record<string, number> = {}
     for (const task of run.tasks) by[task.state] = (by[task.state] ?? 0) + 1
-    for (const [name, count] of Object.entries(run.byState)) assert.equal(count, by[name] ?? 0, `${run.id} counts ${name}`)
+    for (const [name, count] of Object.entries(run.byState))
+      assert.equal(count, by[name] ?? 0, `${run.id} counts ${name}`)
     assert.equal(run.queuedCount, by['queued'] ?? 0)
     queued += run.queuedCount
     assert.ok(run.tests.passed >= 0 && run.tests.failed >= 0)
@@ -73,7 +79,12 @@ function checkBooks(state: State): void {
 }
 
 const openTasks = (run: Run, batch: Batch): number[] =>
-  batch.tasks.filter((index) => run.tasks[index]!.batch === batch.id && !isTerminal(run.tasks[index]!.state) && run.tasks[index]!.state !== 'queued')
+  batch.tasks.filter(
+    (index) =>
+      run.tasks[index]!.batch === batch.id &&
+      !isTerminal(run.tasks[index]!.state) &&
+      run.tasks[index]!.state !== 'queued',
+  )
 
 function join(worker: string, cpus: number): Input {
   const capabilities = { os: 'linux', arch: 'x64', cpus, memoryBytes: 1, host: worker, labels: {}, tools: {} }
@@ -93,7 +104,8 @@ function happen(world: World, pick: number): void {
   if (kind === 2) return feed(world, submit(`r${pick % 1000}`, 1 + (pick % 12), pick % 3, pick % 5 === 0 ? 2 : 0))
   if (kind === 3) return feed(world, { type: 'pause', run: someRun, who: 'x', why: 'x' })
   if (kind === 4) return feed(world, { type: 'resume', run: someRun, who: 'x' })
-  if (kind === 5 && pick % 4 === 0) return feed(world, { type: 'cancel', run: someRun, who: 'x', why: 'x', drain: pick % 8 === 0 })
+  if (kind === 5 && pick % 4 === 0)
+    return feed(world, { type: 'cancel', run: someRun, who: 'x', why: 'x', drain: pick % 8 === 0 })
   if (!batch) return
   const run = state.runs.get(batch.run)!
   const open = openTasks(run, batch)
@@ -101,12 +113,18 @@ function happen(world: World, pick: number): void {
   if (kind < 9) return feed(world, { type: 'start', ...base, tasks: open.slice(0, 1 + (pick % 3)) })
   if (kind < 13) {
     const outcome = (['passed', 'failed', 'skipped', 'passed'] as const)[pick % 4]!
-    const report = (task: number) => ({ task, outcome, durationMs: pick % 50, counts: [1, outcome === 'failed' ? 1 : 0, 0, 0] as const })
+    const report = (task: number) => ({
+      task,
+      outcome,
+      durationMs: pick % 50,
+      counts: [1, outcome === 'failed' ? 1 : 0, 0, 0] as const,
+    })
     const input = { type: 'report', ...base, reports: open.slice(0, 1 + (pick % 4)).map(report) } as const
     feed(world, input)
     return feed(world, input)
   }
-  const reason = open.length === 0 ? 'completed' : (['crashed', 'timed-out', 'cancelled', 'failed-to-start'] as const)[pick % 4]!
+  const reason =
+    open.length === 0 ? 'completed' : (['crashed', 'timed-out', 'cancelled', 'failed-to-start'] as const)[pick % 4]!
   const running = open.filter((index) => run.tasks[index]!.state === 'running')
   feed(world, {
     type: 'end',
@@ -135,8 +153,8 @@ function submit(run: string, count: number, retries: number, maxFailures: number
 
 /** Everybody is well: every batch reports all it has. */
 function heal(world: World): void {
-  for (const id of [...world.state.workers.keys()]) feed(world, { type: 'leave', worker: id, why: 'healing' })
-  for (const id of [...world.state.active]) feed(world, { type: 'resume', run: id, who: 'x' })
+  for (const id of Array.from(world.state.workers.keys())) feed(world, { type: 'leave', worker: id, why: 'healing' })
+  for (const id of Array.from(world.state.active)) feed(world, { type: 'resume', run: id, who: 'x' })
   feed(world, join('healthy', 2))
   for (let round = 0; world.state.active.size > 0; round += 1) {
     assert.ok(round < 10_000, 'the runs come to an end')
@@ -144,9 +162,25 @@ function heal(world: World): void {
     assert.ok(batch, 'active runs have work under way')
     const run = world.state.runs.get(batch.run)!
     const base = { worker: batch.worker, batch: batch.id, token: batch.token }
-    const reports = openTasks(run, batch).map((task) => ({ task, outcome: 'passed' as const, durationMs: 1, counts: [1, 0, 0, 0] as const }))
+    const reports = openTasks(run, batch).map((task) => ({
+      task,
+      outcome: 'passed' as const,
+      durationMs: 1,
+      counts: [1, 0, 0, 0] as const,
+    }))
     if (reports.length > 0) feed(world, { type: 'report', ...base, reports })
-    feed(world, { type: 'end', ...base, reason: 'completed', exitCode: 0, signal: null, startupMs: 1, wallMs: 1, interrupted: [], timedOut: [], errors: [] })
+    feed(world, {
+      type: 'end',
+      ...base,
+      reason: 'completed',
+      exitCode: 0,
+      signal: null,
+      startupMs: 1,
+      wallMs: 1,
+      interrupted: [],
+      timedOut: [],
+      errors: [],
+    })
   }
 }
 
@@ -165,12 +199,26 @@ test('random histories balance, finish, and replay to the same state', () => {
       const replayed = emptyState()
       for (const entry of world.log) for (const event of entry.events) apply(replayed, event, entry.atMs)
       assert.deepEqual(plain(replayed), plain(world.state), 'the log is the truth')
-      for (const { events } of world.log) for (const event of events) seen.add(event.type === 'task.ended' ? event.state : event.type === 'task.requeued' ? event.cause : event.type)
+      for (const { events } of world.log)
+        for (const event of events)
+          seen.add(
+            event.type === 'task.ended' ? event.state : event.type === 'task.requeued' ? event.cause : event.type,
+          )
     }),
     { numRuns: 300, seed: 7 },
   )
   // The rare things really happened.
-  for (const rare of ['lost', 'crashed', 'timed-out', 'unstarted', 'failed', 'flaky', 'cancelled', 'skipped', 'run.paused']) {
+  for (const rare of [
+    'lost',
+    'crashed',
+    'timed-out',
+    'unstarted',
+    'failed',
+    'flaky',
+    'cancelled',
+    'skipped',
+    'run.paused',
+  ]) {
     assert.ok(seen.has(rare), `${rare} was reached`)
   }
 })

@@ -4,7 +4,11 @@ import { isMusterError, MusterError } from '../../protocol/errors.ts'
 import { connect, runningDaemon, type Where } from '../connect.ts'
 import { serverDirectory } from '../places.ts'
 
-export async function actCommand(action: 'cancel' | 'pause' | 'resume', runs: readonly string[], options: Where): Promise<number> {
+export async function actCommand(
+  action: 'cancel' | 'pause' | 'resume',
+  runs: readonly string[],
+  options: Where,
+): Promise<number> {
   await using connection = await connect(options)
   let code = 0
   for (const run of runs) {
@@ -35,12 +39,14 @@ export async function downCommand(options: { readonly force?: boolean }): Promis
     })
   }
   if (activeRuns > 0) {
-    for (const run of await client.runs()) if (run.state !== 'finished') await client.act(run.run, 'cancel', { why: 'muster down --force' })
+    for (const run of await client.runs())
+      if (run.state !== 'finished') await client.act(run.run, 'cancel', { why: 'muster down --force' })
   }
   await client.shutdown()
   const deadlineMs = Date.now() + downWaitMs
   while (isAlive(pid)) {
-    if (Date.now() > deadlineMs) throw new MusterError('unavailable', `The daemon (pid ${pid}) did not end within ${downWaitMs / 1000} s`)
+    if (Date.now() > deadlineMs)
+      throw new MusterError('unavailable', `The daemon (pid ${pid}) did not end within ${downWaitMs / 1000} s`)
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
   process.stdout.write('the daemon has ended\n')
@@ -57,9 +63,9 @@ function isAlive(pid: number): boolean {
 }
 
 export function tokenCommand(role: string, options: { readonly data?: string }): number {
-  if (role !== 'client' && role !== 'worker') throw new MusterError('usage', `muster token: expected client or worker, received '${role}'`)
+  if (role !== 'client' && role !== 'worker')
+    throw new MusterError('usage', `muster token: expected client or worker, received '${role}'`)
   const directory = options.data ?? serverDirectory()
   process.stdout.write(`${(readTokens(directory) ?? ensureTokens(directory))[role]}\n`)
   return 0
 }
-

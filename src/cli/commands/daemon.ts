@@ -37,7 +37,10 @@ export async function daemonCommand(): Promise<number> {
     if (coordinator.activeRuns > 0 || coordinator.feed.watchers > 0) idleSinceMs = Date.now()
     if (Date.now() - idleSinceMs > daemonIdleMs) stopped.resolve(0)
   }, idleCheckMs)
-  process.on('SIGTERM', () => stopped.resolve(0)).on('SIGINT', () => stopped.resolve(0)).on('SIGHUP', () => log.info('terminal closed'))
+  process
+    .on('SIGTERM', () => stopped.resolve(0))
+    .on('SIGINT', () => stopped.resolve(0))
+    .on('SIGHUP', () => log.info('terminal closed'))
   const code = await stopped.promise
   clearInterval(timer)
   log.info('leaving')

@@ -14,7 +14,8 @@ export async function doctorCommand(options: { readonly cwd?: string; readonly j
   if (options.json) process.stdout.write(`${JSON.stringify(findings, null, 2)}\n`)
   else {
     const marks = { ok: '✓', missing: '✗', info: '·' }
-    for (const { what, state, detail } of findings) process.stdout.write(`${marks[state]} ${what.padEnd(14)} ${detail}\n`)
+    for (const { what, state, detail } of findings)
+      process.stdout.write(`${marks[state]} ${what.padEnd(14)} ${detail}\n`)
   }
   return findings.some((finding) => finding.state === 'missing') ? 2 : 0
 }
@@ -24,7 +25,8 @@ async function suites(cwd: string): Promise<Finding[]> {
   const findings: Finding[] = []
   try {
     const config = await loadConfig(project.cwd, project.entries)
-    for (const suite of config?.suites ?? []) findings.push({ what: 'suite', state: 'ok', detail: `${suite.name} in ${config!.file}` })
+    for (const suite of config?.suites ?? [])
+      findings.push({ what: 'suite', state: 'ok', detail: `${suite.name} in ${config!.file}` })
   } catch (error) {
     if (!isMusterError(error)) throw error
     findings.push({ what: 'configuration', state: 'missing', detail: error.message })
@@ -64,8 +66,13 @@ async function surroundings(): Promise<Finding[]> {
   if (daemon) {
     const health = await daemon.health()
     const problems = health.problems.length === 0 ? '' : `; ${health.problems.join('; ')}`
-    findings.push({ what: 'daemon', state: 'ok', detail: `pid ${health.pid}, ${health.activeRuns} active runs, ${health.workers} workers${problems}` })
+    findings.push({
+      what: 'daemon',
+      state: 'ok',
+      detail: `pid ${health.pid}, ${health.activeRuns} active runs, ${health.workers} workers${problems}`,
+    })
   } else findings.push({ what: 'daemon', state: 'info', detail: 'not running; the first muster run starts it' })
-  if (readTokens(serverDirectory())) findings.push({ what: 'serve', state: 'info', detail: `tokens in ${serverDirectory()}` })
+  if (readTokens(serverDirectory()))
+    findings.push({ what: 'serve', state: 'info', detail: `tokens in ${serverDirectory()}` })
   return findings
 }

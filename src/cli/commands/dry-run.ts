@@ -11,7 +11,14 @@ export function printPlan(plan: RunPlan, known: PlanView, json: boolean): number
     .toSorted((a, b) => (b.estimateMs ?? -1) - (a.estimateMs ?? -1))
   if (json) {
     const { framework, version } = suite.detection
-    const data = { framework, frameworkVersion: version, suite: suite.name, project: plan.project, planned: files.length, files: order }
+    const data = {
+      framework,
+      frameworkVersion: version,
+      suite: suite.name,
+      project: plan.project,
+      planned: files.length,
+      files: order,
+    }
     process.stdout.write(`${JSON.stringify(data, null, 2)}\n`)
     return 0
   }

@@ -53,7 +53,10 @@ export function waitingWords(run: RunView): string {
 export async function runsCommand(options: LookOptions & { readonly limit: number }): Promise<number> {
   const rows = await withClient(options, async (client) => {
     const limit = `limit=${options.limit}`
-    const [{ runs }, live] = await Promise.all([client.get<{ runs: RunRow[] }>(`/history/runs?${limit}`), client.runs()])
+    const [{ runs }, live] = await Promise.all([
+      client.get<{ runs: RunRow[] }>(`/history/runs?${limit}`),
+      client.runs(),
+    ])
     const known = new Set(runs.map((run) => run.run))
     const missing = live.filter((run) => !known.has(run.run)).map(rowOf)
     return [...missing, ...runs].slice(0, options.limit)
@@ -106,11 +109,14 @@ export async function showCommand(id: string, options: LookOptions & { readonly 
       for await (const task of client.tasks(id)) {
         const time = task.durationMs === undefined ? '' : formatDuration(task.durationMs)
         const why = task.why === undefined || task.why === task.state ? '' : `  ${task.why.split('\n')[0]}`
-        process.stdout.write(`  ${String(task.index).padStart(5)}  ${task.state.padEnd(9)}  ${time.padStart(9)}  ${task.file}${why}\n`)
+        process.stdout.write(
+          `  ${String(task.index).padStart(5)}  ${task.state.padEnd(9)}  ${time.padStart(9)}  ${task.file}${why}\n`,
+        )
       }
     }
     const terminal = terminalOf(process.stdout, process.env)
-    for (const failure of digest.failures) process.stdout.write(`\n${failureText(failure, terminal.columns(), terminal.paint)}\n`)
+    for (const failure of digest.failures)
+      process.stdout.write(`\n${failureText(failure, terminal.columns(), terminal.paint)}\n`)
     if (options.failed && digest.failures.length === 0) process.stdout.write('nothing failed\n')
     return 0
   })
@@ -143,7 +149,9 @@ function runLines(run: RunView): string[] {
   ]
   if (run.reason !== undefined) lines.push(run.reason)
   for (const worker of run.workers) {
-    lines.push(`  ${worker.name} (${worker.cpus} CPUs): ${worker.tasks} files in ${worker.batches} batches, ${formatDuration(worker.busyMs)} of work`)
+    lines.push(
+      `  ${worker.name} (${worker.cpus} CPUs): ${worker.tasks} files in ${worker.batches} batches, ${formatDuration(worker.busyMs)} of work`,
+    )
   }
   for (const error of run.errors) lines.push(`  ! ${error.split('\n')[0]}`)
   return lines
@@ -162,7 +170,9 @@ async function taskIndex(client: Client, run: string, task: string): Promise<num
   const number = /^(?:.*\/)?(\d+)$/.exec(task)
   if (number && (task === number[1] || task.startsWith(`${run}/`))) return Number(number[1])
   for await (const one of client.tasks(run)) if (one.file === task) return one.index
-  throw new MusterError('not_found', `Run ${run} has no task '${task}'`, { hint: `'muster show ${run}' lists them with their numbers.` })
+  throw new MusterError('not_found', `Run ${run} has no task '${task}'`, {
+    hint: `'muster show ${run}' lists them with their numbers.`,
+  })
 }
 
 export async function workersCommand(options: LookOptions): Promise<number> {
@@ -189,13 +199,20 @@ export async function workersCommand(options: LookOptions): Promise<number> {
   })
 }
 
-export type TestsOptions = LookOptions & { readonly slowest?: number; readonly flaky?: boolean; readonly failed?: boolean; readonly project?: string }
+export type TestsOptions = LookOptions & {
+  readonly slowest?: number
+  readonly flaky?: boolean
+  readonly failed?: boolean
+  readonly project?: string
+}
 
 export async function testsCommand(options: TestsOptions): Promise<number> {
   const order = options.flaky ? 'flaky' : options.failed ? 'failed' : 'slowest'
   const query = new URLSearchParams({ order, limit: String(options.slowest ?? 20) })
   if (options.project !== undefined) query.set('project', options.project)
-  const { tests } = await withClient(options, (client) => client.get<{ tests: TestRow[] }>(`/tests?${query}`))
+  const { tests } = await withClient(options, (client) =>
+    client.get<{ tests: TestRow[] }>(`/tests?${query.toString()}`),
+  )
   return print(options, tests, () => {
     if (tests.length === 0) return order === 'slowest' ? 'no tests yet\n' : `no ${order} tests\n`
     return table(

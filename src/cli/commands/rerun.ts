@@ -16,13 +16,17 @@ export async function rerunCommand(id: string, options: RerunOptions): Promise<n
   await using connection = await connect(options)
   const spec = await connection.client.spec(id)
   const files: string[] = []
-  for await (const task of connection.client.tasks(id, which === 'all' ? undefined : statesOf[which])) files.push(task.file)
-  if (files.length === 0) throw new MusterError('conflict', `Run ${id} has no ${which} files`, { hint: `'muster show ${id}' lists them.` })
+  for await (const task of connection.client.tasks(id, which === 'all' ? undefined : statesOf[which]))
+    files.push(task.file)
+  if (files.length === 0)
+    throw new MusterError('conflict', `Run ${id} has no ${which} files`, { hint: `'muster show ${id}' lists them.` })
   const inPlace = spec.workspace?.type === 'in-place'
   return runCommand({
     ...rest,
     ...(inPlace ? { cwd: spec.cwd } : {}),
-    ...(spec.suite === spec.framework || spec.suite === undefined ? { framework: spec.framework } : { suite: spec.suite }),
+    ...(spec.suite === spec.framework || spec.suite === undefined
+      ? { framework: spec.framework }
+      : { suite: spec.suite }),
     paths: spec.paths ?? [],
     args: spec.args ?? [],
     only: files,

@@ -8,6 +8,7 @@ import { hostId } from '../../worker/host-id.ts'
 import { connect, serverOf, type Connection } from '../connect.ts'
 import { exitCodeOf } from '../exit-code.ts'
 import { durationFlag, labelsOf } from '../flags.ts'
+import { Interrupts } from '../interrupts.ts'
 import { summarise, type Reporter } from '../reporters/reporter.ts'
 import { parseReporters } from '../reporters/select.ts'
 import { isSet } from '../reporters/terminal.ts'
@@ -55,27 +56,43 @@ export async function runCommand(flags: RunFlags): Promise<number> {
     ctrf: flags.ctrf,
   })
   const say = (text: string) => void process.stderr.write(`${text}\n`)
+  const close = async () => {
+    for (const reporter of reporters) await reporter.close?.()
+  }
   const embedded = !flags.daemon || isSet(process.env['CI'])
+  using interrupts = new Interrupts()
   // The coordinator starts while the framework lists its files.
   const connecting = connect({ server: flags.server, token: flags.token, embedded, say })
   connecting.catch(() => undefined)
   try {
-    const plan = await planRun(flags, async () => (await connecting).client)
+    const plan = await interrupts.before(planRun(flags, async () => (await connecting).client, interrupts.signal))
     for (const notice of plan.notices) say(`muster: ${notice}`)
     if (plan.files.length === 0) {
-      if (flags.passWithNoTests) return 0
-      throw new MusterError('no_tests', noTestsWords(flags, plan), { hint: "'muster doctor' says what was detected here." })
+      if (flags.passWithNoTests) {
+        await (await connecting)[Symbol.asyncDispose]()
+        return 0
+      }
+      throw new MusterError('no_tests', noTestsWords(flags, plan), {
+        hint: "'muster doctor' says what was detected here.",
+      })
     }
-    await using connection = await connecting
+    await using connection = await interrupts.before(connecting)
     const known = await connection.client.plan(plan.project, plan.suite.name, plan.files)
     if (flags.dryRun) return printPlan(plan, known, flags.json !== undefined)
-    return await execute(connection, plan, known, flags, reporters, times)
+    return await execute(connection, plan, known, flags, reporters, times, interrupts)
   } catch (error) {
-    const opened = await connecting.catch(() => undefined)
-    await opened?.[Symbol.asyncDispose]()
-    throw error
+    if (!interrupts.signal.aborted) {
+      const opened = await connecting.catch(() => undefined)
+      await opened?.[Symbol.asyncDispose]()
+      throw error
+    }
+    // A daemon that is still awaited is not ours to end, and awaiting it would hold this process.
+    if (embedded) await connecting.then((opened) => opened[Symbol.asyncDispose]()).catch(() => undefined)
+    await close()
+    say('muster: interrupted')
+    process.exit(130)
   } finally {
-    for (const reporter of reporters) await reporter.close?.()
+    await close()
   }
 }
 
@@ -86,6 +103,7 @@ async function execute(
   flags: RunFlags,
   reporters: readonly Reporter[],
   times: { readonly taskMs: number | undefined; readonly noWorkerMs: number },
+  interrupts: Interrupts,
 ): Promise<number> {
   const { client } = connection
   const where = placeOf(connection, known, flags)
@@ -101,11 +119,12 @@ async function execute(
       ...(predictedMs === undefined ? {} : { predictedMs }),
     })
   }
-  const body = await submission(connection, plan, flags, times)
+  const body = await interrupts.before(submission(connection, plan, flags, times))
   const submitted = await submitOnce(client, body)
   const { run, interrupted } = await watchRun({
     connection,
     run: submitted.run,
+    interrupt: interrupts.signal,
     onMessage: (message) => {
       for (const reporter of reporters) reporter.message(message)
     },
@@ -139,7 +158,12 @@ async function submission(
   const { suite } = plan
   const remote = connection.kind === 'server' && !(serverOf(flags) ?? '').startsWith('unix:')
   const place = remote
-    ? await (await import('../travel.ts')).travel(connection.client, suite, flags.setup ?? suite.setup, [...(plan.detected.config?.env ?? []), ...(flags.env ?? [])])
+    ? await (
+        await import('../travel.ts')
+      ).travel(connection.client, suite, flags.setup ?? suite.setup, [
+        ...(plan.detected.config?.env ?? []),
+        ...(flags.env ?? []),
+      ])
     : { cwd: suite.project.cwd, workspace: { type: 'in-place' as const, host: hostId() }, env: suite.project.env }
   return {
     framework: suite.detection.framework,

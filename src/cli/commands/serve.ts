@@ -51,7 +51,9 @@ function parseListen(text: string): { host: string; port: number } {
   const match = /^(?:(\[[0-9a-fA-F:]+\]|[^:]*):)?(\d+)$/.exec(text)
   const port = Number(match?.[2])
   if (!match || port > 65_535) {
-    throw new MusterError('usage', `--listen: expected HOST:PORT or PORT, received '${text}'`, { hint: 'For example --listen 0.0.0.0:7357' })
+    throw new MusterError('usage', `--listen: expected HOST:PORT or PORT, received '${text}'`, {
+      hint: 'For example --listen 0.0.0.0:7357',
+    })
   }
   const host = (match[1] ?? '').replace(/^\[|\]$/g, '')
   return { host: host === '' ? '127.0.0.1' : host, port }

@@ -29,7 +29,11 @@ export class FileFinder {
   }
 
   find(one: Pick<JUnitCase, 'className' | 'files' | 'suites'>): string | undefined {
-    if (this.#files.length === 1) return this.#files[0]
+    return this.#files.length === 1 ? this.#files[0] : this.named(one)
+  }
+
+  /** As `find`, but only by what the report says, also in a batch of one file. */
+  named(one: Pick<JUnitCase, 'className' | 'files' | 'suites'>): string | undefined {
     for (const text of one.files) {
       const found = this.#remember(text, () => this.#byPath(text))
       if (found !== undefined) return found

@@ -26,6 +26,8 @@ export type JUnitReport = {
     readonly files: readonly string[]
     readonly suites: readonly string[]
   }[]
+  /** Suites without a test: what they are named after was run and has none. */
+  readonly empty: readonly { readonly files: readonly string[]; readonly suites: readonly string[] }[]
 }
 
 /** Throws an Error with line and column when the text isn't well-formed XML. */
@@ -33,17 +35,22 @@ export function readJUnit(text: string): JUnitReport {
   const root = parse(text.replace(/^\uFEFF/, '').replace(controlCharacters, ''))
   const cases: JUnitCase[] = []
   const errors: JUnitReport['errors'][number][] = []
+  const empty: JUnitReport['empty'][number][] = []
   const visit = (nodes: readonly Element[], around: Around): void => {
     for (const node of nodes) {
       if (node.tag === 'testcase') cases.push(readCase(node, around))
-      else if (node.tag === 'testsuite' || node.tag === 'testsuites') visit(node.children, within(node, around))
-      else if ((node.tag === 'error' || node.tag === 'failure') && around.depth > 0) {
+      else if (node.tag === 'testsuite' || node.tag === 'testsuites') {
+        const inside = within(node, around)
+        if (!node.children.some((child) => child.tag.startsWith('test'))) empty.push(inside)
+        visit(node.children, inside)
+      }
+      if ((node.tag === 'error' || node.tag === 'failure') && around.depth > 0) {
         errors.push({ error: readError(node), files: around.files, suites: around.suites })
       }
     }
   }
   visit(root, { depth: 0, files: [], suites: [] })
-  return { cases, errors }
+  return { cases, errors, empty }
 }
 
 /** Not allowed in XML, yet written by tools that pass terminal output through. */

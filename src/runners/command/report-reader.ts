@@ -18,25 +18,25 @@ type FileReport = { readonly tests: TestResult[]; readonly errors: TestError[] }
 export class ReportReader implements BatchReader {
   readonly #sink: BatchSink
   readonly #source: ReportSource
-  readonly #started: boolean
-
   constructor(sink: BatchSink, source: ReportSource) {
     this.#sink = sink
     this.#source = source
-    const [file] = source.files
-    // Alone, it is to blame for whatever happens; among others nobody knows which one runs.
-    this.#started = source.files.length === 1
-    if (this.#started) sink.event({ type: 'file-start', file: file! })
   }
 
   async exit(exit: ProcessExit): Promise<void> {
     const found = new Map<string, FileReport>()
     const homeless = await this.#collect(found)
+    const [first, ...others] = this.#source.files
+    // Alone, it is to blame when the command fails; among others nobody knows which one ran. A command that
+    // ends well without a word about a file has not begun it.
+    if (others.length === 0 && found.size === 0 && exit.code !== 0) {
+      this.#sink.event({ type: 'file-start', file: first! })
+    }
     let failed = homeless.failed > 0
     for (const file of this.#source.files) {
       const report = found.get(file)
       if (report === undefined) continue
-      if (!this.#started) this.#sink.event({ type: 'file-start', file })
+      this.#sink.event({ type: 'file-start', file })
       for (const test of report.tests) this.#sink.event({ type: 'test', test })
       failed ||= report.errors.length > 0 || report.tests.some((test) => test.status === 'failed')
       const skipped =
@@ -91,8 +91,11 @@ export class ReportReader implements BatchReader {
         if (owner === undefined) without(error.message, true)
         else reportOf(owner).errors.push(error)
       }
-      // A report without a single test, in a batch of one file: the file was run and has none.
-      if (report.cases.length === 0 && report.errors.length === 0 && this.#started) reportOf(this.#source.files[0]!)
+      // Named, so it was run. A report that is empty says nothing of any file, not even of one alone.
+      for (const suite of report.empty) {
+        const named = finder.named({ className: undefined, ...suite })
+        if (named !== undefined) reportOf(named)
+      }
     }
     return homeless
   }

@@ -125,7 +125,29 @@ test('commandRunner: JUnit, exit code without a failed test, crash, no report', 
     suite: { ...suite, run: ['true', '{junit}'] },
     files: ['t/silent.x'],
   })
-  assert.deepEqual(none.events, [{ type: 'file-start', file: 't/silent.x' }])
+  assert.deepEqual(none.events, [], 'it ended well and said nothing: the file is lost')
+  const dead = await runBatch(commandRunner, {
+    cwd: project.cwd,
+    suite: { ...suite, run: ['false', '{junit}'] },
+    files: ['t/silent.x'],
+  })
+  assert.deepEqual(dead.events, [{ type: 'file-start', file: 't/silent.x' }], 'alone, it is to blame')
+  for (const [report, events] of [
+    ['<testsuites tests="0"/>', []],
+    ['<testsuite name="t"/>', []],
+    ['<testsuite name="t/silent.x"/>', ['file-start', 'file-end', 'end']],
+  ] as const) {
+    const empty = await runBatch(commandRunner, {
+      cwd: project.cwd,
+      suite: { ...suite, run: ['sh', '-c', `echo '${report}' > "$0"`, '{junit}'] },
+      files: ['t/silent.x'],
+    })
+    assert.deepEqual(
+      empty.events.map((event) => event.type),
+      events,
+      report,
+    )
+  }
 })
 
 test('commandRunner: a report folder, discovery by command, and what it says when that fails', async () => {
