@@ -49,7 +49,7 @@ export function runView(view: View, run: Run, nowMs: number): RunView {
       wallMs,
       lowerBoundMs: run.lowerBoundMs,
       optimumRatio: ratio === undefined ? undefined : Math.round(ratio * 1000) / 1000,
-      predictedMs: expected?.durationMs,
+      predictedMs: run.knownCount > 0 ? expected?.durationMs : undefined,
       queuePosition: expected?.queuePosition,
       expectedStartMs: expected?.startsInMs,
     }),

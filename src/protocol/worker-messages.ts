@@ -100,6 +100,7 @@ export const Live = Type.Object({
   tests: Type.Array(
     Type.Object({
       task: Type.Number(),
+      /** Empty: the file itself failed. */
       name: Type.Array(Type.String()),
       project: Type.Optional(Type.String()),
       status: Type.String(),

@@ -91,6 +91,8 @@ export class BatchReporter {
       this.#report('started', JSON.stringify({ type: 'started', ...this.#ids(), tasks }), tasks)
     }
     if (this.#reported.length > 0) {
+      // Whoever watches hears of a file's tests before it hears that the file is over.
+      this.#flushLive()
       const ids = JSON.stringify(this.#ids()).slice(1, -1)
       const plain = this.#plain.length === 0 ? '' : `,"plain":[${this.#plain.join(',')}]`
       const body = `{"type":"reported",${ids},"results":[${this.#results.join(',')}]${plain}}`

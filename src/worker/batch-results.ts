@@ -125,6 +125,11 @@ export class BatchResults {
     if (progress === undefined) return
     const errors =
       event.errors !== undefined && event.errors.length > 0 ? progress.budget.errors(event.errors) : undefined
+    if (errors) {
+      // A failure of the file itself, which no test stands for: a name without words.
+      const { durationMs } = event
+      this.#reporter.live({ task: progress.task, name: [], status: 'failed', durationMs, errors: [...errors] })
+    }
     const result: TaskResult = {
       file: event.file,
       outcome: outcome(progress.tests, errors, event.skipped === true),

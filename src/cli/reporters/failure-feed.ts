@@ -57,7 +57,8 @@ export class FailureFeed {
   #taskEnded(message: TaskEnded): boolean {
     const { paint } = this.#terminal
     const why = message.why === undefined ? '' : `: ${message.why}`
-    const said = this.#progress.testsOf(message.task).failed > 0
+    const said =
+      this.#progress.testsOf(message.task).failed > 0 || this.#shown.has(key({ file: message.file, name: [] }))
     if (!message.final) {
       this.#print(`${paint('yellow', '↻')} ${message.file}  ${paint('yellow', `${message.state}, tried again${why}`)}`)
     } else if (message.state === 'timed-out' || message.state === 'lost') {

@@ -51,6 +51,8 @@ export class Progress {
         this.running.delete(message.task)
         break
       case 'test': {
+        // The file itself failed, not one of its tests.
+        if (message.name.length === 0) break
         const tests = this.testsOf(message.task)
         if (message.status === 'failed') tests.failed += 1
         else if (message.status !== 'passed') tests.skipped += 1
