@@ -80,7 +80,7 @@ export class BatchReporter {
     clearTimeout(this.#liveTimer)
   }
 
-  /** Sends what waits, starts before reports. */
+  /** Sends what waits: starts, then tests, then the tasks they belong to, so that whoever watches has counted them by then. */
   flush(): void {
     clearTimeout(this.#reportTimer)
     this.#reportTimer = undefined
