@@ -9,10 +9,10 @@ it("a task's tests leave before the task", () => {
     sent.push(message.type === 'live' ? 'live' : message.kind)
   })
   for (const task of [0, 1]) {
-    const test = { name: ['adds'], status: 'passed', durationMs: 1 } as const
+    const test = { name: ['adds'], status: 'passed' as const, durationMs: 1 }
     reporter.started(task)
     reporter.live({ task, ...test })
-    const tests = [{ ...test, file: 'a.js', name: ['adds'] }]
+    const tests = [{ ...test, file: 'a.js' }]
     reporter.reported(task, { file: 'a.js', outcome: 'passed', durationMs: 1, tests })
     reporter.flush()
   }
