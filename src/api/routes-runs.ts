@@ -1,28 +1,16 @@
-/** Runs and their tasks: submit, look, act. */
-import { Readable } from 'node:stream'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { runOutput, taskRecords } from '../coordinator/results.ts'
-import { taskView } from '../coordinator/views.ts'
+/** Runs: submit, look, act. */
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import Value from 'typebox/value'
+import type { SubmitRequest } from '../coordinator/coordinator.ts'
 import { Refused, type Input } from '../core/input.ts'
 import type { Run } from '../core/state.ts'
-import {
-  ActionBody,
-  BulkActionBody,
-  ExtendBody,
-  OutputQuery,
-  PageQuery,
-  runActions,
-  SubmitBody,
-  TaskBody,
-  type RunAction,
-} from '../protocol/api.ts'
+import { ActionBody, BulkActionBody, runActions, SubmitBody, type RunAction } from '../protocol/api.ts'
 import { MusterError } from '../protocol/errors.ts'
 import { Manifest } from '../protocol/worker-messages.ts'
 import type { ApiOptions } from './options.ts'
-import Value from 'typebox/value'
+import { checkFiles, versionOf, whoOf, type RunParams } from './request-parts.ts'
 
 const hourMs = 3_600_000
-type RunParams = { readonly run: string }
 
 export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOptions): Promise<void> {
   app.post<{ Body: SubmitBody }>('/runs', { schema: { body: SubmitBody } }, async (request, reply) => {
@@ -54,83 +42,6 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
     const { context: _, ...spec } = coordinator.run(request.params.run).spec
     return spec
   })
-
-  app.post<{ Params: RunParams; Body: { files: string[] } }>(
-    '/runs/:run/tasks',
-    { schema: { body: ExtendBody } },
-    async (request, reply) => {
-      const { files } = request.body
-      checkFiles(files)
-      const first = await coordinator.extendRun(request.params.run, whoOf(request), files)
-      reply.status(201)
-      return { run: request.params.run, first, added: files.length }
-    },
-  )
-
-  app.post<{ Body: { run: string; file: string } }>(
-    '/tasks',
-    { schema: { body: TaskBody } },
-    async (request, reply) => {
-      const { run, file } = request.body
-      checkFiles([file])
-      const events = await coordinator.submit({
-        type: 'extend',
-        run,
-        who: whoOf(request),
-        files: [file],
-        estimates: [null],
-      })
-      reply.status(201)
-      return { run, file, added: events.length }
-    },
-  )
-
-  app.get<{ Params: RunParams; Querystring: { cursor?: number; limit?: number; state?: string } }>(
-    '/runs/:run/tasks',
-    { schema: { querystring: PageQuery } },
-    async (request) => {
-      await coordinator.settled()
-      const run = coordinator.run(request.params.run)
-      const { cursor = 0, limit = 1000, state } = request.query
-      const wanted = state === undefined ? undefined : new Set(state.split(','))
-      const tasks = []
-      let index = cursor
-      for (; index < run.tasks.length && tasks.length < limit; index += 1) {
-        if (!wanted || wanted.has(run.tasks[index]!.state)) tasks.push(taskView(coordinator.state, run, index))
-      }
-      return { tasks, ...(index < run.tasks.length ? { next: index } : {}) }
-    },
-  )
-
-  app.get<{ Params: RunParams & { index: string } }>('/runs/:run/tasks/:index', async (request, reply) => {
-    await coordinator.settled()
-    const run = coordinator.run(request.params.run)
-    const index = Number(request.params.index)
-    if (!run.tasks[index])
-      throw new Refused('not_found', `run ${run.id} has no task ${request.params.index}; it has ${run.tasks.length}`)
-    const view = taskView(coordinator.state, run, index)
-    reply.header('ETag', `"${view.version}"`)
-    return view
-  })
-
-  app.get<{ Params: RunParams }>('/runs/:run/results', async (request, reply) => {
-    await coordinator.settled()
-    const run = coordinator.run(request.params.run)
-    return reply.type('application/x-ndjson').send(Readable.from(jsonLines(taskRecords(run, coordinator.blobs))))
-  })
-
-  app.get<{ Params: RunParams; Querystring: { task?: number } }>(
-    '/runs/:run/output',
-    { schema: { querystring: OutputQuery } },
-    async (request, reply) => {
-      await coordinator.settled()
-      const run = coordinator.run(request.params.run)
-      const { task } = request.query
-      if (task !== undefined && !run.tasks[task])
-        throw new Refused('not_found', `run ${run.id} has no task ${task}; it has ${run.tasks.length}`)
-      return reply.type('text/plain; charset=utf-8').send(Readable.from(runOutput(run, coordinator.blobs, task)))
-    },
-  )
 
   app.get<{ Params: RunParams }>('/runs/:run/context', { config: { allow: ['worker'] } }, async (request) => {
     const context = await coordinator.contexts.get(request.params.run)
@@ -217,9 +128,7 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
   }
 }
 
-function specOf(
-  body: SubmitBody,
-): Parameters<import('../coordinator/coordinator.ts').Coordinator['submitRun']>[0]['spec'] {
+function specOf(body: SubmitBody): SubmitRequest['spec'] {
   return {
     framework: body.framework,
     frameworkVersion: body.frameworkVersion ?? '',
@@ -240,17 +149,6 @@ function specOf(
     ...(body.startupMs === undefined ? {} : { startupMs: body.startupMs }),
     open: body.open ?? false,
     noWorkerTimeoutMs: body.noWorkerTimeoutMs ?? hourMs,
-  }
-}
-
-function checkFiles(files: readonly string[]): void {
-  for (const file of files) {
-    if (file.startsWith('/') || file.split('/').includes('..') || file.includes('\0')) {
-      throw new MusterError(
-        'request_invalid',
-        `Cannot take the task '${file}': expected a path inside the suite's directory`,
-      )
-    }
   }
 }
 
@@ -281,31 +179,4 @@ function actionInput(
     default:
       return { type: action, ...base }
   }
-}
-
-/** `If-Match: "7"` → 7. */
-function versionOf(request: FastifyRequest): number | undefined {
-  const header = request.headers['if-match']
-  if (header === undefined || header === '*') return undefined
-  const match = /^(?:W\/)?"(\d+)"$/.exec(header)
-  if (!match) throw new MusterError('request_invalid', `If-Match: expected "VERSION", received ${header}`)
-  return Number(match[1])
-}
-
-/** Clients say who they are; it is a name for people, not a proof. */
-function whoOf(request: FastifyRequest): string {
-  const name = request.headers['muster-client']
-  return `client:${typeof name === 'string' && name.length <= 200 ? name : request.role}`
-}
-
-async function* jsonLines(values: AsyncIterable<unknown>): AsyncGenerator<string> {
-  let chunk = ''
-  for await (const value of values) {
-    chunk += `${JSON.stringify(value)}\n`
-    if (chunk.length > 64 * 1024) {
-      yield chunk
-      chunk = ''
-    }
-  }
-  if (chunk !== '') yield chunk
 }

@@ -7,8 +7,6 @@ import type { ApiOptions } from './options.ts'
 
 export async function systemRoutes(app: FastifyInstance, options: ApiOptions): Promise<void> {
   const { coordinator } = options
-  const metrics = createMetrics(coordinator)
-  app.addHook('onClose', () => metrics.close())
 
   app.get('/workers', async () => {
     await coordinator.settled()
@@ -23,6 +21,17 @@ export async function systemRoutes(app: FastifyInstance, options: ApiOptions): P
     return view
   })
 
+  app.post('/shutdown', { config: { socketOnly: true } }, async (_request, reply) => {
+    setImmediate(options.onShutdown)
+    return reply.status(202).send({ stopping: true })
+  })
+}
+
+export async function healthRoutes(app: FastifyInstance, options: ApiOptions): Promise<void> {
+  const { coordinator } = options
+  const metrics = createMetrics(coordinator)
+  app.addHook('onClose', () => metrics.close())
+
   app.get('/health', { config: { allow: ['client', 'worker'] } }, async (): Promise<HealthView> => ({
     ...coordinator.health(),
     version: coordinator.version,
@@ -35,9 +44,4 @@ export async function systemRoutes(app: FastifyInstance, options: ApiOptions): P
   }))
 
   app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()))
-
-  app.post('/shutdown', { config: { socketOnly: true } }, async (_request, reply) => {
-    setImmediate(options.onShutdown)
-    return reply.status(202).send({ stopping: true })
-  })
 }

@@ -16,7 +16,8 @@ import { blobRoutes } from './routes-blobs.ts'
 import { feedRoutes } from './routes-feed.ts'
 import { historyRoutes } from './routes-history.ts'
 import { runRoutes } from './routes-runs.ts'
-import { systemRoutes } from './routes-system.ts'
+import { healthRoutes, systemRoutes } from './routes-system.ts'
+import { taskRoutes } from './routes-tasks.ts'
 
 const bodyBytesMax = 128 * 1024 * 1024
 const frameBytesMax = 64 * 1024 * 1024
@@ -55,13 +56,17 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   await app.register(
     async (api) => {
       await api.register(runRoutes, options)
+      await api.register(taskRoutes, options)
       await api.register(blobRoutes, options)
       await api.register(historyRoutes, options)
       await api.register(feedRoutes, options)
       await api.register(systemRoutes, options)
+      await api.register(healthRoutes, options)
     },
     { prefix: '/api/v1' },
   )
+  // Where monitoring looks by habit.
+  await app.register(healthRoutes, options)
   return app
 }
 

@@ -98,6 +98,12 @@ export const PageQuery = Type.Object({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
   state: Type.Optional(Type.String()),
 })
+export const TasksQuery = Type.Object({
+  run: Type.Optional(Type.String()),
+  cursor: Type.Optional(Type.String()),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
+  state: Type.Optional(Type.String()),
+})
 export const TestsQuery = Type.Object({
   order: Type.Optional(Type.Union([Type.Literal('slowest'), Type.Literal('flaky'), Type.Literal('failed')])),
   project: Type.Optional(Type.String()),

@@ -1,0 +1,31 @@
+/** What several routes read from a request alike. */
+import type { FastifyRequest } from 'fastify'
+import { MusterError } from '../protocol/errors.ts'
+
+export type RunParams = { readonly run: string }
+
+export function checkFiles(files: readonly string[]): void {
+  for (const file of files) {
+    if (file.startsWith('/') || file.split('/').includes('..') || file.includes('\0')) {
+      throw new MusterError(
+        'request_invalid',
+        `Cannot take the task '${file}': expected a path inside the suite's directory`,
+      )
+    }
+  }
+}
+
+/** `If-Match: "7"` → 7. */
+export function versionOf(request: FastifyRequest): number | undefined {
+  const header = request.headers['if-match']
+  if (header === undefined || header === '*') return undefined
+  const match = /^(?:W\/)?"(\d+)"$/.exec(header)
+  if (!match) throw new MusterError('request_invalid', `If-Match: expected "VERSION", received ${header}`)
+  return Number(match[1])
+}
+
+/** Clients say who they are; it is a name for people, not a proof. */
+export function whoOf(request: FastifyRequest): string {
+  const name = request.headers['muster-client']
+  return `client:${typeof name === 'string' && name.length <= 200 ? name : request.role}`
+}

@@ -1,0 +1,134 @@
+/** Tasks of runs: add, list, look at one; what they reported and printed. */
+import { Readable } from 'node:stream'
+import type { FastifyInstance } from 'fastify'
+import { runOutput, taskRecords } from '../coordinator/results.ts'
+import { taskView } from '../coordinator/views.ts'
+import { Refused } from '../core/input.ts'
+import type { Run } from '../core/state.ts'
+import { ExtendBody, OutputQuery, PageQuery, TaskBody, TasksQuery } from '../protocol/api.ts'
+import { MusterError } from '../protocol/errors.ts'
+import type { ApiOptions } from './options.ts'
+import { checkFiles, whoOf, type RunParams } from './request-parts.ts'
+
+export async function taskRoutes(app: FastifyInstance, { coordinator }: ApiOptions): Promise<void> {
+  app.post<{ Params: RunParams; Body: { files: string[] } }>(
+    '/runs/:run/tasks',
+    { schema: { body: ExtendBody } },
+    async (request, reply) => {
+      const { files } = request.body
+      checkFiles(files)
+      const first = await coordinator.extendRun(request.params.run, whoOf(request), files)
+      reply.status(201)
+      return { run: request.params.run, first, added: files.length }
+    },
+  )
+
+  app.post<{ Body: { run: string; file: string } }>(
+    '/tasks',
+    { schema: { body: TaskBody } },
+    async (request, reply) => {
+      const { run, file } = request.body
+      checkFiles([file])
+      const events = await coordinator.submit({
+        type: 'extend',
+        run,
+        who: whoOf(request),
+        files: [file],
+        estimates: [null],
+      })
+      reply.status(201)
+      return { run, file, added: events.length }
+    },
+  )
+
+  app.get<{ Querystring: { run?: string; cursor?: string; limit?: number; state?: string } }>(
+    '/tasks',
+    { schema: { querystring: TasksQuery } },
+    async (request) => {
+      await coordinator.settled()
+      const { run: only, cursor, limit = 1000, state } = request.query
+      const runs = only === undefined ? coordinator.runs() : [coordinator.run(only)]
+      return page(runs, cursor, limit, state)
+    },
+  )
+
+  app.get<{ Params: RunParams; Querystring: { cursor?: number; limit?: number; state?: string } }>(
+    '/runs/:run/tasks',
+    { schema: { querystring: PageQuery } },
+    async (request) => {
+      await coordinator.settled()
+      const run = coordinator.run(request.params.run)
+      const { cursor = 0, limit = 1000, state } = request.query
+      const wanted = state === undefined ? undefined : new Set(state.split(','))
+      const tasks = []
+      let index = cursor
+      for (; index < run.tasks.length && tasks.length < limit; index += 1) {
+        if (!wanted || wanted.has(run.tasks[index]!.state)) tasks.push(taskView(coordinator.state, run, index))
+      }
+      return { tasks, ...(index < run.tasks.length ? { next: index } : {}) }
+    },
+  )
+
+  app.get<{ Params: RunParams & { index: string } }>('/runs/:run/tasks/:index', async (request, reply) => {
+    await coordinator.settled()
+    const run = coordinator.run(request.params.run)
+    const index = Number(request.params.index)
+    if (!run.tasks[index])
+      throw new Refused('not_found', `run ${run.id} has no task ${request.params.index}; it has ${run.tasks.length}`)
+    const view = taskView(coordinator.state, run, index)
+    reply.header('ETag', `"${view.version}"`)
+    return view
+  })
+
+  app.get<{ Params: RunParams }>('/runs/:run/results', async (request, reply) => {
+    await coordinator.settled()
+    const run = coordinator.run(request.params.run)
+    return reply.type('application/x-ndjson').send(Readable.from(jsonLines(taskRecords(run, coordinator.blobs))))
+  })
+
+  app.get<{ Params: RunParams; Querystring: { task?: number } }>(
+    '/runs/:run/output',
+    { schema: { querystring: OutputQuery } },
+    async (request, reply) => {
+      await coordinator.settled()
+      const run = coordinator.run(request.params.run)
+      const { task } = request.query
+      if (task !== undefined && !run.tasks[task])
+        throw new Refused('not_found', `run ${run.id} has no task ${task}; it has ${run.tasks.length}`)
+      return reply.type('text/plain; charset=utf-8').send(Readable.from(runOutput(run, coordinator.blobs, task)))
+    },
+  )
+
+  /** Tasks of the runs one after the other; the cursor is the id of the first task not yet listed. */
+  function page(runs: readonly Run[], cursor: string | undefined, limit: number, state: string | undefined) {
+    const wanted = state === undefined ? undefined : new Set(state.split(','))
+    const [firstRun, firstIndex] = cursor === undefined ? [runs[0]?.id, 0] : splitTask(cursor)
+    const from = runs.findIndex((run) => run.id === firstRun)
+    const tasks = []
+    for (const run of from < 0 ? [] : runs.slice(from)) {
+      for (let index = run.id === firstRun ? firstIndex : 0; index < run.tasks.length; index += 1) {
+        if (tasks.length >= limit) return { tasks, next: `${run.id}/${index}` }
+        if (!wanted || wanted.has(run.tasks[index]!.state)) tasks.push(taskView(coordinator.state, run, index))
+      }
+    }
+    return { tasks }
+  }
+}
+
+function splitTask(cursor: string): [run: string, index: number] {
+  const match = /^([^/]+)\/(\d+)$/.exec(cursor)
+  if (!match) throw new MusterError('request_invalid', `cursor: expected RUN/INDEX, received '${cursor}'`)
+  return [match[1]!, Number(match[2])]
+}
+
+async function* jsonLines(values: AsyncIterable<unknown>): AsyncGenerator<string> {
+  let chunk = ''
+  for await (const value of values) {
+    chunk += `${JSON.stringify(value)}\n`
+    if (chunk.length > 64 * 1024) {
+      yield chunk
+      chunk = ''
+    }
+  }
+  if (chunk !== '') yield chunk
+}
