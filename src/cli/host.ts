@@ -10,6 +10,7 @@ import { ensureTokens } from '../api/tokens.ts'
 import { Coordinator, type CoordinatorOptions } from '../coordinator/coordinator.ts'
 import { MusterError } from '../protocol/errors.ts'
 import { hostId } from '../worker/host-id.ts'
+import { readSettings } from './settings.ts'
 import { buildId, launcher, packageVersion, privateDirectory, socketPath } from './places.ts'
 
 export type HostOptions = {
@@ -47,9 +48,12 @@ export class Host implements AsyncDisposable {
 
   static async start(options: HostOptions): Promise<Host> {
     privateDirectory(options.directory)
+    const { limits, times } = readSettings(options.directory)
     const coordinator = await Coordinator.open({
       directory: options.directory,
       version: packageVersion(),
+      limits,
+      times,
       ...(options.log === undefined ? {} : { log: options.log }),
       ...(options.history === undefined ? {} : { history: options.history }),
       onLog: options.onLog,

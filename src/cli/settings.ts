@@ -1,0 +1,71 @@
+/**
+ * `coordinator.json` in a coordinator's data directory: its limits and times, for whoever runs it.
+ * Absent is the usual case. Every key is described in docs/reference/limits.md.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { defaultSessionTimes, type SessionTimes } from '../coordinator/worker-sessions.ts'
+import { defaultLimits, type Limits } from '../core/limits.ts'
+import { MusterError } from '../protocol/errors.ts'
+
+export type Settings = { readonly limits: Limits; readonly times: SessionTimes }
+
+const sections = { limits: defaultLimits, times: defaultSessionTimes }
+
+/** Throws MusterError config_invalid that names file, key, what was expected and what came. */
+export function readSettings(directory: string): Settings {
+  const file = join(directory, 'coordinator.json')
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return sections
+    throw new MusterError('config_invalid', `Cannot read ${file}: ${(error as Error).message}`, { cause: error })
+  }
+  const given = parse(file, text)
+  checkKeys(file, '', given, sections)
+  for (const [name, known] of Object.entries(sections)) {
+    const section = given[name] ?? {}
+    if (!isObject(section)) throw invalid(file, name, 'an object', section)
+    checkKeys(file, `${name}.`, section, known)
+    for (const [key, value] of Object.entries(section)) {
+      if (!Number.isInteger(value) || (value as number) < 1) {
+        throw invalid(file, `${name}.${key}`, 'a whole number of at least 1', value)
+      }
+    }
+  }
+  return {
+    limits: { ...defaultLimits, ...(given['limits'] as Partial<Limits>) },
+    times: { ...defaultSessionTimes, ...(given['times'] as Partial<SessionTimes>) },
+  }
+}
+
+function parse(file: string, text: string): Record<string, unknown> {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw new MusterError('config_invalid', `Cannot read ${file}: expected JSON, ${(error as Error).message}`)
+  }
+  if (!isObject(value)) throw invalid(file, 'the file', 'an object', value)
+  return value
+}
+
+function checkKeys(file: string, at: string, given: object, known: object): void {
+  const unknown = Object.keys(given).find((key) => !Object.hasOwn(known, key))
+  if (unknown !== undefined) {
+    throw invalid(file, `${at}${unknown}`, `one of ${Object.keys(known).join(', ')}`, unknown)
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function invalid(file: string, place: string, expected: string, received: unknown): MusterError {
+  return new MusterError(
+    'config_invalid',
+    `Cannot use ${place} in ${file}: expected ${expected}, received ${JSON.stringify(received)}`,
+    { hint: 'Every key is described in docs/reference/limits.md.' },
+  )
+}
