@@ -91,6 +91,7 @@ export class Agent {
     if (this.#draining) return
     this.#draining = true
     this.#report('', JSON.stringify({ type: 'draining', why }))
+    this.#checkDrained()
   }
 
   /** Ends everything now. Reports that are not acknowledged are lost with the worker. */
@@ -127,6 +128,7 @@ export class Agent {
     this.#welcomed = false
     clearInterval(this.#heartbeat)
     this.#spool.rewind()
+    this.#checkDrained()
   }
 
   #fromCoordinator(message: CoordinatorMessage): void {
@@ -275,8 +277,10 @@ export class Agent {
     this.#checkDrained()
   }
 
+  /** A batch is held until its reports are acknowledged. Without one only the goodbye can wait, and it is not worth an absent coordinator. */
   #checkDrained(): void {
-    if (this.#draining && this.#held.size === 0 && this.#spool.size === 0) this.#options.drained()
+    const told = this.#spool.size === 0 || !this.#welcomed
+    if (this.#draining && this.#held.size === 0 && told) this.#options.drained()
   }
 
   /** The thread ended or stopped answering: a new one is there already, but it knows nothing of these batches. */

@@ -187,4 +187,12 @@ describe('the agent', () => {
     assert.deepEqual(await worker.exited, { code: 3, signal: null })
     await untilGone(pids)
   })
+
+  it('drains without a coordinator when it holds nothing', async () => {
+    await using coordinator = await new TestCoordinator().start()
+    await using worker = await startTestWorker(coordinator)
+    await coordinator.stop()
+    worker.drain('SIGTERM')
+    assert.deepEqual(await worker.done, { type: 'drained' })
+  })
 })
