@@ -4,6 +4,7 @@ import { startWorker } from '../../worker/main.ts'
 import { serverOf, tokenOf } from '../connect.ts'
 import { labelsOf } from '../flags.ts'
 import { hostDirectory, packageVersion, socketPath, workerDirectory } from '../places.ts'
+import { daemonLabel, pidLabel } from '../worker-labels.ts'
 
 export type WorkerCommandOptions = {
   readonly join?: string
@@ -22,11 +23,19 @@ export async function workerCommand(options: WorkerCommandOptions): Promise<numb
   const url = options.join ?? serverOf({}) ?? `unix:${socketPath(hostDirectory())}`
   const token = url.startsWith('unix:') ? undefined : tokenOf(options.token, 'worker')
   const quiet = options.bound === true || options.orphanTimeout !== undefined
+  // Whoever read our words may have been killed, for instance the daemon; the work goes on.
+  process.stderr.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+  })
   const worker = await startWorker({
     url,
     ...(token === undefined ? {} : { token }),
     ...(options.name === undefined ? {} : { name: options.name }),
-    labels: { ...labelsOf(options.label ?? []), 'muster.pid': String(process.pid) },
+    labels: {
+      ...labelsOf(options.label ?? []),
+      [pidLabel]: String(process.pid),
+      ...(options.orphanTimeout === undefined ? {} : { [daemonLabel]: 'true' }),
+    },
     ...(options.cpus === undefined ? {} : { cpus: options.cpus }),
     dataDir: options.data ?? workerDirectory(),
     version: packageVersion(),

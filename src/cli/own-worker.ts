@@ -1,0 +1,136 @@
+/**
+ * The worker that a coordinator starts on its own host, and keeps running. That of a daemon outlives a crash
+ * of the daemon with all that it runs; the next daemon adopts it instead of starting a second one, watches it
+ * by its process id, and ends it like one of its own.
+ */
+import { spawn, type ChildProcess } from 'node:child_process'
+import type { Coordinator, CoordinatorOptions } from '../coordinator/coordinator.ts'
+import { hostId } from '../worker/host-id.ts'
+import { isRunning } from '../worker/process-tree.ts'
+import { launcher } from './places.ts'
+import { daemonLabel, pidLabel } from './worker-labels.ts'
+
+export type OwnWorkerOptions = {
+  readonly coordinator: Coordinator
+  readonly socket: string
+  readonly dataDirectory: string
+  readonly cpus?: number | undefined
+  /** It ends with this process; else it outlives a crash and reconnects. */
+  readonly bound: boolean
+  readonly onLog: NonNullable<CoordinatorOptions['onLog']>
+}
+
+const restartMs = [100, 500, 2000, 10_000]
+/** An adopted one has so long to connect; then another one is started. */
+const adoptWaitMs = 1500
+const lookEveryMs = 250
+
+export class OwnWorker {
+  readonly #options: OwnWorkerOptions
+  #child: ChildProcess | undefined
+  #adopted: number | undefined
+  #failures = 0
+  #closing = false
+
+  constructor(options: OwnWorkerOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    const { coordinator } = this.#options
+    const here = hostId()
+    const known = [...coordinator.state.workers.values()].filter(
+      ({ capabilities }) => capabilities.host === here && capabilities.labels[daemonLabel] !== undefined,
+    )
+    for (const worker of known) {
+      const pid = Number(worker.capabilities.labels[pidLabel])
+      if (isRunning(pid) && this.#adopted === undefined) this.#adopt(pid)
+      else if (!isRunning(pid)) void this.#gone(pid, 'it was gone when the daemon came back')
+    }
+    if (this.#adopted === undefined) this.#spawn()
+  }
+
+  #adopt(pid: number): void {
+    this.#adopted = pid
+    const { coordinator, onLog } = this.#options
+    const deadlineMs = Date.now() + adoptWaitMs
+    const look = setInterval(() => {
+      if (this.#closing) return clearInterval(look)
+      if (isRunning(pid)) {
+        if (Date.now() < deadlineMs || this.#isConnected(pid)) return
+        // Its lease runs: it may still come back with its work, but the runs don't wait for that.
+        if (coordinator.workers().some((one) => one.labels[pidLabel] === String(pid))) {
+          clearInterval(look)
+          this.#spawn()
+          return
+        }
+      }
+      clearInterval(look)
+      this.#adopted = undefined
+      onLog('warn', 'the adopted worker ended', { pid })
+      void this.#gone(pid, 'it was seen to be gone')
+      this.#spawn()
+    }, lookEveryMs)
+    look.unref()
+  }
+
+  #isConnected(pid: number): boolean {
+    return this.#options.coordinator
+      .workers()
+      .some((one) => one.labels[pidLabel] === String(pid) && one.state !== 'disconnected')
+  }
+
+  #spawn(): void {
+    const { bound, socket, dataDirectory, cpus, onLog } = this.#options
+    if (this.#closing) return
+    const args = [launcher, 'worker', '--join', `unix:${socket}`, '--data', dataDirectory]
+    if (cpus !== undefined) args.push('--cpus', String(cpus))
+    args.push(bound ? '--bound' : '--orphan-timeout=10m')
+    const child = spawn(process.execPath, args, {
+      stdio: [bound ? 'pipe' : 'ignore', 'ignore', 'pipe'],
+      detached: true,
+      env: { ...process.env, MUSTER_TOKEN: '' },
+    })
+    this.#child = child
+    let words = ''
+    child.stderr!.setEncoding('utf8')
+    child.stderr!.on('data', (text: string) => {
+      words = (words + text).slice(-4000)
+    })
+    ;(child.stderr as unknown as { unref(): void }).unref()
+    child.unref()
+    child.on('error', (error) => onLog('error', 'the worker could not be started', { error: error.message }))
+    child.on('exit', (code, signal) => {
+      if (this.#closing) return
+      onLog('warn', 'the worker ended', { code, signal, words: words.trim().split('\n').at(-1) })
+      void this.#gone(child.pid, signal ?? `exit code ${code}`)
+      const waitMs = restartMs[Math.min(this.#failures, restartMs.length - 1)]!
+      this.#failures += 1
+      setTimeout(() => this.#spawn(), waitMs).unref()
+    })
+  }
+
+  /** Its process was seen to end: no need to wait for the lease. */
+  async #gone(pid: number | undefined, how: string): Promise<void> {
+    const { coordinator } = this.#options
+    for (const worker of coordinator.state.workers.values()) {
+      if (worker.capabilities.labels[pidLabel] === String(pid)) {
+        await coordinator.sessions.lost(worker.id, `its process ended: ${how}`)
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true
+    const child = this.#child
+    if (child && child.exitCode === null && child.signalCode === null) {
+      const ended = new Promise((resolve) => child.once('exit', resolve))
+      child.kill('SIGTERM')
+      await ended
+    }
+    const pid = this.#adopted
+    if (pid === undefined || !isRunning(pid) || !this.#isConnected(pid)) return
+    process.kill(pid, 'SIGTERM')
+    while (isRunning(pid)) await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
