@@ -24,7 +24,14 @@ export const cacheDirectory = (): string => join(dataRoot(), 'cache')
 
 /** A directory only this user can enter, made so if need be; refuses one that belongs to somebody else. */
 export function privateDirectory(path: string): string {
-  mkdirSync(path, { recursive: true, mode: 0o700 })
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+  } catch (cause) {
+    throw new MusterError('config_invalid', `Cannot make the directory ${path}: ${(cause as Error).message}`, {
+      cause,
+      hint: 'Set MUSTER_DATA to a directory that this user can write in.',
+    })
+  }
   const stat = lstatSync(path)
   if (!stat.isDirectory() || stat.uid !== userInfo().uid) {
     throw new MusterError('config_invalid', `Cannot use ${path}: expected a directory of ${userInfo().username}`, {
