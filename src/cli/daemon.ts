@@ -104,7 +104,8 @@ function start(): { readonly pid: number | undefined; exit(): number | undefined
   closeSync(log)
   let exit: number | undefined
   child.on('exit', (code) => {
-    exit = code ?? 1
+    // Killed, it did nothing wrong: like one that has left, it is started again.
+    exit = code ?? 0
   })
   child.on('error', () => {
     exit = 1

@@ -42,7 +42,7 @@ export class NodeTransport implements Transport {
           resolve({
             status: incoming.statusCode ?? 0,
             headers: incoming.headers as Record<string, string>,
-            body: incoming,
+            body: this.#content(incoming),
           }),
       )
       const fail = (error: Error) => reject(unreachable(this.address, error))
@@ -50,6 +50,15 @@ export class NodeTransport implements Transport {
       if (body === undefined || typeof body === 'string') outgoing.end(body)
       else pipeline(body.bytes, outgoing).catch(fail)
     })
+  }
+
+  /** A connection that breaks in the middle of an answer is as unreachable as one that never was. */
+  async *#content(incoming: http.IncomingMessage): AsyncGenerator<Uint8Array> {
+    try {
+      for await (const bytes of incoming) yield bytes as Uint8Array
+    } catch (error) {
+      throw unreachable(this.address, error as Error)
+    }
   }
 
   openSocket(path: string): FeedSocket {

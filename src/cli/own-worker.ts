@@ -5,6 +5,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import type { Coordinator, CoordinatorOptions } from '../coordinator/coordinator.ts'
+import type { Worker } from '../core/state.ts'
 import { hostId } from '../worker/host-id.ts'
 import { isRunning } from '../worker/process-tree.ts'
 import { launcher } from './places.ts'
@@ -31,6 +32,7 @@ export class OwnWorker {
   #adopted: number | undefined
   #failures = 0
   #closing = false
+  #unobserve: () => void = () => undefined
 
   constructor(options: OwnWorkerOptions) {
     this.#options = options
@@ -38,16 +40,30 @@ export class OwnWorker {
 
   start(): void {
     const { coordinator } = this.#options
-    const here = hostId()
-    const known = [...coordinator.state.workers.values()].filter(
-      ({ capabilities }) => capabilities.host === here && capabilities.labels[daemonLabel] !== undefined,
-    )
-    for (const worker of known) {
-      const pid = Number(worker.capabilities.labels[pidLabel])
+    for (const worker of this.#ofDaemons()) {
+      const pid = pidOf(worker)
       if (isRunning(pid) && this.#adopted === undefined) this.#adopt(pid)
       else if (!isRunning(pid)) void this.#gone(pid, 'it was gone when the daemon came back')
     }
     if (this.#adopted === undefined) this.#spawn()
+    // One that our predecessor had just started joins us beside our own: a host has one worker.
+    this.#unobserve = coordinator.observe(({ events }) => {
+      const joined = new Set(events.flatMap((event) => (event.type === 'worker.joined' ? [event.worker] : [])))
+      if (joined.size === 0) return
+      for (const worker of this.#ofDaemons()) {
+        const pid = pidOf(worker)
+        if (pid === this.#child?.pid || pid === this.#adopted) continue
+        if (joined.has(worker.id) || coordinator.isConnected(worker)) endPolitely(pid)
+      }
+    })
+  }
+
+  /** Workers that a daemon started on this host, this one or its predecessors. */
+  #ofDaemons(): Worker[] {
+    const here = hostId()
+    return [...this.#options.coordinator.state.workers.values()].filter(
+      ({ capabilities }) => capabilities.host === here && capabilities.labels[daemonLabel] !== undefined,
+    )
   }
 
   #adopt(pid: number): void {
@@ -61,6 +77,7 @@ export class OwnWorker {
         // Its lease runs: it may still come back with its work, but the runs don't wait for that.
         if (coordinator.workers().some((one) => one.labels[pidLabel] === String(pid))) {
           clearInterval(look)
+          this.#adopted = undefined
           this.#spawn()
           return
         }
@@ -121,16 +138,29 @@ export class OwnWorker {
   }
 
   async close(): Promise<void> {
+    const { coordinator } = this.#options
     this.#closing = true
+    this.#unobserve()
     const child = this.#child
     if (child && child.exitCode === null && child.signalCode === null) {
       const ended = new Promise((resolve) => child.once('exit', resolve))
       child.kill('SIGTERM')
       await ended
     }
-    const pid = this.#adopted
-    if (pid === undefined || !isRunning(pid) || !this.#isConnected(pid)) return
-    process.kill(pid, 'SIGTERM')
-    while (isRunning(pid)) await new Promise((resolve) => setTimeout(resolve, 20))
+    for (const worker of this.#ofDaemons()) {
+      const pid = pidOf(worker)
+      if (!coordinator.isConnected(worker)) continue
+      endPolitely(pid)
+      while (isRunning(pid)) await new Promise((resolve) => setTimeout(resolve, 20))
+    }
   }
+}
+
+function pidOf(worker: Worker): number {
+  return Number(worker.capabilities.labels[pidLabel])
+}
+
+/** It finishes what it holds. */
+function endPolitely(pid: number): void {
+  if (isRunning(pid)) process.kill(pid, 'SIGTERM')
 }

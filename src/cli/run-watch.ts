@@ -8,7 +8,7 @@ import { isMusterError } from '../protocol/errors.ts'
 import type { FeedMessage, RunView } from '../protocol/run-view.ts'
 
 /** How long a coordinator may be away before we give up on it. */
-const awayMaxMs = 5 * 60_000
+export const awayMaxMs = 5 * 60_000
 const againMs = 200
 
 export type WatchOptions = {

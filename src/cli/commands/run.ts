@@ -1,6 +1,6 @@
 /** `muster run`: from a directory to a verdict. */
 import { randomUUID } from 'node:crypto'
-import { isMusterError, MusterError } from '../../protocol/errors.ts'
+import { MusterError } from '../../protocol/errors.ts'
 import type { SubmitBody } from '../../protocol/api.ts'
 import type { Client, PlanView } from '../../client/client.ts'
 import { availableCpus } from '../../worker/capabilities.ts'
@@ -12,8 +12,9 @@ import { Interrupts } from '../interrupts.ts'
 import { summarise, type Reporter } from '../reporters/reporter.ts'
 import { parseReporters } from '../reporters/select.ts'
 import { isSet } from '../reporters/terminal.ts'
+import { persist, persistStream } from '../persist.ts'
 import { planRun, type PlanFlags, type RunPlan } from '../run-plan.ts'
-import { watchRun } from '../run-watch.ts'
+import { awayMaxMs, watchRun } from '../run-watch.ts'
 import { printPlan } from './dry-run.ts'
 
 export type RunFlags = PlanFlags & {
@@ -40,6 +41,7 @@ export type RunFlags = PlanFlags & {
 
 const taskTimeoutMs = 30 * 60_000
 const noWorkerTimeoutMs = 60_000
+const submitAwayMaxMs = 20_000
 
 export async function runCommand(flags: RunFlags): Promise<number> {
   const times = {
@@ -77,7 +79,11 @@ export async function runCommand(flags: RunFlags): Promise<number> {
       })
     }
     await using connection = await interrupts.before(connecting)
-    const known = await connection.client.plan(plan.project, plan.suite.name, plan.files)
+    // A server that isn't there is most likely a wrong address.
+    const patience = { awayMaxMs: connection.kind === 'server' ? 0 : submitAwayMaxMs }
+    const known = await persist(connection, patience, () =>
+      connection.client.plan(plan.project, plan.suite.name, plan.files),
+    )
     if (flags.dryRun) return printPlan(plan, known, flags.json !== undefined)
     return await execute(connection, plan, known, flags, reporters, times, interrupts)
   } catch (error) {
@@ -120,7 +126,9 @@ async function execute(
     })
   }
   const body = await interrupts.before(submission(connection, plan, flags, times))
-  const submitted = await submitOnce(client, body)
+  // The key makes repeating harmless when the answer got lost.
+  const key = randomUUID()
+  const submitted = await persist(connection, { awayMaxMs: submitAwayMaxMs }, () => client.submit(body, key))
   const { run, interrupted } = await watchRun({
     connection,
     run: submitted.run,
@@ -133,20 +141,11 @@ async function execute(
     },
   })
   const exitCode = exitCodeOf(run, interrupted)
-  const summary = await summarise(run, exitCode, () => client.records(run.run))
+  const summary = await summarise(run, exitCode, () =>
+    persistStream(connection, { awayMaxMs }, () => client.records(run.run)),
+  )
   for (const reporter of reporters) await reporter.finish(summary)
   return exitCode
-}
-
-/** The key makes repeating harmless when the answer got lost. */
-async function submitOnce(client: Client, body: SubmitBody) {
-  const key = randomUUID()
-  try {
-    return await client.submit(body, key)
-  } catch (error) {
-    if (!isMusterError(error) || error.code !== 'coordinator_unreachable') throw error
-    return client.submit(body, key)
-  }
 }
 
 async function submission(
