@@ -41,6 +41,22 @@ describe('PlainReporter', () => {
     assert.equal(clock.timersPending, 0)
   })
 
+  test('counts tests that came before the start of their file', () => {
+    const clock = new FakeClock(startMs)
+    const terminal = new FakeTerminal(clock, 100)
+    const reporter = new PlainReporter(terminal, clock)
+    reporter.start(info)
+    const task = { task: 0, file: 'a.test.ts' } as const
+    const seen = { type: 'test', ...task, status: 'passed', flaky: false, durationMs: 1, worker: 'w1' } as const
+    reporter.message({ ...seen, name: ['one'] })
+    const started = { ...task, worker: 'w1', workerName: 'w1', startedAtMs: startMs }
+    reporter.message({ type: 'task-started', tasks: [started] })
+    reporter.message({ ...seen, name: ['two'] })
+    reporter.message({ type: 'task-ended', ...task, state: 'passed', final: true, durationMs: 2 })
+    reporter.close()
+    assert.equal(terminal.raw.trimEnd().split('\n').at(-1), '✓ a.test.ts (2 tests) 2 ms')
+  })
+
   test('tells the place in the queue when it changes', () => {
     const clock = new FakeClock(startMs)
     const terminal = new FakeTerminal(clock, 100)

@@ -42,10 +42,8 @@ export class Progress {
         if (message.type === 'end') this.running.clear()
         break
       case 'task-started':
-        for (const task of message.tasks) {
-          this.running.set(task.task, { ...task, sinceMs: nowMs })
-          this.#tests.delete(task.task)
-        }
+        // Tests come without the detour over the log, so some were seen before the start of their file.
+        for (const task of message.tasks) this.running.set(task.task, { ...task, sinceMs: nowMs })
         break
       case 'task-ended':
         this.running.delete(message.task)
