@@ -1,5 +1,5 @@
 /** Content in and out, by hash. */
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import { MissingBody } from '../protocol/api.ts'
 import { MusterError } from '../protocol/errors.ts'
@@ -24,6 +24,9 @@ export async function blobRoutes(app: FastifyInstance, { coordinator }: ApiOptio
     async (request, reply) => {
       const { hash } = request.params
       checkHash(hash)
+      if (!(request.body instanceof Readable)) {
+        throw new MusterError('request_invalid', 'expected the content as application/octet-stream')
+      }
       if (await blobs.has(hash)) request.body.resume()
       else await blobs.putStream(hash, request.body, blobBytesMax)
       return reply.status(204).send()

@@ -106,7 +106,7 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
 
   async function checkManifest(key: string): Promise<void> {
     const bytes = await coordinator.blobs.get(key)
-    const manifest: unknown = bytes && JSON.parse(Buffer.from(bytes).toString('utf8'))
+    const manifest = bytes && parseJson(Buffer.from(bytes).toString('utf8'))
     if (!Value.Check(Manifest, manifest)) {
       throw new MusterError(
         'workspace_invalid',
@@ -178,5 +178,14 @@ function actionInput(
       return { type: 'prioritise', ...base, priority: body.priority }
     default:
       return { type: action, ...base }
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // Whoever checks its shape says what it should have been.
+    return undefined
   }
 }

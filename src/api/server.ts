@@ -3,7 +3,7 @@
  * routes serve the Unix socket and TCP; only the access differs. Errors are problem details (RFC 9457).
  */
 import websocket from '@fastify/websocket'
-import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import Value from 'typebox/value'
@@ -37,12 +37,14 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
     }
   })
   app.setErrorHandler((error: FastifyError, request, reply) => {
+    endRefusedUpgrade(request, reply)
     const problem = problemOf(error)
     if (problem.status >= 500 && problem.code === 'internal') request.log.error(error)
     if (problem.status === 429 || problem.status === 503) reply.header('Retry-After', '1')
     return reply.status(problem.status).type('application/problem+json').send(problem)
   })
   app.setNotFoundHandler((request, reply) => {
+    endRefusedUpgrade(request, reply)
     const problem = makeProblem('not_found', `there is no ${request.method} ${request.url.split('?')[0]}`)
     return reply.status(404).type('application/problem+json').send(problem)
   })
@@ -68,6 +70,13 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   // Where monitoring looks by habit.
   await app.register(healthRoutes, options)
   return app
+}
+
+/** An upgrade that got an answer instead of a WebSocket leaves a socket that nobody else would close. */
+function endRefusedUpgrade(request: FastifyRequest, reply: FastifyReply): void {
+  if (request.headers.upgrade === undefined) return
+  reply.header('Connection', 'close')
+  reply.raw.once('finish', () => request.raw.socket.destroySoon())
 }
 
 function makeProblem(code: ErrorCode, detail: string, hint?: string): Problem {

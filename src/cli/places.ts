@@ -1,10 +1,13 @@
 /** Where things lie on this host, and which program this is. Everything is this user's alone. */
 import { createHash } from 'node:crypto'
 import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
-import { homedir, tmpdir, userInfo } from 'node:os'
-import { dirname, join } from 'node:path'
+import { homedir, userInfo } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { MusterError } from '../protocol/errors.ts'
+
+/** Of `sun_path`, on every Unix. */
+const socketPathBytesMax = 100
 
 /** The package's root, in a clone and when installed. */
 export const packageRoot = join(dirname(fileURLToPath(import.meta.url)), '..', '..')
@@ -12,7 +15,7 @@ export const launcher = join(packageRoot, 'bin', 'launch.cjs')
 
 /** `MUSTER_DATA`, else XDG's data directory, else `~/.local/share/muster`. */
 export function dataRoot(env: NodeJS.ProcessEnv = process.env): string {
-  if (env['MUSTER_DATA']) return env['MUSTER_DATA']
+  if (env['MUSTER_DATA']) return resolve(env['MUSTER_DATA'])
   const xdg = env['XDG_DATA_HOME']
   return join(xdg ? xdg : join(homedir(), '.local', 'share'), 'muster')
 }
@@ -35,18 +38,22 @@ export function privateDirectory(path: string): string {
   const stat = lstatSync(path)
   if (!stat.isDirectory() || stat.uid !== userInfo().uid) {
     throw new MusterError('config_invalid', `Cannot use ${path}: expected a directory of ${userInfo().username}`, {
-      hint: 'Somebody else made it; remove it, or set MUSTER_DATA and XDG_RUNTIME_DIR to places of your own.',
+      hint: 'Somebody else made it; remove it, or set MUSTER_DATA to a place of your own.',
     })
   }
   if ((stat.mode & 0o077) !== 0) chmodSync(path, 0o700)
   return path
 }
 
-/** Socket paths are limited to about 100 bytes, so they don't lie in the data directory. */
+/**
+ * Where a coordinator listens: in its own directory, so that everybody who knows the data finds it,
+ * whatever their environment. Only where that path is too long for a socket, below /tmp.
+ */
 export function socketPath(directory: string): string {
-  const runtime = process.env['XDG_RUNTIME_DIR']
-  const base = runtime && existsSync(runtime) ? join(runtime, 'muster') : join(tmpdir(), `muster-${userInfo().uid}`)
-  return join(privateDirectory(base), `${createHash('sha256').update(directory).digest('hex').slice(0, 16)}.sock`)
+  const inside = join(directory, 'muster.sock')
+  if (Buffer.byteLength(inside) <= socketPathBytesMax) return inside
+  const base = privateDirectory(`/tmp/muster-${userInfo().uid}`)
+  return join(base, `${createHash('sha256').update(directory).digest('hex').slice(0, 16)}.sock`)
 }
 
 export function packageVersion(): string {

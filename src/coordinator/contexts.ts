@@ -4,6 +4,7 @@
  */
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Refused } from '../core/input.ts'
 import type { RunContext } from '../protocol/worker-messages.ts'
 
 export class Contexts {
@@ -19,7 +20,7 @@ export class Contexts {
   }
 
   async put(run: string, context: RunContext): Promise<void> {
-    await writeFile(this.#path(run), JSON.stringify(context), { mode: 0o600 })
+    await writeFile(this.#path(run), JSON.stringify(context), { mode: 0o600, flag: 'wx' })
   }
 
   async get(run: string): Promise<RunContext | undefined> {
@@ -43,7 +44,7 @@ export class Contexts {
   }
 
   #path(run: string): string {
-    if (!/^[A-Za-z0-9-]+$/.test(run)) throw new Error(`not a run id: ${run}`)
+    if (!/^[A-Za-z0-9-]+$/.test(run)) throw new Refused('not_found', `no run ${run}`)
     return join(this.#directory, `${run}.json`)
   }
 }

@@ -22,6 +22,7 @@ import { isMusterError, MusterError } from '../protocol/errors.ts'
 import type { RunView, WorkerView } from '../protocol/run-view.ts'
 import type { RunContext } from '../protocol/worker-messages.ts'
 import { fittingWorkers, type View } from '../scheduling/fleet.ts'
+import { forecasts } from '../scheduling/forecast.ts'
 import { Contexts } from './contexts.ts'
 import { Feed } from './feed.ts'
 import { HistoryFeeder } from './history-feeder.ts'
@@ -52,6 +53,7 @@ export type SubmitRequest = {
   readonly context?: RunContext
 }
 
+const forecastsAgeMaxMs = 250
 const estimatesWaitMs = 2000
 const tickMs = 1000
 
@@ -73,8 +75,12 @@ export class Coordinator implements AsyncDisposable {
   #history: History | undefined
   #historyOpening: Promise<void>
   #historyTrouble: string | undefined
+  /** False when switched off, or when DuckDB isn't installed: then nothing waits for it. */
+  #historyWanted = true
   #feeder: HistoryFeeder | undefined
   #logTrouble: string | undefined
+  #blobTrouble: string | undefined
+  #forecasts: { readonly atMs: number; readonly of: ReturnType<typeof forecasts> } = { atMs: 0, of: new Map() }
   #tick: NodeJS.Timeout
   #closing: Promise<void> | undefined
 
@@ -103,6 +109,10 @@ export class Coordinator implements AsyncDisposable {
       leader: () => this.#leader,
       blobs: parts.blobs,
       times: options.times ?? defaultSessionTimes,
+      onBlobTrouble: (trouble) => {
+        if (trouble !== undefined && this.#blobTrouble === undefined) this.#say('error', trouble, {})
+        this.#blobTrouble = trouble
+      },
       onLive: (run, name, message) => this.feed.live(run, name, message),
       log: (message, detail) => this.#say('info', message, detail),
     })
@@ -126,7 +136,7 @@ export class Coordinator implements AsyncDisposable {
         blobs: parts.blobs,
         contexts: parts.contexts,
         leader: this.#leader,
-        historyPosition: () => this.#feeder?.applied,
+        historyPosition: () => this.#feeder?.applied ?? (this.#historyWanted ? 0 : Infinity),
         say: (level, message, detail) => this.#say(level, message, detail),
       },
       parts.snapshotPosition,
@@ -185,7 +195,8 @@ export class Coordinator implements AsyncDisposable {
 
   /** Creates the run and returns it once it is durable. The same key again returns the same run. */
   async submitRun(request: SubmitRequest): Promise<Run> {
-    const id = newRunId()
+    let id = newRunId()
+    while (this.#state.runs.has(id)) id = newRunId()
     const estimates = await this.estimates(request.spec.project, request.spec.suite, request.files)
     if (request.context) await this.contexts.put(id, request.context)
     const spec: RunSpec = {
@@ -193,24 +204,32 @@ export class Coordinator implements AsyncDisposable {
       context: request.context ? id : '',
       startupMs: estimates.startupMs ?? request.spec.startupMs ?? 0,
     }
-    const events = await this.submit({
-      type: 'submit',
-      run: id,
-      who: request.who,
-      ...(request.key === undefined ? {} : { key: request.key }),
-      spec,
-      files: request.files,
-      estimates: estimates.durationsMs,
-    })
+    let events: readonly Event[]
+    try {
+      events = await this.submit({
+        type: 'submit',
+        run: id,
+        who: request.who,
+        ...(request.key === undefined ? {} : { key: request.key }),
+        spec,
+        files: request.files,
+        estimates: estimates.durationsMs,
+      })
+    } catch (error) {
+      if (request.context) await this.contexts.remove(id)
+      throw error
+    }
     const submitted = events.find((event) => event.type === 'run.submitted')
     if (!submitted && request.context) await this.contexts.remove(id)
     return this.run(submitted ? id : this.#state.keys.get(request.key!)!)
   }
 
+  /** Returns the index of the first of the new tasks. */
   async extendRun(run: string, who: string, files: readonly string[]): Promise<number> {
-    const first = this.run(run).tasks.length
-    const events = await this.submit({ type: 'extend', run, who, files, estimates: files.map(() => null) })
-    return events.length === 0 ? first : first + files.length
+    await this.submit({ type: 'extend', run, who, files, estimates: files.map(() => null) })
+    // Applied in one go, so what was asked for last is last; others may have extended it since.
+    const { tasks } = this.run(run)
+    return tasks.findLastIndex((task) => task.file === files.at(-1)) - files.length + 1
   }
 
   run(id: string): Run {
@@ -220,7 +239,13 @@ export class Coordinator implements AsyncDisposable {
   }
 
   view(run: Run): RunView {
-    return runView(this.#view, run, Date.now())
+    const nowMs = Date.now()
+    // They cost a look at every active run, and nobody needs them fresher than this.
+    const isNew = run.state === 'queued' && !this.#forecasts.of.has(run.id)
+    if (isNew || nowMs - this.#forecasts.atMs > forecastsAgeMaxMs) {
+      this.#forecasts = { atMs: nowMs, of: forecasts(this.#view, nowMs) }
+    }
+    return runView(this.#view, run, this.#forecasts.of.get(run.id), nowMs)
   }
 
   runs(): Run[] {
@@ -251,7 +276,10 @@ export class Coordinator implements AsyncDisposable {
   // ---- history ----
 
   async #openHistory(): Promise<void> {
-    if (this.#options.history === false) return
+    if (this.#options.history === false) {
+      this.#historyWanted = false
+      return
+    }
     try {
       const { openHistory } = await import('../history/duckdb-history.ts')
       const directory = this.#options.history ?? join(this.#options.directory, 'history')
@@ -265,6 +293,7 @@ export class Coordinator implements AsyncDisposable {
   }
 
   #historyFailed(error: unknown): void {
+    if (isMusterError(error) && error.code === 'tool_missing') this.#historyWanted = false
     this.#historyTrouble = error instanceof Error ? error.message : String(error)
     this.#say('warn', `history is away: ${this.#historyTrouble}`, {})
   }
@@ -323,8 +352,9 @@ export class Coordinator implements AsyncDisposable {
       this.#runsWithoutWorker.set(id, since)
       if (now - since < run.spec.noWorkerTimeoutMs) continue
       this.#runsWithoutWorker.delete(id)
-      const count = this.#state.workers.size
-      const why = count === 0 ? 'no worker is connected' : `none of the ${count} workers fits (host or labels)`
+      const count = this.sessions.connected
+      const why =
+        count === 0 ? 'no worker is connected' : `none of the ${count} connected workers fits (host or labels)`
       await this.submit({ type: 'abandon', run: id, why }).catch((error: unknown) => {
         if (!(error instanceof Refused) && !isMusterError(error)) throw error
       })
@@ -336,6 +366,8 @@ export class Coordinator implements AsyncDisposable {
   health(): { readonly status: 'ok' | 'degraded'; readonly problems: readonly string[] } {
     const problems: string[] = []
     if (this.#logTrouble !== undefined) problems.push(`log: ${this.#logTrouble}`)
+    if (this.#blobTrouble !== undefined) problems.push(`results can't be stored: ${this.#blobTrouble}`)
+    if (this.#leader.stopped) problems.push('the leader loop has stopped')
     if (this.#historyTrouble !== undefined) problems.push(`history: ${this.#historyTrouble}`)
     return { status: problems.length === 0 ? 'ok' : 'degraded', problems }
   }
@@ -393,7 +425,7 @@ async function logName(options: CoordinatorOptions): Promise<string> {
 
 const idAlphabet = '0123456789abcdefghjkmnpqrstvwxyz'
 
-/** Sorts by time to the second, readable aloud, unique beyond reasonable doubt: `r` + 7 time + 4 random characters. */
+/** Sorts by time to the second, readable aloud, unique beyond reasonable doubt: `r` + 7 characters of time + 8 random ones. */
 export function newRunId(nowMs = Date.now()): string {
   let time = Math.floor(nowMs / 1000)
   let text = ''
@@ -401,6 +433,6 @@ export function newRunId(nowMs = Date.now()): string {
     text = idAlphabet[time % 32]! + text
     time = Math.floor(time / 32)
   }
-  for (const byte of randomBytes(4)) text += idAlphabet[byte % 32]!
+  for (const byte of randomBytes(8)) text += idAlphabet[byte % 32]!
   return `r${text}`
 }

@@ -61,7 +61,9 @@ export class Leader {
   #queue: Waiting[] = []
   #running = false
   #stopped = false
-  #settled: (() => void)[] = []
+  /** Something may be placed that could not be before. */
+  #again = false
+  readonly #looks: (() => void)[] = []
 
   constructor(options: LeaderOptions) {
     this.#options = options
@@ -79,7 +81,7 @@ export class Leader {
   /** Resolves with the events it led to once they are durable; rejects with Refused, or MusterError when the loop is full or stopped. */
   submit(input: Input): Promise<readonly Event[]> {
     return new Promise((resolve, reject) => {
-      if (this.#stopped) return reject(new MusterError('unavailable', 'the coordinator is shutting down'))
+      if (this.#stopped) return reject(stoppedError())
       if (this.#queue.length >= this.#inputsMax) {
         return reject(
           new MusterError('overloaded', `${this.#queue.length} requests are waiting for the log; try again later`),
@@ -90,42 +92,68 @@ export class Leader {
     })
   }
 
-  /** Starts a round if none is under way; also when only the availability of a worker changed. */
+  /** Starts a round, or asks for one more; also when only the availability of a worker changed. */
   kick(): void {
+    this.#again = true
     if (this.#running || this.#stopped) return
     this.#running = true
     queueMicrotask(() => void this.#run())
   }
 
-  /** Resolves when state holds nothing that isn't durable. */
+  /** Resolves when state holds nothing that isn't durable. What is read must be read before anything is awaited. */
   settled(): Promise<void> {
-    if (!this.#running) return Promise.resolve()
-    return new Promise((resolve) => this.#settled.push(resolve))
+    return this.between(() => undefined)
+  }
+
+  /**
+   * Calls `read` between two rounds, when state is exactly that of `position`, and resolves with what
+   * it returns. The call itself is synchronous: by the time a promise has resolved, the next round
+   * may have begun.
+   */
+  between<T>(read: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        try {
+          resolve(read())
+        } catch (error) {
+          reject(error as Error)
+        }
+      }
+      if (this.#running) this.#looks.push(look)
+      else look()
+    })
   }
 
   /** Takes no more inputs; resolves when the last round is durable. */
-  async stop(): Promise<void> {
-    await this.settled()
-    this.#stopped = true
+  stop(): Promise<void> {
+    return this.between(() => {
+      this.#stopped = true
+    })
+  }
+
+  get stopped(): boolean {
+    return this.#stopped
   }
 
   async #run(): Promise<void> {
     try {
-      for (;;) {
+      while (!this.#stopped && (this.#again || this.#queue.length > 0)) {
+        this.#again = false
         const round = this.#queue
         this.#queue = []
-        const did = await this.#round(round)
-        if (this.#queue.length === 0 && !did) break
-        for (const resolve of this.#settled.splice(0)) resolve()
+        if (await this.#round(round)) this.#again = true
+        if (this.#looks.length === 0) continue
+        for (const look of this.#looks.splice(0)) look()
+        // Who waited for `settled` reads now, before the next round touches state.
+        await new Promise((resolve) => setImmediate(resolve))
       }
     } catch (error) {
       this.#stopped = true
-      for (const waiting of this.#queue.splice(0))
-        waiting.reject(new MusterError('unavailable', 'the coordinator stopped'))
       this.#options.onFatal(error)
     } finally {
       this.#running = false
-      for (const resolve of this.#settled.splice(0)) resolve()
+      for (const look of this.#looks.splice(0)) look()
+      if (this.#stopped) for (const waiting of this.#queue.splice(0)) waiting.reject(stoppedError())
     }
   }
 
@@ -141,7 +169,10 @@ export class Leader {
         answers.push(() => waiting.resolve(led))
       } catch (error) {
         // A refusal changed nothing. Anything else may have, and then state can't be trusted any more.
-        if (!(error instanceof Refused)) throw error
+        if (!(error instanceof Refused)) {
+          for (const one of round) one.reject(stoppedError())
+          throw error
+        }
         answers.push(() => waiting.reject(error))
       }
     }
@@ -149,7 +180,12 @@ export class Leader {
     if (events.length > 0) {
       const bytes = encodeEntry({ atMs, events })
       const position = this.#position + 1
-      await this.#append(position, bytes)
+      try {
+        await this.#append(position, bytes)
+      } catch (error) {
+        for (const waiting of round) waiting.reject(stoppedError())
+        throw error
+      }
       this.#position = position
       this.#options.onCommitted({ position, atMs, events, bytes })
     }
@@ -186,4 +222,8 @@ export class Leader {
       }
     }
   }
+}
+
+function stoppedError(): MusterError {
+  return new MusterError('unavailable', 'the coordinator has stopped, or is about to')
 }

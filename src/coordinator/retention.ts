@@ -29,7 +29,8 @@ type RetentionOptions = {
   readonly blobs: Blobs
   readonly contexts: Contexts
   readonly leader: Leader
-  readonly historyPosition: () => number | undefined
+  /** What history has applied; Infinity when there is none to wait for. */
+  readonly historyPosition: () => number
   readonly say: (level: 'info' | 'warn', message: string, detail: Record<string, unknown>) => void
 }
 
@@ -84,18 +85,16 @@ export class Retention {
 
   async snapshot(): Promise<void> {
     const { leader, log } = this.#options
-    await leader.settled()
-    // Between here and the capture nothing else runs: it is the state of exactly this position.
-    const position = leader.position
-    const text = JSON.stringify(capture(leader.state))
-    this.#bytes = 0
-    this.#entries = 0
+    const { position, text } = await leader.between(() => {
+      this.#bytes = 0
+      this.#entries = 0
+      return { position: leader.position, text: JSON.stringify(capture(leader.state)) }
+    })
     const bytes = await compress(Buffer.from(text))
     await log.putSnapshot(leader.epoch, { position, bytes })
     // Trimmed to the older of the two snapshots that are kept: should the newest not verify, the other
     // one must still join up with the log.
-    const applied = this.#options.historyPosition()
-    await log.trim(Math.min(this.#previousPosition, applied ?? this.#previousPosition) + 1)
+    await log.trim(Math.min(this.#previousPosition, this.#options.historyPosition()) + 1)
     this.#previousPosition = position
     this.#options.say('info', 'snapshot taken', { position, bytes: bytes.length })
   }

@@ -4,16 +4,16 @@ import { accounted } from '../core/state.ts'
 import { isTerminal } from '../core/task-state.ts'
 import type { RunView, TaskView, WorkerView } from '../protocol/run-view.ts'
 import { fittingWorkers, type View } from '../scheduling/fleet.ts'
-import { forecast } from '../scheduling/forecast.ts'
+import type { Forecast } from '../scheduling/forecast.ts'
 
 export function taskIsFinal(task: Task): boolean {
   return isTerminal(task.state)
 }
 
-export function runView(view: View, run: Run, nowMs: number): RunView {
+/** `expected`: the run's part of `forecasts`; none for a finished one. */
+export function runView(view: View, run: Run, expected: Forecast | undefined, nowMs: number): RunView {
   const by = run.byState
   const live = run.state !== 'finished'
-  const expected = live ? forecast(view, run, nowMs) : undefined
   const wallMs = run.wallMs ?? (run.startedAtMs === undefined ? undefined : nowMs - run.startedAtMs)
   const ratio = run.wallMs && run.lowerBoundMs ? Math.min(1, run.lowerBoundMs / run.wallMs) : undefined
   const reason = run.why ?? (live ? waitingReason(view, run, nowMs) : undefined)

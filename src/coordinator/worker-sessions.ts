@@ -26,6 +26,10 @@ export interface WorkerSocket {
 
 export type SessionTimes = { readonly heartbeatMs: number; readonly leaseMs: number }
 
+/** A timer this late tells of a stopped or overloaded process, not of a silent worker. */
+const lateTimerMs = 500
+const blobRetryMs = 500
+
 export const defaultSessionTimes: SessionTimes = { heartbeatMs: 1000, leaseMs: 10_000 }
 
 type Session = {
@@ -40,6 +44,8 @@ type SessionsOptions = {
   readonly leader: () => Leader
   readonly blobs: Blobs
   readonly times: SessionTimes
+  /** Results can't be stored (its words), or can again (undefined). */
+  readonly onBlobTrouble: (trouble: string | undefined) => void
   readonly onLive: (run: Run, workerName: string, message: Extract<WorkerMessage, { type: 'live' }>) => void
   readonly log: (message: string, detail: Record<string, unknown>) => void
 }
@@ -79,21 +85,30 @@ export class WorkerSessions {
   connect(socket: WorkerSocket): { message(text: string): void; closed(): void } {
     let session: Session | undefined
     // Order matters and the log's round trip must not: each message waits for the one before it to be
-    // handed to the leader, not for its commit.
+    // handed to the leader, not for its commit. What follows one that could not be taken is not taken
+    // either: the worker connects again and repeats from there.
     let tail = Promise.resolve()
+    let broken = false
     return {
       message: (text) => {
+        // Heard when it arrives, however long what came before it takes.
+        if (session?.socket === socket) this.#heard(session)
         tail = tail
           .then(async () => {
+            if (broken) return
             const message = parse(text)
-            if (typeof message === 'string') return socket.close(4400, message.slice(0, 120))
-            if (message.type === 'hello') session = await this.#hello(socket, message)
+            if (typeof message === 'string') {
+              broken = true
+              socket.close(4400, message.slice(0, 120))
+            } else if (message.type === 'hello') session = await this.#hello(socket, message)
             else if (session?.socket === socket) await this.#handle(session, message)
             else if (session === undefined) socket.close(4400, 'expected hello first')
           })
           .catch((error: unknown) => {
+            broken = true
             this.#options.log('worker message failed', { error: String(error) })
-            socket.close(4500, 'the coordinator could not take this message; connect again')
+            if (session) this.#break(session, socket, 4500, 'the coordinator could not take this message')
+            else socket.close(4500, 'the coordinator could not take this message; connect again')
           })
       },
       closed: () => {
@@ -103,6 +118,15 @@ export class WorkerSessions {
         this.#startLease(session)
       },
     }
+  }
+
+  /** Nothing more is taken from this connection. */
+  #break(session: Session, socket: WorkerSocket, code: number, why: string): void {
+    if (session.socket === socket) {
+      session.socket = undefined
+      this.#startLease(session)
+    }
+    socket.close(code, `${why}; connect again and repeat`)
   }
 
   #session(id: string): Session {
@@ -117,13 +141,26 @@ export class WorkerSessions {
   #startLease(session: Session): void {
     clearTimeout(session.lease)
     if (this.#closed) return
-    session.lease = setTimeout(() => void this.lost(session.worker, 'its lease ran out'), this.#options.times.leaseMs)
+    session.lastHeardMs = Date.now()
+    this.#armLease(session, this.#options.times.leaseMs)
+  }
+
+  #armLease(session: Session, waitMs: number): void {
+    const dueMs = Date.now() + waitMs
+    session.lease = setTimeout(() => {
+      const nowMs = Date.now()
+      const leftMs = session.lastHeardMs + this.#options.times.leaseMs - nowMs
+      // A timer that fires late was held up with everything else in this process: what the worker sent
+      // meanwhile has not been read yet. And hearing from it doesn't move the timer, only the end.
+      if (nowMs - dueMs > lateTimerMs) this.#armLease(session, this.#options.times.leaseMs)
+      else if (leftMs > 0) this.#armLease(session, leftMs)
+      else void this.lost(session.worker, 'its lease ran out')
+    }, waitMs)
     session.lease.unref()
   }
 
   #heard(session: Session): void {
     session.lastHeardMs = Date.now()
-    session.lease?.refresh()
   }
 
   /** The worker is gone for good (lease over, or its process was seen to exit). */
@@ -151,8 +188,11 @@ export class WorkerSessions {
       return undefined
     }
     const { worker, name, version, capabilities, draining } = hello
+    clearTimeout(this.#sessions.get(worker)?.lease)
     try {
-      await this.#options.leader().submit({ type: 'join', worker, name, version, capabilities, draining })
+      // Its lease may run out, by an input that was queued before, while this one waits for the log.
+      do await this.#options.leader().submit({ type: 'join', worker, name, version, capabilities, draining })
+      while (!this.#options.state.workers.has(worker))
     } catch (error) {
       if (!(error instanceof Refused)) throw error
       socket.send(JSON.stringify({ type: 'refused', why: error.message } satisfies CoordinatorMessage))
@@ -163,7 +203,6 @@ export class WorkerSessions {
     if (session.socket && session.socket !== socket) session.socket.close(4409, 'connected again elsewhere')
     session.socket = socket
     this.#startLease(session)
-    this.#heard(session)
     this.#reconcile(session, hello)
     this.#options.log('worker connected', { worker, name, host: capabilities.host, cpus: capabilities.cpus })
     this.#options.leader().kick()
@@ -243,8 +282,7 @@ export class WorkerSessions {
   }
 
   async #handle(session: Session, message: Exclude<WorkerMessage, { type: 'hello' }>): Promise<void> {
-    this.#heard(session)
-    const { state, blobs } = this.#options
+    const { state } = this.#options
     switch (message.type) {
       case 'heartbeat':
         return
@@ -261,10 +299,10 @@ export class WorkerSessions {
         return
       }
       case 'reported':
-        this.#submit(session, message.seq, await reportInput(session.worker, message, blobs))
+        this.#submit(session, message.seq, await this.#stored((blobs) => reportInput(session.worker, message, blobs)))
         return
       case 'ended':
-        this.#submit(session, message.seq, await endInput(session.worker, message, blobs))
+        this.#submit(session, message.seq, await this.#stored((blobs) => endInput(session.worker, message, blobs)))
         return
       case 'draining':
         this.#submit(session, message.seq, {
@@ -278,8 +316,25 @@ export class WorkerSessions {
     }
   }
 
+  /** Blobs that can't be written (disk full) are tried until they can: what they hold exists nowhere else. */
+  async #stored<T>(store: (blobs: Blobs) => Promise<T>): Promise<T> {
+    const { blobs, onBlobTrouble } = this.#options
+    for (;;) {
+      try {
+        const stored = await store(blobs)
+        onBlobTrouble(undefined)
+        return stored
+      } catch (error) {
+        if (this.#closed) throw error
+        onBlobTrouble(error instanceof Error ? error.message : String(error))
+        await new Promise((resolve) => setTimeout(resolve, blobRetryMs))
+      }
+    }
+  }
+
   /** Acknowledges once durable; stale reports are acknowledged too, since repeating them is no use. */
   #submit(session: Session, seq: number, input: Input): void {
+    const { socket } = session
     this.#options
       .leader()
       .submit(input)
@@ -293,7 +348,7 @@ export class WorkerSessions {
               why: error.message,
             })
             this.#tell(session, { type: 'ack', seq })
-          } else session.socket?.close(4503, 'not recorded; connect again and repeat')
+          } else if (socket) this.#break(session, socket, 4503, 'not recorded')
         },
       )
   }

@@ -201,6 +201,7 @@ function unreportedEvents(state: State, run: Run, batch: Batch, input: End): Eve
   const giveUp = !progress && run.barren + 1 >= state.limits.barrenBatchesMax
   for (const index of open) {
     if (timedOut.has(index)) decideTimedOut(decisions, run, index)
+    else if (input.reason === 'completed') decideUnreported(decisions, state, run, index)
     else if (interrupted.has(index) && input.reason === 'crashed') decideSuspect(decisions, run, batch, index, input)
     else if (progress && !exitedClean(input))
       decisions.requeue(index, 'unstarted', 'its process ended before its turn', 0)
@@ -234,6 +235,13 @@ function decideSuspect(decisions: TaskDecisions, run: Run, batch: Batch, index: 
   } else if (task.crashes < run.spec.retries) {
     decisions.requeue(index, 'crashed', `its process died (${endWords(input)})`, 1)
   } else decisions.end(index, 'failed', `its process died while it ran: ${endWords(input)}`)
+}
+
+/** Its worker says all was reported, and we have nothing: a report was refused or never came. */
+function decideUnreported(decisions: TaskDecisions, state: State, run: Run, index: TaskIndex): void {
+  const why = 'its batch is over and its report did not arrive'
+  if (run.tasks[index]!.losses < state.limits.lostRetriesMax) decisions.requeue(index, 'lost', why, 0)
+  else decisions.end(index, 'lost', why)
 }
 
 /** Nothing of it was seen. Smaller batches find out whose fault that is, within bounds. */

@@ -201,6 +201,8 @@ export function applySubmitted(state: State, event: RunSubmitted, atMs: number):
     rerun: 0,
     errors: [],
     knownCount: 0,
+    expectedMs: 0,
+    expectedLongestMs: 0,
     unknownMs: known.length > 0 ? known[known.length >> 1]! : unknownFileMs,
     workMs: 0,
     longestMs: 0,
@@ -228,7 +230,10 @@ function addTasks(state: State, run: Run, files: readonly string[], estimates: r
     const estimate = estimates[at]
     const task = new Task(files[at]!, typeof estimate === 'number' ? estimate : -1)
     if (task.estimateMs >= 0) run.knownCount += 1
-    run.queuedMs += expectedMs(run, task)
+    const taskMs = expectedMs(run, task)
+    run.queuedMs += taskMs
+    run.expectedMs += taskMs
+    if (taskMs > run.expectedLongestMs) run.expectedLongestMs = taskMs
     run.tasks.push(task)
     fresh.push(first + at)
   }

@@ -94,6 +94,9 @@ export type Run = {
   rerun: number
   errors: string[]
   knownCount: number
+  /** Of all its tasks, known and unknown: sum and longest. */
+  expectedMs: number
+  expectedLongestMs: number
   /** What a file without history is taken to need. */
   readonly unknownMs: number
   workMs: number

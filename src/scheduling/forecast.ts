@@ -1,4 +1,5 @@
-/** When a run will start and how long it will take, from estimates; for people, never for decisions. */
+/** When runs will start and how long they will take, from estimates; for people, never for decisions. */
+import type { RunId } from '../core/entities.ts'
 import type { Run } from '../core/state.ts'
 import { fittingWorkers, fleetCpus, type View } from './fleet.ts'
 import { waitingOrder } from './place.ts'
@@ -13,41 +14,37 @@ export type Forecast = {
 
 /** Start-up plus the larger of even work and the longest file. */
 export function predictMs(run: Run, cpus: number): number {
-  let longestMs = 0
-  let totalMs = 0
-  for (const task of run.tasks) {
-    const ms = task.estimateMs < 0 ? run.unknownMs : task.estimateMs
-    totalMs += ms
-    if (ms > longestMs) longestMs = ms
-  }
-  return run.spec.startupMs + Math.max(totalMs / cpus, longestMs)
+  return run.spec.startupMs + Math.max(run.expectedMs / cpus, run.expectedLongestMs)
 }
 
-export function forecast(view: View, run: Run, nowMs: number): Forecast {
-  const cpus = fleetCpus(run, fittingWorkers(view, run))
-  const durationMs = cpus === 0 ? undefined : predictMs(run, cpus)
-  if (run.startedAtMs !== undefined || run.state !== 'queued') {
-    return { durationMs, queuePosition: undefined, startsInMs: undefined }
-  }
-  const position = waitingOrder(view.state, nowMs).findIndex((other) => other.id === run.id)
-  if (position < 0 || cpus === 0) return { durationMs, queuePosition: undefined, startsInMs: undefined }
+/** Of every active run, in one pass: those under way first, then the waiting ones in their order. */
+export function forecasts(view: View, nowMs: number): ReadonlyMap<RunId, Forecast> {
+  const all = new Map<RunId, Forecast>()
   let aheadMs = 0
   for (const id of view.state.active) {
-    const other = view.state.runs.get(id)!
-    if (other.id === run.id || (other.startedAtMs === undefined && !isAhead(view, other, run, nowMs))) continue
-    aheadMs += leftMs(view, other, nowMs)
+    const run = view.state.runs.get(id)!
+    if (run.startedAtMs === undefined) continue
+    const durationMs = durationOf(view, run)
+    all.set(id, { durationMs, queuePosition: undefined, startsInMs: undefined })
+    if (run.state !== 'paused') aheadMs += Math.max(0, (durationMs ?? 0) - (nowMs - run.startedAtMs))
   }
-  return { durationMs, queuePosition: position + 1, startsInMs: aheadMs }
+  let position = 0
+  for (const run of waitingOrder(view.state, nowMs)) {
+    if (run.startedAtMs !== undefined) continue
+    position += 1
+    const durationMs = durationOf(view, run)
+    const waits = durationMs !== undefined
+    all.set(run.id, {
+      durationMs,
+      queuePosition: waits ? position : undefined,
+      startsInMs: waits ? aheadMs : undefined,
+    })
+    aheadMs += durationMs ?? 0
+  }
+  return all
 }
 
-function isAhead(view: View, other: Run, run: Run, nowMs: number): boolean {
-  const order = waitingOrder(view.state, nowMs)
-  return order.indexOf(other) < order.indexOf(run)
-}
-
-function leftMs(view: View, run: Run, nowMs: number): number {
-  if (run.state === 'paused') return 0
-  const cpus = Math.max(1, fleetCpus(run, fittingWorkers(view, run)))
-  const spentMs = run.startedAtMs === undefined ? 0 : nowMs - run.startedAtMs
-  return Math.max(0, predictMs(run, cpus) - spentMs)
+function durationOf(view: View, run: Run): number | undefined {
+  const cpus = fleetCpus(run, fittingWorkers(view, run))
+  return cpus === 0 ? undefined : predictMs(run, cpus)
 }

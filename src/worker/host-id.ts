@@ -15,10 +15,13 @@ export function hostId(): string {
 
 function marks(): string[] {
   const addresses = Object.values(os.networkInterfaces()).flatMap((list) => list ?? [])
+  const machine = read(() => readFileSync('/etc/machine-id', 'utf8').trim())
+  const boot = read(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim())
   return [
-    os.hostname(),
-    read(() => readFileSync('/etc/machine-id', 'utf8').trim()),
-    read(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()),
+    machine,
+    boot,
+    // A laptop's name changes with the network it is in; it only counts where nothing else tells.
+    machine === '' && boot === '' ? os.hostname() : '',
     read(() => readlinkSync('/proc/self/ns/mnt')),
     read(() => readlinkSync('/proc/self/ns/pid')),
     // Where there is no /proc, the hardware address tells machines apart.
