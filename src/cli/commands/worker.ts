@@ -40,7 +40,7 @@ export async function workerCommand(options: WorkerCommandOptions): Promise<numb
     dataDir: options.data ?? workerDirectory(),
     version: packageVersion(),
     log: (level, text) => {
-      if (!quiet || level !== 'info') process.stderr.write(`muster worker: ${text}\n`)
+      if (level !== 'debug' && (!quiet || level !== 'info')) process.stderr.write(`muster worker: ${text}\n`)
     },
     signals: true,
     ...(options.orphanTimeout === undefined ? {} : { orphanTimeoutMs: parseDuration(options.orphanTimeout) ?? 0 }),
