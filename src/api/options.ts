@@ -7,6 +7,8 @@ export type ApiOptions = {
   readonly access: Access
   /** Changes with every change of the program. */
   readonly build: string
+  /** Called with every request. */
+  readonly onRequest?: () => void
   /** Asked for over the socket: stop this coordinator. */
   readonly onShutdown: () => void
 }

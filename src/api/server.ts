@@ -53,6 +53,13 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
     reply.header('Muster-Position', options.coordinator.position)
     done(null, payload)
   })
+  const { onRequest } = options
+  if (onRequest) {
+    app.addHook('onRequest', (_request, _reply, done) => {
+      onRequest()
+      done()
+    })
+  }
   guard(app, options.access)
   await app.register(websocket, { options: { maxPayload: frameBytesMax } })
   await app.register(

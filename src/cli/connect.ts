@@ -2,9 +2,8 @@
  * Which coordinator a command talks to: the one named by --server or MUSTER_SERVER, one that lives
  * and dies with this process, or this user's daemon on this host, started when it isn't there.
  */
-import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
-import { mkdtemp } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { hostname, tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { readTokens } from '../api/tokens.ts'
@@ -12,6 +11,7 @@ import { Client } from '../client/client.ts'
 import { isMusterError } from '../protocol/errors.ts'
 import { ensureDaemon } from './daemon.ts'
 import { NodeTransport } from './node-transport.ts'
+import { isRunning } from '../worker/process-tree.ts'
 import { hostDirectory, privateDirectory, serverDirectory, socketPath, workerDirectory } from './places.ts'
 
 export type Where = {
@@ -71,7 +71,8 @@ async function daemon(where: Where): Promise<Connection> {
 /** History is this user's, as with the daemon; everything else is gone afterwards. */
 async function embedded(): Promise<Connection> {
   const { Host } = await import('./host.ts')
-  const directory = await mkdtemp(join(tmpdir(), `muster-run-${randomBytes(3).toString('hex')}-`))
+  await removeAbandoned()
+  const directory = await mkdtemp(join(tmpdir(), `muster-run-${process.pid}-`))
   // Also when this process leaves without closing: at a second Ctrl-C.
   const clean = () => {
     for (const path of [directory, socketPath(directory)]) rmSync(path, { recursive: true, force: true })
@@ -89,6 +90,8 @@ async function embedded(): Promise<Connection> {
     onShutdown: () => undefined,
     onFatal: (error) => {
       fatal = error instanceof Error ? error : new Error(String(error))
+      // Whoever watches must not wait for a loop that has stopped.
+      void host.close()
     },
   })
   const transport = new NodeTransport(`unix:${host.socket}`)
@@ -104,6 +107,22 @@ async function embedded(): Promise<Connection> {
       clean()
       process.off('exit', clean)
     },
+  }
+}
+
+const abandonedAfterMs = 3_600_000
+
+/** What a run without a daemon left when it was killed: the environment of its tests is in there. */
+async function removeAbandoned(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const pid = /^muster-run-(\d+)-/.exec(name)?.[1]
+    if (pid === undefined || isRunning(Number(pid))) continue
+    const path = join(tmpdir(), name)
+    // It may be that of a container that shares this folder but not our process ids, so not at once. Gone
+    // meanwhile, or somebody else's: not ours to remove.
+    const { mtimeMs, uid } = await stat(path).catch(() => ({ mtimeMs: Infinity, uid: -1 }))
+    if (uid !== userInfo().uid || Date.now() - mtimeMs < abandonedAfterMs) continue
+    await rm(path, { recursive: true, force: true })
   }
 }
 

@@ -32,7 +32,8 @@ export async function ensureDaemon(client: Client, say: (text: string) => void =
     const answer = await healthOf(client)
     // Compared with the program as it is now: a clone may change while a daemon starts.
     if (answer?.build === buildId()) return
-    if (answer && answer.pid === started.pid) {
+    if (answer) {
+      // Ours, or one that somebody else started meanwhile from another state of the program.
       await replace(client, answer, say)
       started = start()
     }
@@ -90,7 +91,7 @@ async function replace(client: Client, old: HealthView, say: (text: string) => v
   }
 }
 
-function start(): { readonly pid: number | undefined; exit(): number | undefined } {
+function start(): { exit(): number | undefined } {
   const directory = privateDirectory(hostDirectory())
   const logPath = join(directory, 'daemon.log')
   const log = openSync(logPath, 'a', 0o600)
@@ -111,7 +112,7 @@ function start(): { readonly pid: number | undefined; exit(): number | undefined
     exit = 1
   })
   child.unref()
-  return { pid: child.pid, exit: () => exit }
+  return { exit: () => exit }
 }
 
 function lastWords(): string {

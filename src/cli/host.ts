@@ -28,6 +28,8 @@ export type HostOptions = {
 export class Host implements AsyncDisposable {
   readonly coordinator: Coordinator
   readonly socket: string
+  /** When somebody last asked for something. */
+  lastRequestMs = Date.now()
   readonly #options: HostOptions
   readonly #apis: FastifyInstance[] = []
   /** Where TCP clients and workers reach it. */
@@ -70,7 +72,14 @@ export class Host implements AsyncDisposable {
 
   async #listen(): Promise<void> {
     const { coordinator } = this
-    const common = { coordinator, build: buildId(), onShutdown: this.#options.onShutdown }
+    const common = {
+      coordinator,
+      build: buildId(),
+      onShutdown: this.#options.onShutdown,
+      onRequest: () => {
+        this.lastRequestMs = Date.now()
+      },
+    }
     // We hold the log, so whoever left this socket is gone.
     await rm(this.socket, { force: true })
     const local = await createApi({ ...common, access: { type: 'socket' } })

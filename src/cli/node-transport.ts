@@ -21,7 +21,7 @@ export class NodeTransport implements Transport {
     return this.#endpoint.url
   }
 
-  async request({ method, path, headers, body }: Request): Promise<Response> {
+  async request({ method, path, headers, body, timeoutMs }: Request): Promise<Response> {
     const { base, socketPath } = this.#endpoint
     const length = body === undefined ? 0 : typeof body === 'string' ? Buffer.byteLength(body) : body.length
     const send = (base.protocol === 'https:' ? https : http).request
@@ -47,6 +47,8 @@ export class NodeTransport implements Transport {
       )
       const fail = (error: Error) => reject(unreachable(this.address, error))
       outgoing.once('error', fail)
+      if (timeoutMs !== undefined)
+        outgoing.setTimeout(timeoutMs, () => outgoing.destroy(silent(this.address, timeoutMs)))
       if (body === undefined || typeof body === 'string') outgoing.end(body)
       else pipeline(body.bytes, outgoing).catch(fail)
     })
@@ -80,7 +82,15 @@ export class NodeTransport implements Transport {
   }
 }
 
+/** It takes connections and says nothing: stopped, or busy beyond reason. Waiting or starting another won't help. */
+function silent(address: string, timeoutMs: number): MusterError {
+  return new MusterError('unavailable', `The coordinator at ${address} did not answer within ${timeoutMs / 1000} s`, {
+    hint: "Is its process stopped or overloaded? The host's own: its log in MUSTER_DATA/host/daemon.log names its pid.",
+  })
+}
+
 function unreachable(address: string, error: Error): MusterError {
+  if (error instanceof MusterError) return error
   return new MusterError('coordinator_unreachable', `Cannot reach the coordinator at ${address}: ${error.message}`, {
     cause: error,
     hint: "Is it running there ('muster serve')? Leave --server out to run on this host alone.",

@@ -14,6 +14,9 @@ export type PlanView = {
   readonly workers: readonly WorkerView[]
 }
 
+/** A coordinator answers this at once or hangs. */
+const healthTimeoutMs = 10_000
+
 export class Client {
   readonly transport: Transport
   readonly #name: string
@@ -25,7 +28,7 @@ export class Client {
   }
 
   health(): Promise<HealthView> {
-    return this.#json<HealthView>({ method: 'GET', path: '/health' })
+    return this.#json<HealthView>({ method: 'GET', path: '/health', timeoutMs: healthTimeoutMs })
   }
 
   submit(body: SubmitBody, key: string): Promise<RunView> {

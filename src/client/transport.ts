@@ -4,6 +4,8 @@ export type Request = {
   /** Below `/api/v1`, with its query. */
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
+  /** Longest silence before the answer; then MusterError unavailable. Default: any. */
+  readonly timeoutMs?: number
   /** JSON text, or bytes with their length. */
   readonly body?: string | { readonly bytes: AsyncIterable<Uint8Array>; readonly length: number }
 }

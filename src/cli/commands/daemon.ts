@@ -35,7 +35,7 @@ export async function daemonCommand(): Promise<number> {
   const timer = setInterval(() => {
     const { coordinator } = host
     if (coordinator.activeRuns > 0 || coordinator.feed.watchers > 0) idleSinceMs = Date.now()
-    if (Date.now() - idleSinceMs > daemonIdleMs) stopped.resolve(0)
+    if (Date.now() - Math.max(idleSinceMs, host.lastRequestMs) > daemonIdleMs) stopped.resolve(0)
   }, idleCheckMs)
   process
     .on('SIGTERM', () => stopped.resolve(0))

@@ -81,7 +81,10 @@ test('the command line says what is wrong with the token', async () => {
     assert.equal(code, 2, stderr)
     assert.match(stderr, words)
   }
-  const join = await stage.muster(['worker', '--join', fleet.url, '--token', fleet.tokens.client, '--data', stage.path('w')], { env })
+  const join = await stage.muster(
+    ['worker', '--join', fleet.url, '--token', fleet.tokens.client, '--data', stage.path('w')],
+    { env },
+  )
   assert.equal(join.code, 2, join.stderr)
   assert.match(join.stderr, /token/)
   const away = await stage.muster(['run', '--server', 'http://127.0.0.1:1', '--token', 'x'], { env })

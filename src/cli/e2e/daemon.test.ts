@@ -27,9 +27,21 @@ test('a daemon starts on demand, is used again, and remembers', async () => {
   assert.match(second.stderr.split('\n')[0]!, /predicted .* from history \(100 % known\)/)
   assert.equal(stage.daemonPid(), pid)
   const rows = await stage.json<RunRow[]>(['runs'])
-  assert.deepEqual(rows.map((row) => [row.verdict, row.planned]), [['passed', 2], ['passed', 2]])
+  assert.deepEqual(
+    rows.map((row) => [row.verdict, row.planned]),
+    [
+      ['passed', 2],
+      ['passed', 2],
+    ],
+  )
   const tests = await stage.json<TestRow[]>(['tests', '--slowest', '5'])
-  assert.deepEqual(tests.map((row) => [row.file, row.name, row.runs]), [['a.test.mjs', 'slow', 2], ['b.test.mjs', 'quick', 2]])
+  assert.deepEqual(
+    tests.map((row) => [row.file, row.name, row.runs]),
+    [
+      ['a.test.mjs', 'slow', 2],
+      ['b.test.mjs', 'quick', 2],
+    ],
+  )
   assert.match((await stage.muster(['runs'])).stdout, /passed +node +2 +2/)
 
   // Everything is remembered over a restart of the daemon.
@@ -61,7 +73,10 @@ for (const [how, flags, env] of [
 
 test('two runs at once: the second says its place and its start, and both complete', async () => {
   await using stage = await Stage.open()
-  const scripts = (name: string, body: string) => ({ 'a.sh': marked(`${name}-a`, stage.root, body), 'b.sh': marked(`${name}-b`, stage.root, body) })
+  const scripts = (name: string, body: string) => ({
+    'a.sh': marked(`${name}-a`, stage.root, body),
+    'b.sh': marked(`${name}-b`, stage.root, body),
+  })
   const [one, two] = [stage.path('one'), stage.path('two')]
   await stage.write(shellSuite(scripts('one', gate(stage.root))), one)
   await stage.write(shellSuite(scripts('two', '')), two)
@@ -75,7 +90,10 @@ test('two runs at once: the second says its place and its start, and both comple
   assert.deepEqual(Object.keys(marks(stage.root, 'begun')).sort(), ['one-a', 'one-b'], 'the second has not begun')
   await writeFile(stage.path('gate'), '')
   const ends = await Promise.all([first.ended, second.ended])
-  assert.deepEqual(ends.map((end) => end.code), [0, 0])
+  assert.deepEqual(
+    ends.map((end) => end.code),
+    [0, 0],
+  )
   assert.deepEqual(marks(stage.root, 'done'), { 'one-a': 1, 'one-b': 1, 'two-a': 1, 'two-b': 1 })
 })
 
@@ -87,7 +105,7 @@ test('muster down: refused while a run is under way, --force cancels it', async 
   const refused = await stage.muster(['down'])
   assert.equal(refused.code, 2)
   assert.match(refused.stderr, /1 run\(s\) are under way/)
-  assert.equal((await stage.client().health() satisfies HealthView).activeRuns, 1)
+  assert.equal(((await stage.client().health()) satisfies HealthView).activeRuns, 1)
   const forced = await stage.muster(['down', '--force'])
   assert.equal(forced.code, 0, forced.stderr)
   const ended = await run.ended

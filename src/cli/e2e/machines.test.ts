@@ -12,7 +12,13 @@ const once = Object.fromEntries(names.map((name) => [name, 1]))
 const submitter = (stage: Stage) => ({ env: { MUSTER_DATA: stage.path('third') } })
 
 test('the workspace travels exactly as it is, and again after changes', async () => {
-  await using stage = await Stage.open({ '.gitignore': 'secret.txt\n', 'secret.txt': 'x', 'data/one.txt': '1', 'data/two.txt': '2', 'tool.sh': '#!/bin/sh\necho tool\n' })
+  await using stage = await Stage.open({
+    '.gitignore': 'secret.txt\n',
+    'secret.txt': 'x',
+    'data/one.txt': '1',
+    'data/two.txt': '2',
+    'tool.sh': '#!/bin/sh\necho tool\n',
+  })
   const seen = stage.path('seen')
   const look = `{ ls -1d data/* secret.txt 2>/dev/null; cat data/*; ./tool.sh; readlink link; cat link; echo; pwd; } > '${seen}'`
   await stage.write(shellSuite({ 'look.sh': look }))
@@ -36,7 +42,10 @@ test('the workspace travels exactly as it is, and again after changes', async ()
 
 test('two workers share a run; its reports are those of one worker; --workers and --cpus are kept to', async () => {
   await using stage = await Stage.open()
-  const scripts = names.map((name) => [`${name}.sh`, `${marked(name, stage.root, gate(stage.root))}echo ${name}; exit ${name === 'f' ? 1 : 0}`])
+  const scripts = names.map((name) => [
+    `${name}.sh`,
+    `${marked(name, stage.root, gate(stage.root))}echo ${name}; exit ${name === 'f' ? 1 : 0}`,
+  ])
   await stage.write(shellSuite(Object.fromEntries(scripts)))
   const fleet = await Fleet.open(stage, ['one', 'two'])
   const start = (...flags: string[]) => stage.start(['run', ...fleet.flags, ...flags, '--json'], submitter(stage))
@@ -52,13 +61,16 @@ test('two workers share a run; its reports are those of one worker; --workers an
   const one = await start('--workers', '1', '--cpus', '1', '--junit', 'one.xml').ended
   assert.equal((JSON.parse(one.stdout) as JsonReport).workers.length, 1)
   // Times are measured, and the name of the worker is the only thing that may tell who ran it.
-  const plain = async (name: string) => (await readFile(`${stage.project}/${name}`, 'utf8')).replaceAll(/ (time|timestamp|hostname)="[^"]*"/g, '')
+  const plain = async (name: string) =>
+    (await readFile(`${stage.project}/${name}`, 'utf8')).replaceAll(/ (time|timestamp|hostname)="[^"]*"/g, '')
   assert.equal(await plain('both.xml'), await plain('one.xml'))
 })
 
 test('a worker killed in the middle: its file runs again elsewhere', async () => {
   await using stage = await Stage.open()
-  await stage.write(shellSuite(Object.fromEntries(names.map((name) => [`${name}.sh`, marked(name, stage.root, gate(stage.root))]))))
+  await stage.write(
+    shellSuite(Object.fromEntries(names.map((name) => [`${name}.sh`, marked(name, stage.root, gate(stage.root))]))),
+  )
   const fleet = await Fleet.open(stage, ['one'])
   const victim = await fleet.join('two')
   const run = stage.start(['run', ...fleet.flags, '--json'], submitter(stage))
@@ -66,7 +78,10 @@ test('a worker killed in the middle: its file runs again elsewhere', async () =>
   const before = stage.processes().filter((one) => one.command.startsWith('sh t/') && one.pid !== victim.pid)
   assert.equal(before.length, 2)
   stage.kill(victim.pid)
-  await until(() => stage.processes().filter((one) => one.command.startsWith('sh t/')).length === 1, 'the end of what it ran')
+  await until(
+    () => stage.processes().filter((one) => one.command.startsWith('sh t/')).length === 1,
+    'the end of what it ran',
+  )
   await writeFile(stage.path('gate'), '')
   const { code, stdout, stderr } = await run.ended
   assert.equal(code, 0, stderr)
@@ -78,7 +93,9 @@ test('a worker killed in the middle: its file runs again elsewhere', async () =>
 
 test('the coordinator killed and started again on its data: the run completes, nothing ran twice', async () => {
   await using stage = await Stage.open()
-  await stage.write(shellSuite(Object.fromEntries(names.map((name) => [`${name}.sh`, marked(name, stage.root, gate(stage.root))]))))
+  await stage.write(
+    shellSuite(Object.fromEntries(names.map((name) => [`${name}.sh`, marked(name, stage.root, gate(stage.root))]))),
+  )
   const fleet = await Fleet.open(stage, ['one', 'two'])
   const run = stage.start(['run', ...fleet.flags, '--json'], submitter(stage))
   await until(() => Object.keys(marks(stage.root, 'begun')).length === 2, 'a file on each worker')
@@ -100,7 +117,10 @@ test('no worker within --wait-for-worker: exit code 3 that says so', async () =>
   assert.equal(none.code, 3, none.stderr)
   assert.match(none.stderr, /no worker is connected/)
   await fleet.join('one')
-  const label = await stage.muster(['run', ...fleet.flags, '--wait-for-worker', '1s', '--label', 'gpu=yes'], submitter(stage))
+  const label = await stage.muster(
+    ['run', ...fleet.flags, '--wait-for-worker', '1s', '--label', 'gpu=yes'],
+    submitter(stage),
+  )
   assert.equal(label.code, 3)
   assert.match(label.stderr, /none of the 1 workers fits/)
 })

@@ -87,7 +87,10 @@ test('a reporter alone on stdout; NO_COLOR, CI and GITHUB_ACTIONS are respected'
   assert.match(forced.stderr, /\u001B\[3\dm/)
   assert.doesNotMatch(forced.stderr, /\u001B\[\d*[A-HJK]/, 'colours, but no cursor codes')
   const summary = stage.path('summary.md')
-  const github = await stage.muster(['run'], { cwd: mixed, env: { GITHUB_ACTIONS: 'true', GITHUB_STEP_SUMMARY: summary } })
+  const github = await stage.muster(['run'], {
+    cwd: mixed,
+    env: { GITHUB_ACTIONS: 'true', GITHUB_STEP_SUMMARY: summary },
+  })
   assert.match(github.stderr + github.stdout, /::error file=b\.test\.mjs/)
   assert.match(readFileSync(summary, 'utf8'), /breaks/)
 })
