@@ -44,7 +44,8 @@ export async function planRun(flags: PlanFlags, client: () => Promise<Client>, s
     ...(flags.suite === undefined ? {} : { suite: flags.suite }),
   })
   const suite = detected.chosen
-  const args = [...suite.args, ...flags.args]
+  // Those of a run that is repeated hold the suite's own already.
+  const args = flags.only ? flags.args : [...suite.args, ...flags.args]
   refuseArgs(suite, args)
   const paths = flags.paths.length > 0 ? flags.paths : suite.paths
   const listing = await cachedList(

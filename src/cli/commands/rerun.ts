@@ -31,6 +31,12 @@ export async function rerunCommand(id: string, options: RerunOptions): Promise<n
     args: spec.args ?? [],
     only: files,
     retries: spec.retries ?? 0,
+    priority: spec.priority ?? 0,
+    label: Object.entries(spec.labels ?? {}).map(([key, value]) => `${key}=${value}`),
+    ...(spec.cpus === undefined ? {} : { cpus: spec.cpus }),
+    ...(spec.workersMax === undefined ? {} : { workers: spec.workersMax }),
+    ...(spec.maxFailures ? { maxFailures: spec.maxFailures } : {}),
+    ...(spec.taskTimeoutMs === undefined ? {} : { timeout: `${spec.taskTimeoutMs}ms` }),
     daemon: true,
   })
 }

@@ -1,5 +1,6 @@
 /** Who gets in over TCP: only with the right token, addressed by a right name, and from no foreign web page. */
 import assert from 'node:assert/strict'
+import { statSync } from 'node:fs'
 import http from 'node:http'
 import { after, before, test } from 'node:test'
 import { WebSocket } from 'ws'
@@ -97,7 +98,6 @@ test('muster token prints the tokens; the same user needs none; the file is priv
     const { stdout } = await stage.muster(['token', role, '--data', stage.path('coordinator')])
     assert.equal(stdout.trim(), fleet.tokens[role])
   }
-  const { statSync } = await import('node:fs')
   assert.equal(statSync(stage.path('coordinator', 'tokens.json')).mode & 0o777, 0o600)
   assert.equal((await stage.muster(['token', 'admin'])).code, 2)
 })

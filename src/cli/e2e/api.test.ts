@@ -1,5 +1,7 @@
 /** The HTTP API as its reference describes it, over TCP. */
 import assert from 'node:assert/strict'
+import http from 'node:http'
+import { text } from 'node:stream/consumers'
 import { after, before, test } from 'node:test'
 import type { Problem } from '../../protocol/api.ts'
 import type { RunView, TaskView } from '../../protocol/run-view.ts'
@@ -14,7 +16,10 @@ before(async () => {
 })
 after(() => stage[Symbol.asyncDispose]())
 
-async function submit(files: readonly string[], headers: Readonly<Record<string, string>> = {}): Promise<{ run: RunView; response: Response }> {
+async function submit(
+  files: readonly string[],
+  headers: Readonly<Record<string, string>> = {},
+): Promise<{ run: RunView; response: Response }> {
   const response = await fleet.post('/runs', { framework: 'command', files }, headers)
   assert.equal(response.status, 201)
   return { run: (await response.json()) as RunView, response }
@@ -53,8 +58,11 @@ test('tasks in pages, with a state', async () => {
   const files = Array.from({ length: 25 }, (_, index) => `f${index}`)
   const { run } = await submit(files)
   const seen: string[] = []
-  for (let cursor: number | undefined = 0; cursor !== undefined; ) {
-    const page = (await (await fleet.request(`/runs/${run.run}/tasks?limit=10&cursor=${cursor}`)).json()) as { tasks: TaskView[]; next?: number }
+  for (let cursor: number | undefined = 0; cursor !== undefined;) {
+    const page = (await (await fleet.request(`/runs/${run.run}/tasks?limit=10&cursor=${cursor}`)).json()) as {
+      tasks: TaskView[]
+      next?: number
+    }
     assert.ok(page.tasks.length <= 10)
     seen.push(...page.tasks.map((one) => one.file))
     cursor = page.next
@@ -67,13 +75,39 @@ test('tasks in pages, with a state', async () => {
 test('actions on many runs have one result each', async () => {
   const ids = [(await submit(['a'])).run.run, (await submit(['b'])).run.run]
   const response = await fleet.post('/runs/actions', { action: 'cancel', runs: [...ids, 'none'] })
-  const { results } = (await response.json()) as { results: { run: string; ok: boolean; state?: string; code?: string }[] }
-  assert.deepEqual(results.map((one) => [one.run, one.ok, one.state ?? one.code]), [
-    [ids[0], true, 'finished'],
-    [ids[1], true, 'finished'],
-    ['none', false, 'not_found'],
-  ])
+  const { results } = (await response.json()) as {
+    results: { run: string; ok: boolean; state?: string; code?: string }[]
+  }
+  assert.deepEqual(
+    results.map((one) => [one.run, one.ok, one.state ?? one.code]),
+    [
+      [ids[0], true, 'finished'],
+      [ids[1], true, 'finished'],
+      ['none', false, 'not_found'],
+    ],
+  )
 })
+
+/** Announces a body of so many bytes; the answer comes before they are sent. */
+function announce(bytes: number): Promise<Response> {
+  const headers = {
+    authorization: `Bearer ${fleet.tokens.client}`,
+    'content-type': 'application/json',
+    'content-length': String(bytes),
+  }
+  return new Promise((resolve, reject) => {
+    const request = http.request(`${fleet.url}/api/v1/runs`, { method: 'POST', headers }, (incoming) => {
+      void text(incoming).then((body) => {
+        request.destroy()
+        resolve(
+          new Response(body, { status: incoming.statusCode!, headers: incoming.headers as Record<string, string> }),
+        )
+      }, reject)
+    })
+    request.on('error', reject)
+    request.flushHeaders()
+  })
+}
 
 test('every error is a problem document', async () => {
   await problem(await fleet.post('/runs', '{'), 400, 'request_invalid')
@@ -88,14 +122,13 @@ test('every error is a problem document', async () => {
   await problem(await fleet.request('/runs', { method: 'DELETE' }), 404, 'not_found')
   await problem(await fleet.request('/runs/none/tasks?limit=many'), 400, 'request_invalid')
   await problem(await fleet.request('/runs', { headers: { authorization: 'Bearer x' } }), 401, 'unauthorized')
-  const large = `"${'x'.repeat(129 * 1024 * 1024)}"`
-  await problem(await fleet.post('/runs', large), 413, 'payload_too_large')
+  await problem(await announce(129 * 1024 * 1024), 413, 'payload_too_large')
 })
 
 test('/metrics is Prometheus text', async () => {
-  const text = await (await fleet.request('/metrics')).text()
-  for (const line of text.trimEnd().split('\n')) {
+  const metrics = await (await fleet.request('/metrics')).text()
+  for (const line of metrics.split('\n').filter(Boolean)) {
     assert.match(line, /^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{([a-z_]+="[^"]*",?)*\})? (-?[\d.e+-]+|\+Inf|NaN))$/, line)
   }
-  assert.match(text, /^muster_runs_active \d+$/m)
+  assert.match(metrics, /^muster_runs_active \d+$/m)
 })
