@@ -3,7 +3,7 @@
  * Made at first start, kept in a file only this user can read, compared in constant time.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { MusterError } from '../protocol/errors.ts'
 
@@ -43,16 +43,20 @@ export function ensureTokens(directory: string): Tokens {
     client: `mc_${randomBytes(24).toString('base64url')}`,
     worker: `mw_${randomBytes(24).toString('base64url')}`,
   }
+  // Whole or not at all, and only once: the name is given to a file that is complete.
   const path = join(directory, file)
+  const draft = `${path}.${process.pid}`
+  writeFileSync(draft, `${JSON.stringify(made, null, 2)}\n`, { mode: 0o600 })
   try {
-    writeFileSync(path, `${JSON.stringify(made, null, 2)}\n`, { mode: 0o600, flag: 'wx' })
+    linkSync(draft, path)
+    return made
   } catch (error) {
     // Somebody else made them in the same moment.
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return readTokens(directory)!
     throw error
+  } finally {
+    unlinkSync(draft)
   }
-  chmodSync(path, 0o600)
-  return made
 }
 
 const digest = (text: string) => createHash('sha256').update(text).digest()

@@ -4,7 +4,7 @@
  * thrown away and rebuilt from the directory.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile, rename, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { DirectoryBlobs } from '../blobs/directory.ts'
@@ -418,7 +418,8 @@ async function logName(options: CoordinatorOptions): Promise<string> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
     const name = randomUUID()
-    await writeFile(path, name, { mode: 0o600 })
+    await writeFile(`${path}.new`, name, { mode: 0o600 })
+    await rename(`${path}.new`, path)
     return name
   }
 }

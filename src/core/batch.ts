@@ -138,6 +138,9 @@ export function stepReport(state: State, input: Report): readonly Event[] {
       if (tries <= run.spec.retries && !run.cancelled) {
         decisions.requeue(report.task, 'failed', `failed, try ${tries + 1} of ${run.spec.retries + 1}`, 0)
       } else decisions.end(report.task, 'failed', 'failed')
+    } else if (report.outcome === 'skipped' && task.failures > 0) {
+      // It has not passed since it failed.
+      decisions.end(report.task, 'failed', 'failed, and was skipped when it was tried again')
     } else if (report.outcome === 'skipped') decisions.end(report.task, 'skipped', 'skipped')
     else if (task.failures > 0 || report.counts[2] > 0) decisions.end(report.task, 'flaky', 'passed after a failure')
     else decisions.end(report.task, 'passed', 'passed')
