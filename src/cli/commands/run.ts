@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { MusterError } from '../../protocol/errors.ts'
 import type { SubmitBody } from '../../protocol/api.ts'
-import type { Client, PlanView } from '../../client/client.ts'
+import type { PlanView } from '../../client/client.ts'
 import { availableCpus } from '../../worker/capabilities.ts'
 import { hostId } from '../../worker/host-id.ts'
 import { connect, serverOf, type Connection } from '../connect.ts'

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
 import type { JsonReport } from '../../reports/json.ts'
 import type { Program } from './fixtures/program.ts'
 import { gate, marked, marks, shellSuite } from './fixtures/projects.ts'
@@ -63,79 +63,82 @@ const moments: readonly (readonly [string, (stage: Stage, run: Program) => Promi
   ['when the last one runs', async (stage) => (await open(stage, 'a', 'b', 'c', 'd', 'e'), begun(stage, 6))],
 ]
 
-for (const [when, moment] of moments) {
-  test(`daemon killed ${when}`, async () => {
+// They mostly wait for each other's processes; each has a stage of its own.
+describe('daemon kill', { concurrency: 4 }, () => {
+  for (const [when, moment] of moments) {
+    test(`daemon killed ${when}`, async () => {
+      await using stage = await Stage.open()
+      const run = await play(stage)
+      await moment(stage, run)
+      stage.kill(stage.daemonPid())
+      const report = await completes(stage, run)
+      assert.deepEqual(marks(stage.root, 'begun'), once)
+      assert.deepEqual(marks(stage.root, 'done'), once)
+      assert.equal(report.tasks.lost, 0)
+    })
+  }
+
+  test('daemon killed again and again in one run', async () => {
     await using stage = await Stage.open()
     const run = await play(stage)
-    await moment(stage, run)
-    stage.kill(stage.daemonPid())
+    let killed: number | undefined
+    for (const [index, name] of names.slice(0, 3).entries()) {
+      await begun(stage, index + 1)
+      await until(() => stage.daemonPid() !== undefined && stage.daemonPid() !== killed, 'another daemon')
+      killed = stage.daemonPid()
+      stage.kill(killed)
+      await open(stage, name)
+    }
     const report = await completes(stage, run)
     assert.deepEqual(marks(stage.root, 'begun'), once)
+    assert.equal(report.rerun, 0)
+  })
+
+  test('what the tests did while the daemon was away is not lost', async () => {
+    await using stage = await Stage.open()
+    const run = await play(stage)
+    await begun(stage, 1)
+    // Stopped, the command line can't bring the daemon back.
+    run.kill('SIGSTOP')
+    stage.kill(stage.daemonPid())
+    await open(stage, ...names)
+    await done(stage, 6)
+    run.kill('SIGCONT')
+    const report = await completes(stage, run)
+    assert.deepEqual(marks(stage.root, 'begun'), once)
+    assert.equal(report.rerun, 0)
+  })
+
+  test('worker killed: its processes end, what it ran is run again, nothing is lost', async () => {
+    await using stage = await Stage.open()
+    const run = await play(stage)
+    await open(stage, 'a', 'b')
+    await begun(stage, 3)
+    await run.says(/✓ t\/b\.sh/)
+    const before = stage.processes().filter((one) => /t\/c\.sh/.test(one.command))
+    assert.ok(before.length > 0)
+    stage.kill(stage.workerPid())
+    await stage.processesEnd(before)
+    const report = await completes(stage, run)
+    assert.deepEqual(marks(stage.root, 'begun'), { ...once, c: 2 })
     assert.deepEqual(marks(stage.root, 'done'), once)
+    assert.ok(report.rerun >= 1)
     assert.equal(report.tasks.lost, 0)
   })
-}
 
-test('daemon killed again and again in one run', async () => {
-  await using stage = await Stage.open()
-  const run = await play(stage)
-  let killed: number | undefined
-  for (const [index, name] of names.slice(0, 3).entries()) {
-    await begun(stage, index + 1)
-    await until(() => stage.daemonPid() !== undefined && stage.daemonPid() !== killed, 'another daemon')
-    killed = stage.daemonPid()
-    stage.kill(killed)
-    await open(stage, name)
-  }
-  const report = await completes(stage, run)
-  assert.deepEqual(marks(stage.root, 'begun'), once)
-  assert.equal(report.rerun, 0)
-})
-
-test('what the tests did while the daemon was away is not lost', async () => {
-  await using stage = await Stage.open()
-  const run = await play(stage)
-  await begun(stage, 1)
-  // Stopped, the command line can't bring the daemon back.
-  run.kill('SIGSTOP')
-  stage.kill(stage.daemonPid())
-  await open(stage, ...names)
-  await done(stage, 6)
-  run.kill('SIGCONT')
-  const report = await completes(stage, run)
-  assert.deepEqual(marks(stage.root, 'begun'), once)
-  assert.equal(report.rerun, 0)
-})
-
-test('worker killed: its processes end, what it ran is run again, nothing is lost', async () => {
-  await using stage = await Stage.open()
-  const run = await play(stage)
-  await open(stage, 'a', 'b')
-  await begun(stage, 3)
-  await run.says(/✓ t\/b\.sh/)
-  const before = stage.processes().filter((one) => /t\/c\.sh/.test(one.command))
-  assert.ok(before.length > 0)
-  stage.kill(stage.workerPid())
-  await stage.processesEnd(before)
-  const report = await completes(stage, run)
-  assert.deepEqual(marks(stage.root, 'begun'), { ...once, c: 2 })
-  assert.deepEqual(marks(stage.root, 'done'), once)
-  assert.ok(report.rerun >= 1)
-  assert.equal(report.tasks.lost, 0)
-})
-
-test('daemon and worker killed together', async () => {
-  await using stage = await Stage.open()
-  const run = await play(stage)
-  await open(stage, 'a')
-  await begun(stage, 2)
-  await run.says(/✓ t\/a\.sh/)
-  const daemon = stage.daemonPid()
-  const before = stage.processes().filter((one) => /t\/b\.sh/.test(one.command))
-  stage.kill(stage.workerPid())
-  stage.kill(daemon)
-  await stage.processesEnd(before)
-  await completes(stage, run)
-  assert.deepEqual(marks(stage.root, 'begun'), { ...once, b: 2 })
-  assert.deepEqual(marks(stage.root, 'done'), once)
+  test('daemon and worker killed together', async () => {
+    await using stage = await Stage.open()
+    const run = await play(stage)
+    await open(stage, 'a')
+    await begun(stage, 2)
+    await run.says(/✓ t\/a\.sh/)
+    const daemon = stage.daemonPid()
+    const before = stage.processes().filter((one) => /t\/b\.sh/.test(one.command))
+    stage.kill(stage.workerPid())
+    stage.kill(daemon)
+    await stage.processesEnd(before)
+    await completes(stage, run)
+    assert.deepEqual(marks(stage.root, 'begun'), { ...once, b: 2 })
+    assert.deepEqual(marks(stage.root, 'done'), once)
+  })
 })
