@@ -53,7 +53,7 @@ export async function connect(where: Where): Promise<Connection> {
       [Symbol.asyncDispose]: async () => transport.close(),
     }
   }
-  return where.embedded ? embedded() : daemon(where)
+  return where.embedded ? embedded(where.say) : daemon(where)
 }
 
 async function daemon(where: Where): Promise<Connection> {
@@ -69,7 +69,7 @@ async function daemon(where: Where): Promise<Connection> {
 }
 
 /** History is this user's, as with the daemon; everything else is gone afterwards. */
-async function embedded(): Promise<Connection> {
+async function embedded(say: (text: string) => void = () => undefined): Promise<Connection> {
   const { Host } = await import('./host.ts')
   await removeAbandoned()
   const directory = await mkdtemp(join(tmpdir(), `muster-run-${process.pid}-`))
@@ -85,6 +85,7 @@ async function embedded(): Promise<Connection> {
     history: join(privateDirectory(hostDirectory()), 'history'),
     worker: { dataDirectory: join(workerDirectory(), 'bound'), bound: true },
     onLog: (level, message, detail) => {
+      if (level === 'warn' && message.startsWith('history is away')) say(`muster: this run is not recorded: ${message}`)
       if (process.env['MUSTER_DEBUG']) process.stderr.write(`[${level}] ${message} ${JSON.stringify(detail)}\n`)
     },
     onShutdown: () => undefined,

@@ -25,6 +25,17 @@ export type HostOptions = {
   readonly onFatal: (error: unknown) => void
 }
 
+/** Nobody waits longer for a connection or for history that doesn't end; what is committed is safe either way. */
+const closeMaxMs = 8000
+
+function within(limitMs: number, work: Promise<unknown>): Promise<unknown> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, limitMs)
+  })
+  return Promise.race([work, late]).finally(() => clearTimeout(timer))
+}
+
 export class Host implements AsyncDisposable {
   readonly coordinator: Coordinator
   readonly socket: string
@@ -112,8 +123,8 @@ export class Host implements AsyncDisposable {
     if (this.#closing) return
     this.#closing = true
     await this.#worker?.close()
-    for (const api of this.#apis) await api.close()
-    await this.coordinator.close()
+    await within(closeMaxMs, Promise.all(this.#apis.map((api) => api.close())))
+    await within(closeMaxMs, this.coordinator.close())
     await rm(this.socket, { force: true })
   }
 

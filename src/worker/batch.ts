@@ -71,6 +71,7 @@ export class Batch {
   #timedOut: readonly number[] | undefined
   #lingered = false
   #spawnedMs: number | undefined
+  #sawStart = false
   #release: (() => Promise<void>) | undefined
 
   constructor(assign: Assign, name: string, services: BatchServices) {
@@ -132,7 +133,10 @@ export class Batch {
     const { firstStartMs } = this.#results
     this.#reporter.ended({
       ...end,
-      startupMs: firstStartMs === undefined || this.#spawnedMs === undefined ? null : firstStartMs - this.#spawnedMs,
+      startupMs:
+        firstStartMs === undefined || this.#spawnedMs === undefined || !this.#sawStart
+          ? null
+          : firstStartMs - this.#spawnedMs,
       wallMs: performance.now() - (this.#spawnedMs ?? beganMs),
       interrupted: [...new Set([...this.#results.running, ...timedOut])],
       timedOut: [...timedOut],
@@ -287,6 +291,8 @@ export class Batch {
     stderr.end()
     if (exit.leftovers > 0)
       this.#remark(`${exit.leftovers} process(es) outlived ${this.#assign.framework} and were ended`)
+    // What is only learnt from reports afterwards says nothing of when the first file began.
+    this.#sawStart = this.#results.firstStartMs !== undefined
     await reader.exit?.({ code: exit.code, signal: exit.signal })
     return exit
   }

@@ -45,5 +45,6 @@ export async function daemonCommand(): Promise<number> {
   clearInterval(timer)
   log.info('leaving')
   await host.close()
-  return code
+  // Whatever did not end in time must not keep this process: the next daemon waits for it.
+  process.exit(code)
 }

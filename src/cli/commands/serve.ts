@@ -44,7 +44,7 @@ export async function serveCommand(options: ServeOptions): Promise<number> {
   process.on('SIGTERM', () => stopped.resolve(0)).on('SIGINT', () => stopped.resolve(0))
   const code = await stopped.promise
   await host.close()
-  return code
+  process.exit(code)
 }
 
 function parseListen(text: string): { host: string; port: number } {
