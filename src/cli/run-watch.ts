@@ -23,13 +23,13 @@ export type Watched = { readonly run: RunView; readonly interrupted: boolean }
 
 export async function watchRun({ connection, run, interrupt, onMessage, say }: WatchOptions): Promise<Watched> {
   const cancel = () => {
-    connection.client.act(run, 'cancel', { why: 'interrupted' }).catch((error: unknown) => {
+    connection.client.act(run, 'cancel', { why: 'interrupted', drain: true }).catch((error: unknown) => {
       // Over already, or the coordinator is away: then it is told when it is back.
       if (!isMusterError(error)) throw error
     })
   }
   const onInterrupt = () => {
-    say('stopping the run; what is done will be reported (again to leave at once)')
+    say('stopping the run: files that run may finish, for 10 s; what is done is reported (again to leave at once)')
     cancel()
   }
   if (interrupt.aborted) onInterrupt()

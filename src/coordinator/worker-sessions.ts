@@ -29,6 +29,8 @@ export type SessionTimes = { readonly heartbeatMs: number; readonly leaseMs: num
 /** A timer this late tells of a stopped or overloaded process, not of a silent worker. */
 const lateTimerMs = 500
 const blobRetryMs = 500
+/** Files that run when their run is drained have so long to finish. */
+const drainMaxMs = 10_000
 
 export const defaultSessionTimes: SessionTimes = { heartbeatMs: 1000, leaseMs: 10_000 }
 
@@ -227,8 +229,7 @@ export class WorkerSessions {
     for (const id of state.workers.get(session.worker)?.batches ?? []) {
       const run = state.runs.get(state.batches.get(id)!.run)!
       if (!held.has(id)) this.#assign(session, id)
-      if (run.cancelled && !run.cancelled.drain)
-        this.#tell(session, { type: 'cancel', batch: id, why: run.cancelled.why })
+      if (run.cancelled) this.#tell(session, cancelMessage(id, run.cancelled))
     }
   }
 
@@ -243,10 +244,10 @@ export class WorkerSessions {
       if (event.type === 'batch.assigned') {
         const session = this.#sessions.get(event.worker)
         if (session?.socket) this.#assign(session, event.batch)
-      } else if (event.type === 'run.cancelled' && !event.drain) {
+      } else if (event.type === 'run.cancelled') {
         for (const id of state.runs.get(event.run)?.batches ?? []) {
           const session = this.#sessions.get(state.batches.get(id)!.worker)
-          if (session) this.#tell(session, { type: 'cancel', batch: id, why: event.why })
+          if (session) this.#tell(session, cancelMessage(id, event))
         }
       } else if (event.type === 'worker.drained') {
         const session = this.#sessions.get(event.worker)
@@ -360,6 +361,13 @@ export class WorkerSessions {
       session.socket?.close(1012, 'the coordinator is going down; connect again')
     }
   }
+}
+
+function cancelMessage(
+  batch: string,
+  { why, drain }: { readonly why: string; readonly drain: boolean },
+): CoordinatorMessage {
+  return { type: 'cancel', batch, why, ...(drain ? { drainMs: drainMaxMs } : {}) }
 }
 
 function parse(text: string): WorkerMessage | string {

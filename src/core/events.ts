@@ -40,7 +40,7 @@ export type RunCancelled = {
   readonly run: RunId
   readonly who: string
   readonly why: string
-  /** True: running batches may finish. */
+  /** True: tasks that run may finish, within bounds. */
   readonly drain: boolean
 }
 /** The framework reported a failure outside any file. */

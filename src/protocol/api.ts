@@ -65,7 +65,7 @@ export const PlanBody = Type.Object({ project: text(1024), suite: text(256), fil
 export const ActionBody = Type.Object(
   {
     why: Type.Optional(Type.String({ maxLength: 1000 })),
-    /** cancel only: running batches may finish. */
+    /** cancel only: files that run may finish, for 10 s at most. */
     drain: Type.Optional(Type.Boolean()),
     /** prioritise only. */
     priority: Type.Optional(Type.Integer({ minimum: -1000, maximum: 1000 })),

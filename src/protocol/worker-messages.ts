@@ -157,7 +157,8 @@ export type Assign = {
 export type CoordinatorMessage =
   | Welcome
   | Assign
-  | { readonly type: 'cancel'; readonly batch: string; readonly why: string }
+  /** `drainMs`: tasks that run now may finish first, for so long at most; none = stop now. */
+  | { readonly type: 'cancel'; readonly batch: string; readonly why: string; readonly drainMs?: number }
   /** Everything up to and including `seq` is durable (or refused as stale). */
   | { readonly type: 'ack'; readonly seq: number }
   | { readonly type: 'drain'; readonly why: string }

@@ -138,7 +138,7 @@ export class Agent {
       case 'assign':
         return this.#assign(message)
       case 'cancel':
-        return this.#cancel(message.batch, message.why)
+        return this.#cancel(message.batch, message.why, message.drainMs ?? 0)
       case 'ack':
         return this.#acknowledged(message.seq)
       case 'drain':
@@ -178,9 +178,10 @@ export class Agent {
     this.#executor.post({ type: 'assign', assign })
   }
 
-  #cancel(batch: string, why: string): void {
+  #cancel(batch: string, why: string, drainMs: number): void {
     const held = this.#held.get(batch)
     if (held === undefined || held.endedSeq !== undefined) return
+    if (drainMs > 0) return held.whenDrained(drainMs, () => this.#cancel(batch, why, 0))
     this.#executor.post({ type: 'cancel', batch, why })
     this.#terminate(held, cancelGraceMs)
   }

@@ -13,6 +13,7 @@ export class HeldBatch {
   /** The coordinator doesn't know it any more. */
   abandoned = false
   readonly #begun = new Set<number>()
+  #draining: { readonly tasks: Set<number>; readonly timer: NodeJS.Timeout; readonly over: () => void } | undefined
   readonly #heldSinceMs = performance.now()
   #killTimer: NodeJS.Timeout | undefined
   #killAtMs: number | undefined
@@ -35,7 +36,24 @@ export class HeldBatch {
 
   saw(kind: ReportKind, tasks: readonly number[]): void {
     if (kind === 'started') for (const task of tasks) this.#begun.add(task)
-    if (kind === 'reported') for (const task of tasks) this.#begun.delete(task)
+    if (kind !== 'reported') return
+    for (const task of tasks) this.#begun.delete(task)
+    for (const task of tasks) this.#draining?.tasks.delete(task)
+    if (this.#draining?.tasks.size === 0) this.#drained()
+  }
+
+  /** Calls back once, when the tasks that run now have been reported, at the latest after `drainMs`. */
+  whenDrained(drainMs: number, over: () => void): void {
+    if (this.#draining !== undefined) return
+    const timer = setTimeout(() => this.#drained(), drainMs)
+    this.#draining = { tasks: new Set(this.#begun), timer, over }
+    if (this.#begun.size === 0) this.#drained()
+  }
+
+  #drained(): void {
+    const draining = this.#draining
+    clearTimeout(draining?.timer)
+    draining?.over()
   }
 
   /** SIGTERM to all its processes now, SIGKILL after graceMs; a shorter grace than before counts. */
@@ -58,6 +76,7 @@ export class HeldBatch {
 
   close(): void {
     clearTimeout(this.#killTimer)
+    clearTimeout(this.#draining?.timer)
   }
 
   /** What is reported when nobody else can say how it ended. */

@@ -33,6 +33,41 @@ describe('processes that a framework started', () => {
     assert.deepEqual(pids.filter(isAlive), [])
   })
 
+  it('may finish the files that run when the batch is drained, and no more', async () => {
+    await using coordinator = await new TestCoordinator().start()
+    await using _worker = await startTestWorker(coordinator)
+    using folder = temporaryFolder()
+    const go = path.join(folder.path, 'go')
+    const { batch } = coordinator.assign(['pass', `wait-for:${go}`, 'hang'])
+    await coordinator.until(
+      () => (coordinator.of('started', batch).some((one) => one.tasks.includes(1)) ? true : undefined),
+      'the second file',
+    )
+    coordinator.send({ type: 'cancel', batch, why: 'drained', drainMs: 60_000 })
+    writeFileSync(go, '')
+    const ended = await coordinator.ended(batch)
+    assert.equal(ended.reason, 'cancelled')
+    const reported = coordinator.of('reported', batch).flatMap((one) => one.results.map((result) => result.task))
+    const plain = coordinator.of('reported', batch).flatMap((one) => (one.plain ?? []).map(([task]) => task))
+    assert.deepEqual(
+      [...reported, ...plain].toSorted((a, b) => a - b),
+      [0, 1],
+    )
+  })
+
+  it('are ended when a drained batch takes too long', async () => {
+    await using coordinator = await new TestCoordinator().start()
+    await using _worker = await startTestWorker(coordinator)
+    const { batch } = coordinator.assign(['pass', 'hang'])
+    await coordinator.until(
+      () => (coordinator.of('started', batch).some((one) => one.tasks.includes(1)) ? true : undefined),
+      'the second file',
+    )
+    coordinator.send({ type: 'cancel', batch, why: 'drained', drainMs: 50 })
+    const ended = await coordinator.ended(batch)
+    assert.deepEqual([ended.reason, ended.interrupted], ['cancelled', [1]])
+  })
+
   it('end with their batch when the framework leaves them behind', async () => {
     await using coordinator = await new TestCoordinator().start()
     await using _worker = await startTestWorker(coordinator)
