@@ -8,7 +8,6 @@
  * Known limit: `.only` is a matter of one process for mocha. In a run of several batches the files of another
  * batch don't know of it, and run in full.
  */
-import { spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -18,6 +17,7 @@ import { MusterError } from '../../protocol/errors.ts'
 import { channelFd } from '../channel.ts'
 import { findInvocations, scriptPath } from '../npm-script.ts'
 import type { Invocation } from '../npm-script.ts'
+import { capture } from '../capture.ts'
 import type { BatchCommand, BatchRequest, Detection, Listing, ListRequest, Project, Runner } from '../runner.ts'
 import { splitMochaArgs } from './arguments.ts'
 import { followFiles } from './follow-files.ts'
@@ -128,7 +128,12 @@ async function list(request: ListRequest): Promise<Listing> {
     const output = path.join(folder, 'listing.json')
     const requestFile = await writeRequest(folder, request, { list: output })
     const { argv, env } = start(request)
-    const said = await run(argv, { ...request.project.env, ...env, MUSTER_MOCHA: requestFile }, request)
+    const { stdout, stderr } = await capture(argv, {
+      cwd: request.project.cwd,
+      env: { ...request.project.env, ...env, MUSTER_MOCHA: requestFile },
+      signal: request.signal,
+    })
+    const said = stdout + stderr
     const text = await readFile(output, 'utf8').catch(() => undefined)
     if (text === undefined) {
       if (/No test files? found/i.test(said)) return { files: [] }
@@ -150,27 +155,6 @@ async function list(request: ListRequest): Promise<Listing> {
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
-}
-
-/** Runs mocha up to where it knows its files; returns what it printed. */
-function run(argv: readonly string[], env: Record<string, string>, request: ListRequest): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(argv[0]!, argv.slice(1), {
-      cwd: request.project.cwd,
-      env,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      signal: request.signal,
-      killSignal: 'SIGKILL',
-    })
-    let said = ''
-    const add = (chunk: Buffer): void => {
-      said = (said + chunk.toString()).slice(-64 * 1024)
-    }
-    child.stdout.on('data', add)
-    child.stderr.on('data', add)
-    child.once('error', reject)
-    child.once('close', () => resolve(said))
-  })
 }
 
 async function command(request: BatchRequest): Promise<BatchCommand> {

@@ -3,7 +3,7 @@
  * script. Which files that means is asked of Node itself: it differs between versions. `borp`, a thin wrapper round the
  * same test runner, is understood too: its files and options are handed to `node --test`.
  */
-import { execFile, spawn } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { globSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
@@ -13,6 +13,7 @@ import { MusterError } from '../../protocol/errors.ts'
 import { channelFd } from '../channel.ts'
 import { findInvocations, scriptPath } from '../npm-script.ts'
 import type { Invocation } from '../npm-script.ts'
+import { capture } from '../capture.ts'
 import type { BatchCommand, BatchRequest, Detection, Listing, ListRequest, Project, Runner } from '../runner.ts'
 import { asPattern, splitNodeTestArgs } from './arguments.ts'
 import { readBorp } from './borp.ts'
@@ -111,7 +112,12 @@ async function list(request: ListRequest): Promise<Listing> {
     await writeFile(file, JSON.stringify({ list: output }))
     const patterns = expandFolders(request, start)
     const argv = [...start.options, '--require', skipFile, '--test', ...reporterArgs, ...patterns]
-    const said = await run(argv, { ...request.project.env, ...start.env, MUSTER_NODE_TEST: file }, request)
+    const { stdout, stderr } = await capture(['node', ...argv], {
+      cwd: request.project.cwd,
+      env: { ...request.project.env, ...start.env, MUSTER_NODE_TEST: file },
+      signal: request.signal,
+    })
+    const said = stdout + stderr
     const text = await readFile(output, 'utf8').catch(() => undefined)
     if (text === undefined) {
       if (/Could not find/.test(said)) return { files: [] }
@@ -142,26 +148,6 @@ function expandFolders(request: ListRequest, start: Start): readonly string[] {
 }
 
 const reporterArgs = [`--test-reporter=${pathToFileURL(reporter).href}`, '--test-reporter-destination=stdout']
-
-function run(argv: readonly string[], env: Record<string, string>, request: ListRequest): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = spawn('node', argv, {
-      cwd: request.project.cwd,
-      env,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      signal: request.signal,
-      killSignal: 'SIGKILL',
-    })
-    let said = ''
-    const add = (chunk: Buffer): void => {
-      said = (said + chunk.toString()).slice(-64 * 1024)
-    }
-    child.stdout.on('data', add)
-    child.stderr.on('data', add)
-    child.once('error', reject)
-    child.once('close', () => resolve(said))
-  })
-}
 
 async function command(request: BatchRequest): Promise<BatchCommand> {
   const start = await startOf(request)

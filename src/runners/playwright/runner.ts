@@ -5,7 +5,6 @@
  *
  * The listing can't be kept: a file is listed when it has tests, so it depends on the content of all of them.
  */
-import { spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { availableParallelism, tmpdir } from 'node:os'
@@ -14,6 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { MusterError } from '../../protocol/errors.ts'
 import { channelFd } from '../channel.ts'
 import { findInvocations, scriptPath } from '../npm-script.ts'
+import { capture } from '../capture.ts'
 import type { BatchCommand, BatchRequest, Detection, Listing, ListRequest, Project, Runner } from '../runner.ts'
 import { exactFilter, filterWithout, splitPlaywrightArgs } from './arguments.ts'
 
@@ -133,12 +133,12 @@ async function askOnce(
     const file = path.join(folder, 'request.json')
     await writeFile(file, JSON.stringify({ list: output }))
     const { argv, env } = startOf(request)
-    const said = await run(
-      [...argv, '--list', ...filters],
-      request.project,
-      { ...env, MUSTER_PLAYWRIGHT: file },
-      signal,
-    )
+    const { stdout, stderr } = await capture([...argv, '--list', ...filters], {
+      cwd: request.project.cwd,
+      env: { ...request.project.env, ...env, MUSTER_PLAYWRIGHT: file },
+      ...(signal === undefined ? {} : { signal }),
+    })
+    const said = stdout + stderr
     const text = await readFile(output, 'utf8').catch(() => undefined)
     const listed = text === undefined ? undefined : (JSON.parse(text) as Listed)
     if (listed !== undefined && listed.files.length + listed.broken.length > 0) return listed
@@ -150,31 +150,6 @@ async function askOnce(
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
-}
-
-function run(
-  argv: readonly string[],
-  project: Project,
-  env: Record<string, string>,
-  signal?: AbortSignal,
-): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(argv[0]!, argv.slice(1), {
-      cwd: project.cwd,
-      env: { ...project.env, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-      killSignal: 'SIGKILL',
-      ...(signal === undefined ? {} : { signal }),
-    })
-    let said = ''
-    const add = (chunk: Buffer): void => {
-      said = (said + chunk.toString()).slice(-64 * 1024)
-    }
-    child.stdout.on('data', add)
-    child.stderr.on('data', add)
-    child.once('error', reject)
-    child.once('close', () => resolve(said))
-  })
 }
 
 async function list(request: ListRequest): Promise<Listing> {
