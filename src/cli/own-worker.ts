@@ -4,6 +4,7 @@
  * by its process id, and ends it like one of its own.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import type { Coordinator, CoordinatorOptions } from '../coordinator/coordinator.ts'
 import type { Worker } from '../core/state.ts'
 import { hostId } from '../worker/host-id.ts'
@@ -25,6 +26,7 @@ const restartMs = [100, 500, 2000, 10_000]
 /** An adopted one has so long to connect; then another one is started. */
 const adoptWaitMs = 1500
 const lookEveryMs = 250
+const politeMs = 5000
 
 export class OwnWorker {
   readonly #options: OwnWorkerOptions
@@ -149,10 +151,25 @@ export class OwnWorker {
     }
     for (const worker of this.#ofDaemons()) {
       const pid = pidOf(worker)
-      if (!coordinator.isConnected(worker)) continue
+      // One that has not come back yet after our predecessor's death would dial for minutes.
+      if (!coordinator.isConnected(worker) && !dials(pid, this.#options.socket)) continue
+      endPolitely(pid)
+      const impatientMs = Date.now() + politeMs
+      while (isRunning(pid) && Date.now() < impatientMs) await new Promise((resolve) => setTimeout(resolve, 20))
+      // A second signal ends what it still runs.
       endPolitely(pid)
       while (isRunning(pid)) await new Promise((resolve) => setTimeout(resolve, 20))
     }
+  }
+}
+
+/** Whether the process is a worker that was started for this socket, and not a later one with the same number. */
+function dials(pid: number, socket: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(`unix:${socket}`)
+  } catch {
+    // It is gone, or this system has no /proc to tell.
+    return false
   }
 }
 

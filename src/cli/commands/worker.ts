@@ -43,7 +43,10 @@ export async function workerCommand(options: WorkerCommandOptions): Promise<numb
       if (level !== 'debug' && (!quiet || level !== 'info')) process.stderr.write(`muster worker: ${text}\n`)
     },
     signals: true,
-    ...(options.orphanTimeout === undefined ? {} : { orphanTimeoutMs: parseDuration(options.orphanTimeout) ?? 0 }),
+    // The daemon listens before it starts its worker: one that can't join has lost it already.
+    ...(options.orphanTimeout === undefined
+      ? {}
+      : { orphanTimeoutMs: parseDuration(options.orphanTimeout) ?? 0, joinTimeoutMs: 10_000 }),
   })
   if (!quiet) process.stderr.write(`muster worker: joined ${url} as ${worker.id}\n`)
   if (options.bound) {
