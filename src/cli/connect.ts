@@ -2,9 +2,9 @@
  * Which coordinator a command talks to: the one named by --server or MUSTER_SERVER, one that lives
  * and dies with this process, or this user's daemon on this host, started when it isn't there.
  */
-import { rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
-import { hostname, tmpdir, userInfo } from 'node:os'
+import { hostname, networkInterfaces, tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { readTokens } from '../api/tokens.ts'
 import { Client } from '../client/client.ts'
@@ -12,7 +12,7 @@ import { isMusterError } from '../protocol/errors.ts'
 import { ensureDaemon } from './daemon.ts'
 import { NodeTransport } from './node-transport.ts'
 import { isRunning } from '../worker/process-tree.ts'
-import { hostDirectory, privateDirectory, serverDirectory, socketPath, workerDirectory } from './places.ts'
+import { hostDirectory, privateDirectory, servedFile, serverDirectory, socketPath, workerDirectory } from './places.ts'
 
 export type Where = {
   readonly server?: string | undefined
@@ -37,15 +37,31 @@ export function serverOf(where: Where): string | undefined {
   return where.server ?? process.env['MUSTER_SERVER'] ?? undefined
 }
 
-/** Given, from the environment, or from this user's own `muster serve` on this host. */
-export function tokenOf(given: string | undefined, role: 'client' | 'worker'): string | undefined {
-  return given ?? (process.env['MUSTER_TOKEN'] || undefined) ?? readTokens(serverDirectory())?.[role]
+/**
+ * Given, from the environment, or, when the address is this host's, from this user's own `muster serve`
+ * here. A token of ours is never offered to another host.
+ */
+export function tokenOf(given: string | undefined, role: 'client' | 'worker', server: string): string | undefined {
+  const known = given ?? (process.env['MUSTER_TOKEN'] || undefined)
+  if (known !== undefined || !URL.canParse(server)) return known
+  const { hostname: name, port, protocol } = new URL(server)
+  if (!isThisHost(name.replace(/^\[|\]$/g, ''))) return undefined
+  const file = servedFile(port === '' ? (protocol === 'https:' ? '443' : '80') : port)
+  return readTokens(existsSync(file) ? readFileSync(file, 'utf8') : serverDirectory())?.[role]
+}
+
+function isThisHost(name: string): boolean {
+  const own = Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map((one) => one.address))
+  return name === 'localhost' || name === hostname().toLowerCase() || own.includes(name)
 }
 
 export async function connect(where: Where): Promise<Connection> {
   const server = serverOf(where)
   if (server !== undefined) {
-    const transport = new NodeTransport(server, server.startsWith('unix:') ? undefined : tokenOf(where.token, 'client'))
+    const transport = new NodeTransport(
+      server,
+      server.startsWith('unix:') ? undefined : tokenOf(where.token, 'client', server),
+    )
     return {
       client: new Client(transport, clientName()),
       kind: 'server',

@@ -22,6 +22,8 @@ export function dataRoot(env: NodeJS.ProcessEnv = process.env): string {
 
 export const hostDirectory = (): string => join(dataRoot(), 'host')
 export const serverDirectory = (): string => join(dataRoot(), 'server')
+/** Which data directory the `muster serve` of this user on this host and port has. */
+export const servedFile = (port: string): string => join(dataRoot(), 'served', port)
 export const workerDirectory = (): string => join(dataRoot(), 'worker')
 export const cacheDirectory = (): string => join(dataRoot(), 'cache')
 

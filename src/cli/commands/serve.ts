@@ -1,10 +1,12 @@
 /** `muster serve`: a coordinator for others, in the foreground. */
+import { writeFileSync } from 'node:fs'
 import { hostname, networkInterfaces } from 'node:os'
+import { dirname, resolve } from 'node:path'
 import pino from 'pino'
 import { ensureTokens } from '../../api/tokens.ts'
 import { MusterError } from '../../protocol/errors.ts'
 import { Host } from '../host.ts'
-import { serverDirectory } from '../places.ts'
+import { privateDirectory, servedFile, serverDirectory } from '../places.ts'
 
 export type ServeOptions = {
   readonly listen: string
@@ -28,6 +30,9 @@ export async function serveCommand(options: ServeOptions): Promise<number> {
     },
   })
   const tokens = ensureTokens(directory)
+  const note = servedFile(new URL(host.address!).port)
+  privateDirectory(dirname(note))
+  writeFileSync(note, resolve(directory), { mode: 0o600 })
   const address = reachable(host.address!, listen.host)
   process.stdout.write(
     [

@@ -21,7 +21,7 @@ export type WorkerCommandOptions = {
 
 export async function workerCommand(options: WorkerCommandOptions): Promise<number> {
   const url = options.join ?? serverOf({}) ?? `unix:${socketPath(hostDirectory())}`
-  const token = url.startsWith('unix:') ? undefined : tokenOf(options.token, 'worker')
+  const token = url.startsWith('unix:') ? undefined : tokenOf(options.token, 'worker', url)
   const quiet = options.bound === true || options.orphanTimeout !== undefined
   // Whoever read our words may have been killed, for instance the daemon; the work goes on.
   process.stderr.on('error', (error: NodeJS.ErrnoException) => {
