@@ -63,6 +63,7 @@ export async function endInput(worker: string, message: Ended, blobs: Blobs): Pr
     errors: message.errors.map((error) =>
       error.stack === undefined ? error.message : `${error.message}\n${error.stack}`,
     ),
+    ...(message.usage === undefined ? {} : { usage: message.usage }),
     ...(output === undefined ? {} : { output }),
     ...(message.message === undefined ? {} : { message: message.message }),
   }

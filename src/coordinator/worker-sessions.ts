@@ -224,6 +224,7 @@ export class WorkerSessions {
       epoch: this.#options.leader().epoch,
       heartbeatMs: times.heartbeatMs,
       leaseMs: times.leaseMs,
+      fenceMs: times.leaseMs * 0.6,
       keep: keep.map((one) => one.batch),
     })
     for (const id of state.workers.get(session.worker)?.batches ?? []) {

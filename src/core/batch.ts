@@ -179,6 +179,7 @@ export function stepEnd(state: State, input: End): readonly Event[] {
     signal: input.signal,
     startupMs: input.startupMs,
     wallMs: input.wallMs,
+    ...(input.usage === undefined ? {} : { usage: input.usage }),
     ...(input.output === undefined ? {} : { output: input.output }),
     ...(input.message === undefined ? {} : { message: input.message }),
   })
@@ -205,6 +206,7 @@ function unreportedEvents(state: State, run: Run, batch: Batch, input: End): Eve
   for (const index of open) {
     if (timedOut.has(index)) decideTimedOut(decisions, run, index)
     else if (input.reason === 'completed') decideUnreported(decisions, state, run, index)
+    else if (input.reason === 'fenced') decideFenced(decisions, state, run, index)
     else if (interrupted.has(index) && input.reason === 'crashed') decideSuspect(decisions, run, batch, index, input)
     else if (progress && !exitedClean(input))
       decisions.requeue(index, 'unstarted', 'its process ended before its turn', 0)
@@ -243,6 +245,13 @@ function decideSuspect(decisions: TaskDecisions, run: Run, batch: Batch, index: 
 /** Its worker says all was reported, and we have nothing: a report was refused or never came. */
 function decideUnreported(decisions: TaskDecisions, state: State, run: Run, index: TaskIndex): void {
   const why = 'its batch is over and its report did not arrive'
+  if (run.tasks[index]!.losses < state.limits.lostRetriesMax) decisions.requeue(index, 'lost', why, 0)
+  else decisions.end(index, 'lost', why)
+}
+
+/** Its worker was cut off and ended it itself; nobody else can have begun it meanwhile. */
+function decideFenced(decisions: TaskDecisions, state: State, run: Run, index: TaskIndex): void {
+  const why = 'its worker was cut off and ended it'
   if (run.tasks[index]!.losses < state.limits.lostRetriesMax) decisions.requeue(index, 'lost', why, 0)
   else decisions.end(index, 'lost', why)
 }

@@ -89,3 +89,6 @@ export type Capabilities = {
   /** Tool → version, e.g. node, python3, go, chromium. */
   readonly tools: Readonly<Record<string, string>>
 }
+
+/** What a batch's processes used: CPU time of the whole tree, and its largest resident memory at one time. */
+export type Usage = { readonly cpuMs: number; readonly memoryBytesMax: number }

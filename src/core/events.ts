@@ -5,7 +5,7 @@
  *
  * `who`: `client:<name>`, `worker:<id>`, or `coordinator`. `why`: a short phrase for people.
  */
-import type { BatchId, Capabilities, Counts, RunId, RunSpec, TaskIndex, Verdict, WorkerId } from './entities.ts'
+import type { BatchId, Capabilities, Counts, RunId, RunSpec, TaskIndex, Usage, Verdict, WorkerId } from './entities.ts'
 
 export type RunSubmitted = {
   readonly type: 'run.submitted'
@@ -81,12 +81,13 @@ export type BatchEnded = {
   readonly worker: WorkerId
   readonly who: string
   /** completed: every task was reported. crashed: the process died or left tasks unreported. */
-  readonly reason: 'completed' | 'crashed' | 'timed-out' | 'cancelled' | 'lost' | 'failed-to-start'
+  readonly reason: 'completed' | 'crashed' | 'timed-out' | 'cancelled' | 'lost' | 'failed-to-start' | 'fenced'
   readonly exitCode: number | null
   readonly signal: string | null
   /** From the process's start to its first file; null when none began. */
   readonly startupMs: number | null
   readonly wallMs: number
+  readonly usage?: Usage
   /** Captured stdout and stderr. */
   readonly output?: string
   /** For people: last words of a process that went wrong. */

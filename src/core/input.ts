@@ -3,7 +3,7 @@
  * tokens that must be unique are either given here by the shell or counted in state.
  */
 import type { TaskReport } from './events.ts'
-import type { BatchId, Capabilities, RunId, RunSpec, TaskIndex, WorkerId } from './entities.ts'
+import type { BatchId, Capabilities, RunId, RunSpec, TaskIndex, Usage, WorkerId } from './entities.ts'
 
 export type Submit = {
   readonly type: 'submit'
@@ -91,7 +91,7 @@ export type End = {
   readonly worker: WorkerId
   readonly batch: BatchId
   readonly token: number
-  readonly reason: 'completed' | 'crashed' | 'timed-out' | 'cancelled' | 'failed-to-start'
+  readonly reason: 'completed' | 'crashed' | 'timed-out' | 'cancelled' | 'failed-to-start' | 'fenced'
   readonly exitCode: number | null
   readonly signal: string | null
   readonly startupMs: number | null
@@ -99,6 +99,7 @@ export type End = {
   readonly interrupted: readonly TaskIndex[]
   readonly timedOut: readonly TaskIndex[]
   readonly errors: readonly string[]
+  readonly usage?: Usage
   readonly output?: string
   readonly message?: string
 }

@@ -35,6 +35,8 @@ export const Hello = Type.Object({
 
 export const Heartbeat = Type.Object({
   type: Type.Literal('heartbeat'),
+  /** Counts up; the leader's `beat` repeats it. */
+  n: Type.Optional(Type.Number()),
   load: Type.Optional(Type.Number()),
   memoryFreeBytes: Type.Optional(Type.Number()),
 })
@@ -68,7 +70,18 @@ export const BatchEndReason = Type.Union([
   Type.Literal('timed-out'),
   Type.Literal('cancelled'),
   Type.Literal('failed-to-start'),
+  /** The worker was cut off for longer than it may run unattended, and ended it itself. */
+  Type.Literal('fenced'),
 ])
+
+/** What a batch's processes used, as far as the worker could see. */
+export const Usage = Type.Object({
+  /** User and system time of the whole process tree. */
+  cpuMs: Type.Number(),
+  /** Largest resident memory of the process tree at one time. */
+  memoryBytesMax: Type.Number(),
+})
+export type Usage = Type.Static<typeof Usage>
 
 /** The batch's process is gone. Sent after all `reported` of the batch. */
 export const Ended = Type.Object({
@@ -87,6 +100,7 @@ export const Ended = Type.Object({
   timedOut: Type.Array(Type.Number()),
   /** Failures outside any file. */
   errors: Type.Array(TestError),
+  usage: Type.Optional(Usage),
   /** Captured stdout and stderr, capped. */
   output: Type.Optional(Type.String()),
   /** Last words for people when the reason is not `completed`. */
@@ -112,10 +126,13 @@ export const Live = Type.Object({
   output: Type.Optional(Type.String()),
 })
 
+/** A `recycle` is done: the workspaces are clean and the executor is a new one. */
+export const Recycled = Type.Object({ type: Type.Literal('recycled'), seq: Type.Number(), id: Type.Number() })
+
 /** It will take no more work and leave when it is done. */
 export const Draining = Type.Object({ type: Type.Literal('draining'), seq: Type.Number(), why: Type.String() })
 
-export const WorkerMessage = Type.Union([Hello, Heartbeat, Started, Reported, Ended, Live, Draining])
+export const WorkerMessage = Type.Union([Hello, Heartbeat, Started, Reported, Ended, Live, Draining, Recycled])
 export type WorkerMessage = Type.Static<typeof WorkerMessage>
 export type Hello = Type.Static<typeof Hello>
 export type Started = Type.Static<typeof Started>
@@ -129,6 +146,8 @@ export type Welcome = {
   readonly epoch: number
   readonly heartbeatMs: number
   readonly leaseMs: number
+  /** Without a `beat` for a heartbeat sent within so long, the worker ends what it runs: its lease is about to be given up. */
+  readonly fenceMs: number
   readonly keep: readonly string[]
 }
 
@@ -162,6 +181,12 @@ export type CoordinatorMessage =
   /** Everything up to and including `seq` is durable (or refused as stale). */
   | { readonly type: 'ack'; readonly seq: number }
   | { readonly type: 'drain'; readonly why: string }
+  /** Somebody else leads now, over the same connection: say hello again. What follows is only valid after the next welcome. */
+  | { readonly type: 'greet' }
+  /** The leader, known to lead, has read heartbeat `n`. */
+  | { readonly type: 'beat'; readonly n: number }
+  /** When nothing runs: clean the workspaces, restart the executor, then send `recycled` with this id. */
+  | { readonly type: 'recycle'; readonly id: number; readonly why: string }
   /** It will not be accepted; the worker exits with what is said. */
   | { readonly type: 'refused'; readonly why: string }
 

@@ -181,6 +181,7 @@ export class TestCoordinator {
             epoch: 1,
             heartbeatMs: this.heartbeatMs,
             leaseMs: this.leaseMs,
+            fenceMs: 60_000,
             keep: this.keep(message),
           } satisfies CoordinatorMessage),
         )
