@@ -11,6 +11,7 @@ import { DirectoryBlobs } from '../blobs/directory.ts'
 import type { Blobs } from '../blobs/blobs.ts'
 import type { RunSpec } from '../core/entities.ts'
 import type { Event } from '../core/events.ts'
+import { readableFormat } from '../core/format.ts'
 import { Refused, type Input } from '../core/input.ts'
 import { defaultLimits, type Limits } from '../core/limits.ts'
 import type { Run, State, Worker } from '../core/state.ts'
@@ -166,6 +167,8 @@ export class Coordinator implements AsyncDisposable {
         epoch: head.epoch,
       })
       await coordinator.submit({ type: 'lead', epoch: head.epoch, owner, version: options.version })
+      // Alone, it is every member.
+      await coordinator.submit({ type: 'raise-format', format: readableFormat })
       coordinator.sessions.expectKnown()
       return coordinator
     } catch (error) {

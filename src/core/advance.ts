@@ -7,6 +7,7 @@ import { unreachable } from '../stdx/assert.ts'
 import { applyAssigned, applyBatchEnded, stepAssign, stepEnd, stepReport, stepStart } from './batch.ts'
 import type { RunId } from './entities.ts'
 import type { Event } from './events.ts'
+import { assertReadable, stepRaiseFormat } from './format.ts'
 import type { Input } from './input.ts'
 import {
   applyCancelled,
@@ -35,6 +36,8 @@ export function step(state: State, input: Input): readonly Event[] {
   switch (input.type) {
     case 'lead':
       return [{ type: 'leader.started', epoch: input.epoch, owner: input.owner, version: input.version }]
+    case 'raise-format':
+      return stepRaiseFormat(state, input)
     case 'submit':
       return stepSubmit(state, input)
     case 'extend':
@@ -79,6 +82,10 @@ export function apply(state: State, event: Event, atMs: number): void {
     case 'leader.started':
       state.epoch = event.epoch
       return
+    case 'format.raised':
+      assertReadable('the log', event.format)
+      state.format = event.format
+      return
     case 'run.submitted':
       return applySubmitted(state, event, atMs)
     case 'run.forgotten':
@@ -96,10 +103,8 @@ export function apply(state: State, event: Event, atMs: number): void {
   }
 }
 
-type RunEvent = Exclude<
-  Event,
-  { type: 'leader.started' | 'run.submitted' | 'run.forgotten' | 'worker.joined' | 'worker.drained' | 'worker.left' }
->
+/** Those that concern one run which state knows. */
+type RunEvent = Exclude<Extract<Event, { run: RunId }>, { type: 'run.submitted' | 'run.forgotten' }>
 
 function applyToRun(state: State, event: RunEvent, atMs: number): void {
   const run = state.runs.get(event.run)!

@@ -174,12 +174,12 @@ export function stepEnd(state: State, input: End): readonly Event[] {
     run: run.id,
     worker: batch.worker,
     who: `worker:${batch.worker}`,
-    reason: input.reason,
+    reason: input.reason === 'fenced' && state.format < 2 ? 'lost' : input.reason,
     exitCode: input.exitCode,
     signal: input.signal,
     startupMs: input.startupMs,
     wallMs: input.wallMs,
-    ...(input.usage === undefined ? {} : { usage: input.usage }),
+    ...(input.usage === undefined || state.format < 2 ? {} : { usage: input.usage }),
     ...(input.output === undefined ? {} : { output: input.output }),
     ...(input.message === undefined ? {} : { message: input.message }),
   })
@@ -292,7 +292,7 @@ export function applyBatchEnded(state: State, run: Run, event: BatchEnded): void
   state.batches.delete(batch.id)
   run.batches.delete(batch.id)
   run.batchesEnded += 1
-  if (!batch.begun && event.reason !== 'lost') run.barren += 1
+  if (!batch.begun && event.reason !== 'lost' && event.reason !== 'fenced') run.barren += 1
   const worker = state.workers.get(batch.worker)
   if (worker) {
     worker.batches.delete(batch.id)

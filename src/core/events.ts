@@ -158,8 +158,12 @@ export type LeaderStarted = {
   readonly version: string
 }
 
+/** Every member can read this format: from here on the log may hold what came with it. */
+export type FormatRaised = { readonly type: 'format.raised'; readonly format: number }
+
 export type Event =
   | LeaderStarted
+  | FormatRaised
   | RunSubmitted
   | RunExtended
   | RunSealed

@@ -104,11 +104,14 @@ export type End = {
   readonly message?: string
 }
 export type Lead = { readonly type: 'lead'; readonly epoch: number; readonly owner: string; readonly version: string }
+/** From now on everything that came with this format may be written. */
+export type RaiseFormat = { readonly type: 'raise-format'; readonly format: number }
 /** Retention: forget the oldest finished runs above the limits. */
 export type Prune = { readonly type: 'prune' }
 
 export type Input =
   | Lead
+  | RaiseFormat
   | Submit
   | Extend
   | Seal

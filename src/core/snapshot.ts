@@ -2,10 +2,9 @@
  * State as plain JSON data and back. `restore(capture(state))` equals the state: a test proves it
  * over random histories, and the coordinator trims the log on the strength of it.
  */
+import { assertReadable } from './format.ts'
 import type { Limits } from './limits.ts'
 import { emptyState, Task, type Run, type State } from './state.ts'
-
-export const snapshotVersion = 1
 
 type TaskRow = readonly [
   string,
@@ -30,6 +29,7 @@ type RunData = Omit<Run, 'tasks' | 'batches' | 'workers'> & {
 }
 
 export type SnapshotData = {
+  /** The state's format: a coordinator that reads the log reads its snapshots. */
   readonly version: number
   readonly epoch: number
   readonly lastToken: number
@@ -43,7 +43,7 @@ export type SnapshotData = {
 
 export function capture(state: State): SnapshotData {
   return {
-    version: snapshotVersion,
+    version: state.format,
     epoch: state.epoch,
     lastToken: state.lastToken,
     atMs: state.atMs,
@@ -98,10 +98,9 @@ function taskFrom(row: TaskRow): Task {
 
 /** Limits are configuration, not history, so they come from outside. */
 export function restore(data: SnapshotData, limits: Limits): State {
-  if (data.version !== snapshotVersion) {
-    throw new Error(`Cannot read the snapshot: expected version ${snapshotVersion}, received ${data.version}`)
-  }
+  assertReadable('the snapshot', data.version)
   const state = emptyState(limits)
+  state.format = data.version
   state.epoch = data.epoch
   state.lastToken = data.lastToken
   state.atMs = data.atMs

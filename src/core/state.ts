@@ -138,6 +138,8 @@ export type Worker = {
 
 export type State = {
   readonly limits: Limits
+  /** What the log may hold by now; see format.ts. */
+  format: number
   epoch: number
   lastToken: number
   /** Time of the last entry; time never runs backwards in here. */
@@ -157,6 +159,7 @@ export type State = {
 export function emptyState(limits: Limits = defaultLimits): State {
   return {
     limits,
+    format: 1,
     epoch: 0,
     lastToken: 0,
     atMs: 0,

@@ -9,6 +9,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { advance, apply } from '../core/advance.ts'
 import type { Event } from '../core/events.ts'
+import { formatOf } from '../core/format.ts'
 import { Refused, type Input } from '../core/input.ts'
 import { defaultLimits } from '../core/limits.ts'
 import { capture, restore, type SnapshotData } from '../core/snapshot.ts'
@@ -22,6 +23,8 @@ type World = {
   atMs: number
   log: { atMs: number; events: readonly Event[] }[]
   ended: Map<string, number>
+  /** Of the history: what it may hold. */
+  format: number
 }
 
 const picks = fc.array(fc.nat({ max: 1_000_000 }), { minLength: 20, maxLength: 200 })
@@ -48,6 +51,7 @@ function record(world: World, events: readonly Event[]): void {
   if (events.length === 0) return
   world.log.push({ atMs: world.atMs, events })
   for (const event of events) {
+    assert.ok(formatOf(event) <= world.format, `${event.type} is no event of format ${world.format}`)
     if (event.type !== 'task.ended') continue
     for (const index of event.tasks) {
       const id: string = `${event.run}/${index}`
@@ -124,7 +128,9 @@ function happen(world: World, pick: number): void {
     return feed(world, input)
   }
   const reason =
-    open.length === 0 ? 'completed' : (['crashed', 'timed-out', 'cancelled', 'failed-to-start'] as const)[pick % 4]!
+    open.length === 0
+      ? 'completed'
+      : (['crashed', 'timed-out', 'cancelled', 'failed-to-start', 'fenced'] as const)[pick % 5]!
   const running = open.filter((index) => run.tasks[index]!.state === 'running')
   feed(world, {
     type: 'end',
@@ -137,6 +143,7 @@ function happen(world: World, pick: number): void {
     interrupted: running,
     timedOut: reason === 'timed-out' ? running.slice(0, 1) : [],
     errors: pick % 11 === 0 ? ['outside'] : [],
+    ...(pick % 2 === 0 ? { usage: { cpuMs: pick % 100, memoryBytesMax: 1000 } } : {}),
   })
 }
 
@@ -187,8 +194,9 @@ function heal(world: World): void {
 test('random histories balance, finish, and replay to the same state', () => {
   const seen = new Set<string>()
   fc.assert(
-    fc.property(picks, (numbers) => {
-      const world: World = { state: emptyState(), atMs: 0, log: [], ended: new Map() }
+    fc.property(picks, fc.constantFrom(1, 2), (numbers, format) => {
+      const world: World = { state: emptyState(), atMs: 0, log: [], ended: new Map(), format }
+      if (format > 1) feed(world, { type: 'raise-format', format })
       feed(world, join('w0', 2))
       feed(world, submit('first', 6, 1, 0))
       for (const pick of numbers) happen(world, pick)
