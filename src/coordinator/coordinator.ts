@@ -30,6 +30,7 @@ import { HistoryFeeder } from './history-feeder.ts'
 import { Leader, type Committed } from './leader.ts'
 import { recover } from './recover.ts'
 import { Retention } from './retention.ts'
+import type { Readiness, Standing } from './standing.ts'
 import { runView, workerView } from './views.ts'
 import { defaultSessionTimes, WorkerSessions, type SessionTimes } from './worker-sessions.ts'
 
@@ -42,6 +43,8 @@ export type CoordinatorOptions = {
   readonly history?: string | false
   readonly limits?: Partial<Limits>
   readonly times?: SessionTimes
+  /** Puts something in front of the blob store, to see what is asked of it. */
+  readonly wrapBlobs?: (blobs: Blobs) => Blobs
   readonly onLog?: (level: 'info' | 'warn' | 'error', message: string, detail: Record<string, unknown>) => void
   readonly onFatal?: (error: unknown) => void
 }
@@ -60,6 +63,8 @@ const tickMs = 1000
 
 export class Coordinator implements AsyncDisposable {
   readonly version: string
+  /** Which coordinator this is; the owner of its epochs. */
+  readonly name: string
   readonly startedAtMs = Date.now()
   readonly blobs: Blobs
   readonly contexts: Contexts
@@ -83,6 +88,7 @@ export class Coordinator implements AsyncDisposable {
   #blobTrouble: string | undefined
   #forecasts: { readonly atMs: number; readonly of: ReturnType<typeof forecasts> } = { atMs: 0, of: new Map() }
   #tick: NodeJS.Timeout
+  #leaving = false
   #closing: Promise<void> | undefined
 
   private constructor(
@@ -95,9 +101,11 @@ export class Coordinator implements AsyncDisposable {
       position: number
       snapshotPosition: number
       epoch: number
+      owner: string
     },
   ) {
     this.#options = options
+    this.name = parts.owner
     this.version = options.version
     this.blobs = parts.blobs
     this.contexts = parts.contexts
@@ -154,7 +162,8 @@ export class Coordinator implements AsyncDisposable {
       const owner = `${hostname()}:${process.pid}`
       const head = await log.claim(owner)
       const { state, position, snapshotPosition } = await recover(log, limits)
-      const blobs = await DirectoryBlobs.open(join(options.directory, 'blobs'))
+      const directory = await DirectoryBlobs.open(join(options.directory, 'blobs'))
+      const blobs = options.wrapBlobs?.(directory) ?? directory
       const contexts = await Contexts.open(join(options.directory, 'contexts'))
       await contexts.keepOnly(state.runs)
       const coordinator = new Coordinator(options, {
@@ -165,6 +174,7 @@ export class Coordinator implements AsyncDisposable {
         position,
         snapshotPosition,
         epoch: head.epoch,
+        owner,
       })
       await coordinator.submit({ type: 'lead', epoch: head.epoch, owner, version: options.version })
       // Alone, it is every member.
@@ -375,6 +385,38 @@ export class Coordinator implements AsyncDisposable {
     return { status: problems.length === 0 ? 'ok' : 'degraded', problems }
   }
 
+  /** Whether it can serve: take a submission and answer for it. What needs a person but stops nobody is `health()`'s. */
+  readiness(): Readiness {
+    const reasons: string[] = []
+    if (this.#leaving) reasons.push('it is shutting down')
+    if (this.#leader.stopped && !this.#leaving) reasons.push('the leader loop has stopped')
+    if (this.#logTrouble !== undefined) reasons.push('the log cannot be written')
+    return { ready: reasons.length === 0, reasons }
+  }
+
+  standing(): Standing {
+    const { position, epoch } = this.#leader
+    return {
+      coordinator: this.name,
+      role: 'leader',
+      epoch,
+      position,
+      headPosition: position,
+      behindMs: 0,
+      historyBehind: this.#feeder === undefined ? undefined : Math.max(0, position - this.#feeder.applied),
+    }
+  }
+
+  /** Bytes of the log on its medium. */
+  logSizeBytes(): Promise<number> {
+    return this.#log.sizeBytes()
+  }
+
+  /** From now on it is not ready: who asks before sending work goes elsewhere. It serves on until it is closed. */
+  leave(): void {
+    this.#leaving = true
+  }
+
   #say(level: 'info' | 'warn' | 'error', message: string, detail: Record<string, unknown>): void {
     this.#options.onLog?.(level, message, detail)
   }
@@ -392,6 +434,7 @@ export class Coordinator implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
+    this.leave()
     clearInterval(this.#tick)
     this.sessions.close()
     await this.#leader.stop()

@@ -24,6 +24,8 @@ export class Feed {
   readonly #state: State
   readonly #view: (run: Run) => import('../protocol/run-view.ts').RunView
   readonly #channels = new Map<string, Channel>()
+  /** Unlogged messages that watchers did not get because they could not keep up. */
+  dropped = 0
   /** When running tasks began, for watchers that come later; only for watched runs. */
   readonly #started = new Map<string, Map<number, RunningTask>>()
 
@@ -216,8 +218,8 @@ export class Feed {
     const channel = this.#channels.get(run)
     if (!channel) return
     for (const watcher of channel.watchers) {
-      if (droppable && watcher.backlog > liveBacklogMax) continue
-      watcher.send(message)
+      if (droppable && watcher.backlog > liveBacklogMax) this.dropped += 1
+      else watcher.send(message)
     }
   }
 }

@@ -1,0 +1,23 @@
+/**
+ * What a coordinator is at this moment, for whoever watches from outside: probes, metrics, the log of
+ * the program. Plain data, cheap enough to be asked for with every probe. Leaves out why something is
+ * degraded: that is `health()`, whose words may name paths and hosts and so need a token.
+ */
+export type Standing = {
+  /** Which coordinator this is; the owner of its epochs. */
+  readonly coordinator: string
+  readonly role: 'leader' | 'follower'
+  /** The newest leadership it knows of. */
+  readonly epoch: number
+  /** Of the last entry it has applied. */
+  readonly position: number
+  /** Of the last entry there is, as far as it knows. */
+  readonly headPosition: number
+  /** How long it has not been in step with the leader; 0 for the leader itself. */
+  readonly behindMs: number
+  /** Entries that history has not taken yet; undefined without history. */
+  readonly historyBehind: number | undefined
+}
+
+/** Shown without a token: each reason is a short phrase that names no path, host, run or person. */
+export type Readiness = { readonly ready: boolean; readonly reasons: readonly string[] }
