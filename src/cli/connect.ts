@@ -8,13 +8,14 @@ import { hostname, networkInterfaces, tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { readTokens } from '../api/tokens.ts'
 import { Client } from '../client/client.ts'
-import { isMusterError } from '../protocol/errors.ts'
+import { isMusterError, MusterError } from '../protocol/errors.ts'
 import { ensureDaemon } from './daemon.ts'
-import { NodeTransport } from './node-transport.ts'
+import { NodeTransport, transportTo } from './node-transport.ts'
 import { isRunning } from '../worker/process-tree.ts'
 import { hostDirectory, privateDirectory, servedFile, serverDirectory, socketPath, workerDirectory } from './places.ts'
 
 export type Where = {
+  /** One address, or several of one cluster with commas between them. */
   readonly server?: string | undefined
   readonly token?: string | undefined
   /** No daemon: a coordinator of our own. */
@@ -35,6 +36,18 @@ export function clientName(): string {
 
 export function serverOf(where: Where): string | undefined {
   return where.server ?? process.env['MUSTER_SERVER'] ?? undefined
+}
+
+/** The addresses of a list such as `http://a:7357,http://b:7357`. */
+export function addressesOf(server: string): readonly string[] {
+  const addresses = server.split(',').map((one) => one.trim())
+  if (addresses.includes('')) {
+    throw new MusterError(
+      'usage',
+      `--server: expected one address or several with a comma between, received '${server}'`,
+    )
+  }
+  return addresses
 }
 
 /**
@@ -58,9 +71,8 @@ function isThisHost(name: string): boolean {
 export async function connect(where: Where): Promise<Connection> {
   const server = serverOf(where)
   if (server !== undefined) {
-    const transport = new NodeTransport(
-      server,
-      server.startsWith('unix:') ? undefined : tokenOf(where.token, 'client', server),
+    const transport = transportTo(addressesOf(server), (address) =>
+      address.startsWith('unix:') ? undefined : tokenOf(where.token, 'client', address),
     )
     return {
       client: new Client(transport, clientName()),

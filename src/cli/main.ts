@@ -22,7 +22,10 @@ function ends(action: Action): (...values: unknown[]) => Promise<void> {
 }
 
 const server = () =>
-  new Option('--server <url>', 'a coordinator elsewhere (default: MUSTER_SERVER, else this host’s own)')
+  new Option(
+    '--server <urls>',
+    'a coordinator elsewhere, or several of one cluster: a,b,c (default: MUSTER_SERVER, else this host’s own)',
+  )
 const token = () => new Option('--token <token>', 'its client token (default: MUSTER_TOKEN)')
 const json = () => new Option('--json', 'print JSON')
 const look = (command: Command) => command.addOption(server()).addOption(token()).addOption(json())

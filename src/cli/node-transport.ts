@@ -3,9 +3,30 @@ import http from 'node:http'
 import https from 'node:https'
 import { pipeline } from 'node:stream/promises'
 import { WebSocket } from 'ws'
-import type { FeedSocket, Request, Response, Transport } from '../client/transport.ts'
+import { SeveralAddresses } from '../client/several-addresses.ts'
+import { Unreachable, type FeedSocket, type Request, type Response, type Transport } from '../client/transport.ts'
 import { MusterError } from '../protocol/errors.ts'
 import { authorization, parseEndpoint, webSocketAddress, type Endpoint } from '../worker/endpoint.ts'
+
+/** A host that doesn't even refuse is away; one that is busy still takes connections. */
+const connectTimeoutMs = 5000
+const handshakeTimeoutMs = 15_000
+
+export type ClosableTransport = Transport & { close(): void }
+
+/** To one coordinator, or to whichever of several answers. `tokenFor` is asked for each address. */
+export function transportTo(
+  addresses: readonly string[],
+  tokenFor: (address: string) => string | undefined,
+): ClosableTransport {
+  const each = addresses.map((address) => new NodeTransport(address, tokenFor(address)))
+  if (each.length === 1) return each[0]!
+  return Object.assign(new SeveralAddresses(each), {
+    close() {
+      for (const one of each) one.close()
+    },
+  })
+}
 
 export class NodeTransport implements Transport {
   readonly #endpoint: Endpoint
@@ -26,6 +47,7 @@ export class NodeTransport implements Transport {
     const length = body === undefined ? 0 : typeof body === 'string' ? Buffer.byteLength(body) : body.length
     const send = (base.protocol === 'https:' ? https : http).request
     return new Promise((resolve, reject) => {
+      let connected = false
       const outgoing = send(
         new URL(path, base),
         {
@@ -45,12 +67,24 @@ export class NodeTransport implements Transport {
             body: this.#content(incoming),
           }),
       )
-      const fail = (error: Error) => reject(unreachable(this.address, error))
+      const fail = (error: Error) => reject(unreachable(this.address, error, connected))
       outgoing.once('error', fail)
+      outgoing.once('socket', (socket) => {
+        connected = !socket.connecting
+        if (connected) return
+        const late = setTimeout(() => {
+          outgoing.destroy(new Error(`no connection within ${connectTimeoutMs / 1000} s`))
+        }, connectTimeoutMs)
+        socket.once('connect', () => {
+          connected = true
+          clearTimeout(late)
+        })
+        socket.once('close', () => clearTimeout(late))
+      })
       if (timeoutMs !== undefined)
         outgoing.setTimeout(timeoutMs, () => outgoing.destroy(silent(this.address, timeoutMs)))
       if (body === undefined || typeof body === 'string') outgoing.end(body)
-      else pipeline(body.bytes, outgoing).catch(fail)
+      else pipeline(body.open(), outgoing).catch(fail)
     })
   }
 
@@ -59,13 +93,14 @@ export class NodeTransport implements Transport {
     try {
       for await (const bytes of incoming) yield bytes as Uint8Array
     } catch (error) {
-      throw unreachable(this.address, error as Error)
+      throw unreachable(this.address, error as Error, true)
     }
   }
 
-  openSocket(path: string): FeedSocket {
+  openSocket(path: string, headers: Readonly<Record<string, string>> = {}): FeedSocket {
     const socket = new WebSocket(webSocketAddress(this.#endpoint, `/api/v1${path}`), {
-      headers: authorization(this.#endpoint),
+      headers: { ...authorization(this.#endpoint), ...headers },
+      handshakeTimeout: handshakeTimeoutMs,
     })
     const feed: FeedSocket = { onMessage: () => undefined, onClose: () => undefined, close: () => socket.terminate() }
     let failure = ''
@@ -89,9 +124,11 @@ function silent(address: string, timeoutMs: number): MusterError {
   })
 }
 
-function unreachable(address: string, error: Error): MusterError {
+function unreachable(address: string, error: Error, connected: boolean): MusterError {
   if (error instanceof MusterError) return error
-  return new MusterError('coordinator_unreachable', `Cannot reach the coordinator at ${address}: ${error.message}`, {
+  return new Unreachable(`Cannot reach the coordinator at ${address}: ${error.message}`, {
+    why: error.message,
+    connected,
     cause: error,
     hint: "Is it running there ('muster serve')? Leave --server out to run on this host alone.",
   })

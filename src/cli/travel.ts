@@ -37,11 +37,11 @@ export async function travel(
     Array.from({ length: uploadsAtOnce }, async () => {
       for (let key = queue.pop(); key !== undefined; key = queue.pop()) {
         const path = built.files.get(key)!
-        await client.putBlob(key, createReadStream(path), (await stat(path)).size)
+        await client.putBlob(key, () => createReadStream(path), (await stat(path)).size)
       }
     }),
   )
-  if (missing.includes(manifest)) await client.putBlob(manifest, once(bytes), bytes.length)
+  if (missing.includes(manifest)) await client.putBlob(manifest, () => once(bytes), bytes.length)
   return {
     cwd: built.cwdInRoot,
     workspace: { type: 'travel', manifest, ...(built.setup === undefined ? {} : { setup: built.setup }) },

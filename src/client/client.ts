@@ -5,7 +5,7 @@
 import type { HealthView, Problem, RunAction, SubmitBody } from '../protocol/api.ts'
 import { errorCatalogue, MusterError, type ErrorCode } from '../protocol/errors.ts'
 import type { FeedMessage, RunView, TaskRecord, TaskView, WorkerView } from '../protocol/run-view.ts'
-import type { Request, Response, Transport } from './transport.ts'
+import { Unreachable, type Request, type Response, type Transport } from './transport.ts'
 
 export type PlanView = {
   readonly durationsMs: readonly (number | null)[]
@@ -14,12 +14,20 @@ export type PlanView = {
   readonly workers: readonly WorkerView[]
 }
 
+/** Asking for the same again changes nothing more. */
+const repeatableActions: readonly RunAction[] = ['cancel', 'pause', 'resume', 'prioritise', 'seal']
+
+/** Which log position an answer reflects; sent back, so that no other coordinator shows an older state. */
+const positionHeader = 'muster-position'
+
 /** A coordinator answers this at once or hangs. */
 const healthTimeoutMs = 10_000
 
 export class Client {
   readonly transport: Transport
   readonly #name: string
+  /** The highest position seen in an answer. */
+  #position = 0
 
   /** `name`: who this is, for people, e.g. `ann@laptop`. */
   constructor(transport: Transport, name: string) {
@@ -32,11 +40,11 @@ export class Client {
   }
 
   submit(body: SubmitBody, key: string): Promise<RunView> {
-    return this.#post<RunView>('/runs', body, { 'idempotency-key': key })
+    return this.#post<RunView>('/runs', body, { repeatable: true, headers: { 'idempotency-key': key } })
   }
 
   plan(project: string, suite: string, files: readonly string[]): Promise<PlanView> {
-    return this.#post<PlanView>('/plan', { project, suite, files })
+    return this.#post<PlanView>('/plan', { project, suite, files }, { repeatable: true })
   }
 
   async runs(): Promise<readonly RunView[]> {
@@ -52,7 +60,8 @@ export class Client {
   }
 
   act(run: string, action: RunAction, body: Record<string, unknown> = {}): Promise<RunView> {
-    return this.#post<RunView>(`/runs/${encodeURIComponent(run)}/${action}`, body)
+    const repeatable = repeatableActions.includes(action)
+    return this.#post<RunView>(`/runs/${encodeURIComponent(run)}/${action}`, body, { repeatable })
   }
 
   /** Tasks in their order; `states` keeps only those. */
@@ -93,12 +102,14 @@ export class Client {
 
   /** Which of the blobs the coordinator lacks. */
   async missingBlobs(keys: readonly string[]): Promise<readonly string[]> {
-    return (await this.#post<{ missing: string[] }>('/blobs/missing', { keys })).missing
+    return (await this.#post<{ missing: string[] }>('/blobs/missing', { keys }, { repeatable: true })).missing
   }
 
-  async putBlob(key: string, bytes: AsyncIterable<Uint8Array>, length: number): Promise<void> {
+  /** `open` gives the bytes from their start each time it is called. */
+  async putBlob(key: string, open: () => AsyncIterable<Uint8Array>, length: number): Promise<void> {
     const headers = { 'content-type': 'application/octet-stream' }
-    const response = await this.#ask({ method: 'PUT', path: `/blobs/${key}`, headers, body: { bytes, length } })
+    const body = { open, length }
+    const response = await this.#ask({ method: 'PUT', path: `/blobs/${key}`, headers, body, repeatable: true })
     await text(response.body)
   }
 
@@ -107,7 +118,10 @@ export class Client {
    * connection breaks before that: watch again, the first message is a whole snapshot.
    */
   async *watch(run: string): AsyncGenerator<FeedMessage> {
-    const socket = this.transport.openSocket(`/feed?run=${encodeURIComponent(run)}`)
+    const socket = this.transport.openSocket(
+      `/feed?run=${encodeURIComponent(run)}`,
+      this.#position === 0 ? {} : { [positionHeader]: String(this.#position) },
+    )
     let queue: FeedMessage[] = []
     let closed: { code: number; reason: string } | undefined
     let wake: () => void = () => undefined
@@ -129,6 +143,7 @@ export class Client {
         const batch = queue
         queue = []
         for (const message of batch) {
+          if ('position' in message) this.#saw(message.position)
           yield message
           if (message.type === 'end') return
         }
@@ -139,9 +154,9 @@ export class Client {
     }
   }
 
-  #post<T>(path: string, body: unknown, headers: Record<string, string> = {}): Promise<T> {
-    const all = { 'content-type': 'application/json', ...headers }
-    return this.#json<T>({ method: 'POST', path, headers: all, body: JSON.stringify(body) })
+  #post<T>(path: string, body: unknown, more: Pick<Request, 'headers' | 'repeatable'> = {}): Promise<T> {
+    const headers = { 'content-type': 'application/json', ...more.headers }
+    return this.#json<T>({ method: 'POST', path, ...more, headers, body: JSON.stringify(body) })
   }
 
   async #json<T>(request: Request): Promise<T> {
@@ -150,10 +165,20 @@ export class Client {
   }
 
   async #ask(request: Request): Promise<Response> {
-    const headers = { 'muster-client': this.#name, ...request.headers }
-    const response = await this.transport.request({ ...request, path: `/api/v1${request.path}`, headers })
+    const headers = {
+      'muster-client': this.#name,
+      ...(this.#position === 0 ? {} : { [positionHeader]: String(this.#position) }),
+      ...request.headers,
+    }
+    const repeatable = request.repeatable ?? request.method === 'GET'
+    const response = await this.transport.request({ ...request, path: `/api/v1${request.path}`, headers, repeatable })
+    this.#saw(Number(response.headers[positionHeader] ?? 0))
     if (response.status >= 200 && response.status < 300) return response
-    throw problemError(response.status, await text(response.body), this.transport.address)
+    throw problemError(response, await text(response.body), this.transport.address)
+  }
+
+  #saw(position: number | undefined): void {
+    if (position !== undefined && position > this.#position) this.#position = position
   }
 }
 
@@ -161,27 +186,34 @@ function closedError(address: string, run: string, closed: { code: number; reaso
   if (closed.code === 4404)
     return new MusterError('not_found', `The coordinator at ${address} does not know run ${run}`)
   const why = closed.reason === '' ? `code ${closed.code}` : closed.reason
-  return new MusterError('coordinator_unreachable', `The connection to ${address} broke (${why})`)
+  return new Unreachable(`The connection to ${address} broke (${why})`, { why, connected: true })
 }
 
-function problemError(status: number, body: string, address: string): MusterError {
+function problemError({ status, headers, alsoTried }: Response, body: string, address: string): MusterError {
   let problem: Partial<Problem> = {}
   try {
     problem = JSON.parse(body) as Partial<Problem>
   } catch {
     // Not ours: something between us and a coordinator answered. The status tells.
   }
+  const others = alsoTried === undefined || alsoTried.length === 0 ? '' : `; before it: ${alsoTried.join(', ')}`
   if (problem.code !== undefined && problem.code in errorCatalogue) {
-    const hint = problem.hint === undefined ? {} : { hint: problem.hint }
-    return new MusterError(problem.code as ErrorCode, problem.detail ?? problem.title ?? `HTTP ${status}`, hint)
+    const seconds = Number(headers['retry-after'])
+    return new MusterError(
+      problem.code as ErrorCode,
+      `${problem.detail ?? problem.title ?? `HTTP ${status}`}${others}`,
+      {
+        ...(problem.hint === undefined ? {} : { hint: problem.hint }),
+        ...(seconds > 0 ? { retryAfterMs: seconds * 1000 } : {}),
+      },
+    )
   }
-  return new MusterError(
-    'coordinator_unreachable',
-    `${address} answered with HTTP ${status}, which is no answer of a Muster coordinator`,
-    {
-      hint: 'Check the address; a proxy in between may have answered.',
-    },
-  )
+  const why = `it answered with HTTP ${status}, which is no answer of a Muster coordinator`
+  return new Unreachable(`Cannot reach the coordinator at ${address}: ${why}${others}`, {
+    why,
+    connected: true,
+    hint: 'Check the address; a proxy in between may have answered.',
+  })
 }
 
 async function text(body: AsyncIterable<Uint8Array>): Promise<string> {

@@ -36,11 +36,18 @@ export class MusterError extends Error {
   readonly code: ErrorCode
   /** What the reader can do about it; one sentence. */
   readonly hint: string | undefined
+  /** When asking again may do; unknown when undefined. */
+  readonly retryAfterMs: number | undefined
 
-  constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { hint?: string; cause?: unknown; retryAfterMs?: number } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.hint = options.hint
+    this.retryAfterMs = options.retryAfterMs
   }
 
   get exitCode(): number {

@@ -112,10 +112,18 @@ export type Failure = {
   readonly errors: readonly TestError[]
 }
 
-/** `GET /api/v1/feed?run=ID` (WebSocket). First a `snapshot`, then changes; `run` again whenever totals changed. */
+/**
+ * `GET /api/v1/feed?run=ID` (WebSocket). First a `snapshot`, then changes; `run` again whenever totals changed.
+ * `position`: of the log, that the view reflects.
+ */
 export type FeedMessage =
-  | { readonly type: 'snapshot'; readonly run: RunView; readonly running: readonly RunningTask[] }
-  | { readonly type: 'run'; readonly run: RunView }
+  | {
+      readonly type: 'snapshot'
+      readonly run: RunView
+      readonly running: readonly RunningTask[]
+      readonly position?: number
+    }
+  | { readonly type: 'run'; readonly run: RunView; readonly position?: number }
   | { readonly type: 'task-started'; readonly tasks: readonly RunningTask[] }
   /** Attempt over; `final` when the task is terminal, else it will be tried again and `why` says so. */
   | {
@@ -144,7 +152,7 @@ export type FeedMessage =
   /** For people: a worker left, a crash is being isolated, history is away… */
   | { readonly type: 'notice'; readonly level: 'info' | 'warning'; readonly text: string }
   /** The last message: the run is finished. */
-  | { readonly type: 'end'; readonly run: RunView }
+  | { readonly type: 'end'; readonly run: RunView; readonly position?: number }
 
 export type RunningTask = {
   readonly task: number
