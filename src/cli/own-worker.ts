@@ -122,7 +122,7 @@ export class OwnWorker {
     child.on('exit', (code, signal) => {
       if (this.#closing) return
       onLog('warn', 'the worker ended', { code, signal, words: words.trim().split('\n').at(-1) })
-      void this.#gone(child.pid, signal ?? `exit code ${code}`)
+      this.#gone(child.pid, signal ?? `exit code ${code}`)
       const waitMs = restartMs[Math.min(this.#failures, restartMs.length - 1)]!
       this.#failures += 1
       setTimeout(() => this.#spawn(), waitMs).unref()
@@ -130,11 +130,11 @@ export class OwnWorker {
   }
 
   /** Its process was seen to end: no need to wait for the lease. */
-  async #gone(pid: number | undefined, how: string): Promise<void> {
+  #gone(pid: number | undefined, how: string): void {
     const { coordinator } = this.#options
     for (const worker of coordinator.state.workers.values()) {
       if (worker.capabilities.labels[pidLabel] === String(pid)) {
-        await coordinator.sessions.lost(worker.id, `its process ended: ${how}`)
+        coordinator.sessions.lost(worker.id, `its process ended: ${how}`)
       }
     }
   }

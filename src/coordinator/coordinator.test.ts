@@ -12,6 +12,7 @@ import { Contexts } from './contexts.ts'
 import { Coordinator, newRunId } from './coordinator.ts'
 import { ScriptedWorker } from './fixtures/scripted-worker.ts'
 import { Leader } from './leader.ts'
+import { logPort } from './log-port.ts'
 import { recover } from './recover.ts'
 import { Retention } from './retention.ts'
 import { DirectoryBlobs } from '../blobs/directory.ts'
@@ -128,12 +129,13 @@ describe('Coordinator', () => {
       const { epoch } = await log.claim('one')
       const fatal = Promise.withResolvers<unknown>()
       const leader = new Leader({
-        log,
+        append: logPort(log, undefined, (error) => fatal.resolve(error)).append,
         state: emptyState(),
         epoch,
         position: 0,
         available: () => true,
         onCommitted: () => undefined,
+        onDeposed: (newer) => fatal.resolve(`epoch ${newer} took over`),
         onFatal: (error) => fatal.resolve(error),
         onHealth: () => undefined,
       })
@@ -141,7 +143,7 @@ describe('Coordinator', () => {
       const input = { type: 'join', worker: 'w', name: 'w', version: '1', draining: false } as const
       const capabilities = { os: '', arch: '', cpus: 1, memoryBytes: 1, host: '', labels: {}, tools: {} }
       await assert.rejects(leader.submit({ ...input, capabilities }), /has stopped/)
-      assert.match(String(await fatal.promise), /another coordinator took over/)
+      assert.match(String(await fatal.promise), /epoch 2 took over/)
       await assert.rejects(leader.submit({ ...input, capabilities }), /has stopped/)
     }))
 
@@ -150,7 +152,8 @@ describe('Coordinator', () => {
       const log = await SqliteLog.open(join(directory, 'log'))
       const { epoch } = await log.claim('one')
       const leader = new Leader({
-        log,
+        append: logPort(log, undefined, (error) => assert.fail(String(error))).append,
+        onDeposed: (newer) => assert.fail(`epoch ${newer} took over`),
         state: emptyState(),
         epoch,
         position: 0,

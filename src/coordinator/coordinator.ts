@@ -28,9 +28,11 @@ import { Contexts } from './contexts.ts'
 import { Feed } from './feed.ts'
 import { HistoryFeeder } from './history-feeder.ts'
 import { Leader, type Committed } from './leader.ts'
+import { logPort } from './log-port.ts'
 import { recover } from './recover.ts'
 import { Retention } from './retention.ts'
 import type { Readiness, Standing } from './standing.ts'
+import { StoredInputs } from './stored-input.ts'
 import { runView, workerView } from './views.ts'
 import { defaultSessionTimes, WorkerSessions, type SessionTimes } from './worker-sessions.ts'
 
@@ -74,6 +76,7 @@ export class Coordinator implements AsyncDisposable {
   readonly #log: Log
   readonly #state: State
   readonly #leader: Leader
+  readonly #storing: StoredInputs
   readonly #retention: Retention
   readonly #view: View
   readonly #runsWithoutWorker = new Map<string, number>()
@@ -113,25 +116,29 @@ export class Coordinator implements AsyncDisposable {
     this.#state = parts.state
     this.#view = { state: parts.state, available: (worker) => this.sessions.isConnected(worker) }
     this.feed = new Feed(parts.state, (run) => this.view(run))
+    this.#storing = new StoredInputs(parts.blobs, (trouble) => {
+      if (trouble !== undefined && this.#blobTrouble === undefined) this.#say('error', trouble, {})
+      this.#blobTrouble = trouble
+    })
     this.sessions = new WorkerSessions({
       state: parts.state,
       leader: () => this.#leader,
-      blobs: parts.blobs,
       times: options.times ?? defaultSessionTimes,
-      onBlobTrouble: (trouble) => {
-        if (trouble !== undefined && this.#blobTrouble === undefined) this.#say('error', trouble, {})
-        this.#blobTrouble = trouble
-      },
+      inputOf: (worker, message, done) => this.#storing.of(worker, message, done),
+      confirmed: () => true,
       onLive: (run, name, message) => this.feed.live(run, name, message),
       log: (message, detail) => this.#say('info', message, detail),
     })
+    const port = logPort(parts.log, undefined, (error) => this.#fatal(error))
     this.#leader = new Leader({
-      log: parts.log,
+      append: port.append,
       state: parts.state,
       epoch: parts.epoch,
       position: parts.position,
       available: this.#view.available,
+      appendFailuresMax: 20,
       onCommitted: (entry) => this.#committed(entry),
+      onDeposed: (epoch) => this.#fatal(new Error(`another coordinator took over (epoch ${epoch})`)),
       onFatal: (error) => this.#fatal(error),
       onHealth: (trouble) => {
         if (trouble !== this.#logTrouble)
@@ -437,6 +444,7 @@ export class Coordinator implements AsyncDisposable {
     this.leave()
     clearInterval(this.#tick)
     this.sessions.close()
+    this.#storing.close()
     await this.#leader.stop()
     await this.#historyOpening
     try {

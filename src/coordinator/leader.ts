@@ -5,28 +5,47 @@
  * before the entry is durable. State runs at most that one entry ahead of the log; readers who must
  * not see it wait for `settled()`.
  *
- * When an append fails for want of space or a passing fault, the same bytes are tried again at the
- * same position until it works: nothing else would be safe, because the outcome is unknown.
- * Meanwhile inputs wait, and above `inputsMax` they are turned away.
+ * When nobody knows whether an append was written, the same bytes are sent again to the same
+ * position until somebody does: nothing else would be safe. Meanwhile inputs wait, and above
+ * `inputsMax` they are turned away. A leader that finds another epoch is deposed: its state may hold
+ * an entry that never was, and must be thrown away.
+ *
+ * Synchronous, with time and log given, so that the simulator runs this very loop.
  */
 import { advance } from '../core/advance.ts'
 import type { Event } from '../core/events.ts'
 import { encodeEntry } from '../core/events.ts'
 import { Refused, type Assign, type Input } from '../core/input.ts'
 import type { State, Worker } from '../core/state.ts'
-import type { Log } from '../log/log.ts'
 import { MusterError } from '../protocol/errors.ts'
 import { place } from '../scheduling/place.ts'
+import { systemClock, type Clock } from '../stdx/clock.ts'
+import type { AppendOutcome } from './ports.ts'
 
 export type Committed = {
   readonly position: number
   readonly atMs: number
   readonly events: readonly Event[]
   readonly bytes: Uint8Array
+  /** From handing it to the log to knowing that it is durable; on the leader only. */
+  readonly appendMs?: number
+  /** Inputs that led to it; on the leader only. */
+  readonly inputs?: number
+  /** Times it was sent again because the outcome was unknown; on the leader only. */
+  readonly retries?: number
 }
 
+/** What became of an input. */
+export type Taken =
+  /** Durable. `position`: of its entry, or of the last one when it changed nothing. */
+  | { readonly type: 'ok'; readonly events: readonly Event[]; readonly position: number }
+  | { readonly type: 'refused'; readonly error: Refused }
+  /** `undecided`: it may turn out to be in the log. Otherwise nothing happened, and it may go elsewhere. */
+  | { readonly type: 'unavailable'; readonly error: MusterError; readonly undecided: boolean }
+
 export type LeaderOptions = {
-  readonly log: Log
+  readonly append: (epoch: number, position: number, bytes: Uint8Array, done: (outcome: AppendOutcome) => void) => void
+  readonly clock?: Clock
   readonly state: State
   readonly epoch: number
   /** Position of the last entry in state. */
@@ -34,43 +53,49 @@ export type LeaderOptions = {
   readonly available: (worker: Worker) => boolean
   /** Called once per durable entry, before the callers of its inputs are answered. Must not throw. */
   readonly onCommitted: (entry: Committed) => void
-  /** The loop can't go on: another leader, or state that can't be trusted. */
+  /** Another coordinator has claimed the log. State can't be trusted any more. */
+  readonly onDeposed: (epoch: number) => void
+  /** The loop can't go on: a bug, or a medium that keeps failing. */
   readonly onFatal: (error: unknown) => void
   /** Trouble with the log began (its words) or ended (undefined). */
   readonly onHealth: (trouble: string | undefined) => void
-  readonly now?: () => number
   readonly inputsMax?: number
+  /** Tries of one append before the loop gives up; default: never. A full disk is waited for in any case. */
+  readonly appendFailuresMax?: number
 }
 
-type Waiting = {
-  readonly input: Input
-  readonly resolve: (events: readonly Event[]) => void
-  readonly reject: (error: unknown) => void
-}
+type Waiting = { readonly input: Input; readonly done: (taken: Taken) => void }
 
-const appendRetryMs = 500
-const appendFailuresMax = 20
+const retryFirstMs = 20
+const retryMaxMs = 500
+/** A single lost answer is no news. */
+const failuresToTell = 3
 
 export class Leader {
   readonly state: State
   readonly epoch: number
   readonly #options: LeaderOptions
-  readonly #now: () => number
+  readonly #clock: Clock
   readonly #inputsMax: number
   #position: number
   #queue: Waiting[] = []
+  /** Whose events are being appended. */
+  #inRound: Waiting[] = []
+  /** A round is scheduled, or its append is under way. */
   #running = false
   #stopped = false
+  #held: (() => void) | undefined
   /** Something may be placed that could not be before. */
   #again = false
+  #troubled = false
   readonly #looks: (() => void)[] = []
 
   constructor(options: LeaderOptions) {
     this.#options = options
+    this.#clock = options.clock ?? systemClock
     this.state = options.state
     this.epoch = options.epoch
     this.#position = options.position
-    this.#now = options.now ?? Date.now
     this.#inputsMax = options.inputsMax ?? 100_000
   }
 
@@ -78,119 +103,153 @@ export class Leader {
     return this.#position
   }
 
-  /** Resolves with the events it led to once they are durable; rejects with Refused, or MusterError when the loop is full or stopped. */
-  submit(input: Input): Promise<readonly Event[]> {
-    return new Promise((resolve, reject) => {
-      if (this.#stopped) return reject(stoppedError())
-      if (this.#queue.length >= this.#inputsMax) {
-        return reject(
-          new MusterError('overloaded', `${this.#queue.length} requests are waiting for the log; try again later`),
-        )
-      }
-      this.#queue.push({ input, resolve, reject })
-      this.kick()
-    })
-  }
-
-  /** Starts a round, or asks for one more; also when only the availability of a worker changed. */
-  kick(): void {
-    this.#again = true
-    if (this.#running || this.#stopped) return
-    this.#running = true
-    queueMicrotask(() => void this.#run())
-  }
-
-  /** Resolves when state holds nothing that isn't durable. What is read must be read before anything is awaited. */
-  settled(): Promise<void> {
-    return this.between(() => undefined)
-  }
-
-  /**
-   * Calls `read` between two rounds, when state is exactly that of `position`, and resolves with what
-   * it returns. The call itself is synchronous: by the time a promise has resolved, the next round
-   * may have begun.
-   */
-  between<T>(read: () => T): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const look = () => {
-        try {
-          resolve(read())
-        } catch (error) {
-          reject(error as Error)
-        }
-      }
-      if (this.#running) this.#looks.push(look)
-      else look()
-    })
-  }
-
-  /** Takes no more inputs; resolves when the last round is durable. */
-  stop(): Promise<void> {
-    return this.between(() => {
-      this.#stopped = true
-    })
+  /** Inputs that wait for the next entry. */
+  get queued(): number {
+    return this.#queue.length
   }
 
   get stopped(): boolean {
     return this.#stopped
   }
 
-  async #run(): Promise<void> {
+  /** Calls back once the input's events are durable, or once it is clear that there will be none. */
+  take(input: Input, done: (taken: Taken) => void): void {
+    if (this.#stopped) return this.#clock.soon(() => done(unavailable(false)))
+    if (this.#queue.length >= this.#inputsMax) {
+      const error = new MusterError(
+        'overloaded',
+        `${this.#queue.length} requests are waiting for the log; try again later`,
+      )
+      return this.#clock.soon(() => done({ type: 'unavailable', error, undecided: false }))
+    }
+    this.#queue.push({ input, done })
+    this.kick()
+  }
+
+  /** As `take`: resolves with the events; rejects with Refused, or with MusterError when the loop is full or stopped. */
+  submit(input: Input): Promise<readonly Event[]> {
+    return new Promise((resolve, reject) => {
+      this.take(input, (taken) => (taken.type === 'ok' ? resolve(taken.events) : reject(taken.error)))
+    })
+  }
+
+  /** Starts a round, or asks for one more; also when only the availability of a worker changed. */
+  kick(): void {
+    this.#again = true
+    if (this.#running || this.#stopped || this.#held) return
+    this.#running = true
+    this.#clock.soon(() => this.#next())
+  }
+
+  /** Resolves when state holds nothing that isn't durable. What is read must be read before anything is awaited. */
+  settled(): Promise<void> {
+    return new Promise((resolve) => this.between(resolve))
+  }
+
+  /** Calls `look` between two rounds, when state is exactly that of `position`: now, if no append is under way. */
+  between(look: () => void): void {
+    if (this.#running) this.#looks.push(look)
+    else look()
+  }
+
+  /** Takes no more inputs; resolves when the last round is durable. */
+  stop(): Promise<void> {
+    return new Promise((resolve) => {
+      this.between(() => {
+        this.#stop(false)
+        resolve()
+      })
+    })
+  }
+
+  /** Begins no more rounds and keeps the inputs that come; calls back when the last round is durable. */
+  hold(held: () => void): void {
+    this.#held = held
+    this.between(() => this.#held?.())
+  }
+
+  /** After `hold`: goes on. */
+  release(): void {
+    this.#held = undefined
+    if (this.#queue.length > 0 || this.#again) this.kick()
+  }
+
+  /** Ends this leader at once; callers learn that nobody knows what became of their inputs. */
+  abandon(): void {
+    this.#stop(true)
+  }
+
+  #stop(undecided: boolean): void {
+    if (this.#stopped) return
+    this.#stopped = true
+    // Those of the round under way may be in the log; those that wait are not.
+    for (const waiting of this.#inRound.splice(0)) waiting.done(unavailable(undecided))
+    for (const waiting of this.#queue.splice(0)) waiting.done(unavailable(false))
+    for (const look of this.#looks.splice(0)) look()
+  }
+
+  #next(): void {
+    if (this.#stopped) return
     try {
-      while (!this.#stopped && (this.#again || this.#queue.length > 0)) {
-        this.#again = false
-        const round = this.#queue
-        this.#queue = []
-        if (await this.#round(round)) this.#again = true
-        if (this.#looks.length === 0) continue
+      if (this.#looks.length > 0) {
         for (const look of this.#looks.splice(0)) look()
         // Who waited for `settled` reads now, before the next round touches state.
-        await new Promise((resolve) => setImmediate(resolve))
+        if (!this.#idle) return this.#clock.later(() => this.#next())
       }
+      if (this.#idle) {
+        this.#running = false
+        return
+      }
+      this.#again = false
+      this.#inRound = this.#queue
+      this.#queue = []
+      this.#round(this.#inRound)
     } catch (error) {
-      this.#stopped = true
-      this.#options.onFatal(error)
-    } finally {
-      this.#running = false
-      for (const look of this.#looks.splice(0)) look()
-      if (this.#stopped) for (const waiting of this.#queue.splice(0)) waiting.reject(stoppedError())
+      this.#fail(error)
     }
   }
 
-  /** One entry. Returns whether anything was written. */
-  async #round(round: readonly Waiting[]): Promise<boolean> {
-    const atMs = Math.max(this.#now(), this.state.atMs)
+  get #idle(): boolean {
+    return this.#stopped || this.#held !== undefined || (!this.#again && this.#queue.length === 0)
+  }
+
+  #fail(error: unknown): void {
+    if (this.#stopped) return
+    this.#stop(true)
+    this.#options.onFatal(error)
+  }
+
+  #round(round: readonly Waiting[]): void {
+    const atMs = Math.max(this.#clock.wallMs(), this.state.atMs)
     const events: Event[] = []
-    const answers: (() => void)[] = []
+    const answers: ((position: number) => void)[] = []
     for (const waiting of round) {
       try {
         const led = advance(this.state, waiting.input, atMs)
         for (const event of led) events.push(event)
-        answers.push(() => waiting.resolve(led))
+        answers.push((position) => waiting.done({ type: 'ok', events: led, position }))
       } catch (error) {
         // A refusal changed nothing. Anything else may have, and then state can't be trusted any more.
-        if (!(error instanceof Refused)) {
-          for (const one of round) one.reject(stoppedError())
-          throw error
-        }
-        answers.push(() => waiting.reject(error))
+        if (!(error instanceof Refused)) throw error
+        answers.push(() => waiting.done({ type: 'refused', error }))
       }
     }
     this.#placeAll(events, atMs)
-    if (events.length > 0) {
-      const bytes = encodeEntry({ atMs, events })
-      const position = this.#position + 1
-      try {
-        await this.#append(position, bytes)
-      } catch (error) {
-        for (const waiting of round) waiting.reject(stoppedError())
-        throw error
-      }
-      this.#position = position
-      this.#options.onCommitted({ position, atMs, events, bytes })
-    }
-    for (const answer of answers) answer()
-    return events.length > 0
+    if (events.length === 0) return this.#answer(answers)
+    const bytes = encodeEntry({ atMs, events })
+    const entry = { position: this.#position + 1, atMs, events, bytes, inputs: round.length }
+    this.#append(entry, this.#clock.monotonicMs(), 0, (appendMs, retries) => {
+      this.#position = entry.position
+      this.#again = true
+      this.#options.onCommitted({ ...entry, appendMs, retries })
+      this.#answer(answers)
+    })
+  }
+
+  #answer(answers: readonly ((position: number) => void)[]): void {
+    this.#inRound = []
+    for (const answer of answers) answer(this.#position)
+    this.#next()
   }
 
   #placeAll(events: Event[], atMs: number): void {
@@ -200,30 +259,51 @@ export class Leader {
     }
   }
 
-  async #append(position: number, bytes: Uint8Array): Promise<void> {
-    for (let failures = 1; ; failures += 1) {
+  #append(
+    entry: { readonly position: number; readonly bytes: Uint8Array },
+    sinceMs: number,
+    failures: number,
+    written: (appendMs: number, retries: number) => void,
+  ): void {
+    this.#options.append(this.epoch, entry.position, entry.bytes, (outcome) => {
+      if (this.#stopped) return
       try {
-        const result = await this.#options.log.append(this.epoch, position, bytes)
-        if (result.type === 'ok') {
-          this.#options.onHealth(undefined)
-          return
+        switch (outcome.type) {
+          case 'ok':
+            this.#tellHealth(undefined)
+            return written(this.#clock.monotonicMs() - sinceMs, failures)
+          case 'fenced':
+            this.#stop(true)
+            return this.#options.onDeposed(outcome.epoch)
+          case 'taken':
+            throw new Error(`log position ${entry.position} holds an entry of somebody else under our own epoch`)
+          default:
+            this.#failed(outcome.why, outcome.code, failures + 1)
+            this.#clock.after(Math.min(retryFirstMs * 2 ** Math.min(failures, 10), retryMaxMs), () => {
+              if (!this.#stopped) this.#append(entry, sinceMs, failures + 1, written)
+            })
         }
-        throw new Error(
-          result.type === 'fenced'
-            ? `another coordinator took over (epoch ${result.epoch})`
-            : `log position ${position} holds an entry of somebody else`,
-        )
       } catch (error) {
-        if (!(error instanceof MusterError)) throw error
-        this.#options.onHealth(error.message)
-        // A full disk may be cleared while we wait; a medium that keeps failing wants a new process.
-        if (error.code !== 'disk_full' && failures >= appendFailuresMax) throw error
-        await new Promise((resolve) => setTimeout(resolve, appendRetryMs))
+        this.#fail(error)
       }
-    }
+    })
+  }
+
+  #failed(why: string, code: 'log_failed' | 'disk_full', failures: number): void {
+    if (failures >= failuresToTell || code === 'disk_full') this.#tellHealth(why)
+    // A full disk may be cleared while we wait; a medium that keeps failing wants a new process.
+    const { appendFailuresMax = Infinity } = this.#options
+    if (code !== 'disk_full' && failures >= appendFailuresMax) throw new MusterError(code, why)
+  }
+
+  #tellHealth(trouble: string | undefined): void {
+    if (trouble === undefined && !this.#troubled) return
+    this.#troubled = trouble !== undefined
+    this.#options.onHealth(trouble)
   }
 }
 
-function stoppedError(): MusterError {
-  return new MusterError('unavailable', 'the coordinator has stopped, or is about to')
+function unavailable(undecided: boolean): Taken {
+  const error = new MusterError('unavailable', 'the coordinator has stopped, or is about to')
+  return { type: 'unavailable', error, undecided }
 }

@@ -85,10 +85,12 @@ export class Retention {
 
   async snapshot(): Promise<void> {
     const { leader, log } = this.#options
-    const { position, text } = await leader.between(() => {
-      this.#bytes = 0
-      this.#entries = 0
-      return { position: leader.position, text: JSON.stringify(capture(leader.state)) }
+    const { position, text } = await new Promise<{ position: number; text: string }>((resolve) => {
+      leader.between(() => {
+        this.#bytes = 0
+        this.#entries = 0
+        resolve({ position: leader.position, text: JSON.stringify(capture(leader.state)) })
+      })
     })
     const bytes = await compress(Buffer.from(text))
     await log.putSnapshot(leader.epoch, { position, bytes })

@@ -30,6 +30,8 @@ export type FollowerMessage =
   | { readonly type: 'closed'; readonly connection: ConnectionId }
   /** Whether somebody here watches the run, and so wants its unlogged messages. */
   | { readonly type: 'watch'; readonly run: string; readonly on: boolean }
+  /** From a third coordinator that no longer hears the leader of `epoch`: does this one? */
+  | { readonly type: 'ask'; readonly epoch: number }
   | { readonly type: 'snapshotted'; readonly position: number; readonly bytes: number }
   | { readonly type: 'snapshot-failed'; readonly why: string }
 
@@ -44,6 +46,8 @@ export type LeaderMessage =
   | { readonly type: 'leading'; readonly epoch: number; readonly position: number }
   /** Another leads, as far as it knows. */
   | { readonly type: 'not-leading'; readonly epoch: number; readonly owner: string }
+  /** Answer to `ask`: it leads, or has heard from the leader just now. */
+  | { readonly type: 'heard'; readonly epoch: number; readonly heard: boolean }
   /** From the main loop, every heartbeatMs. */
   | { readonly type: 'alive'; readonly position: number }
   | { readonly type: 'done'; readonly id: number; readonly result: InputResult }

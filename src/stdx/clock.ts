@@ -12,6 +12,8 @@ export interface Clock {
   after(delayMs: number, call: () => void): () => void
   /** Calls after what runs now, before any timer. */
   soon(call: () => void): void
+  /** Calls once everybody who was just answered has had a turn. */
+  later(call: () => void): void
 }
 
 export const systemClock: Clock = {
@@ -23,4 +25,5 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer)
   },
   soon: (call) => queueMicrotask(call),
+  later: (call) => void setImmediate(call),
 }
