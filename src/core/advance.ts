@@ -5,6 +5,8 @@
  */
 import { unreachable } from '../stdx/assert.ts'
 import { applyAssigned, applyBatchEnded, stepAssign, stepEnd, stepReport, stepStart } from './batch.ts'
+import { applyLetter, expiredLetters, stepDiscard, stepReplay } from './dead-letter.ts'
+import { letterEvents } from './dead-letter-events.ts'
 import type { RunId } from './entities.ts'
 import type { Event } from './events.ts'
 import { assertReadable, stepRaiseFormat } from './format.ts'
@@ -68,8 +70,12 @@ export function step(state: State, input: Input): readonly Event[] {
       return stepReport(state, input)
     case 'end':
       return stepEnd(state, input)
+    case 'replay':
+      return stepReplay(state, input)
+    case 'discard':
+      return stepDiscard(state, input)
     case 'prune':
-      return stepPrune(state)
+      return [...stepPrune(state), ...expiredLetters(state)]
     default:
       return unreachable(input)
   }
@@ -98,13 +104,22 @@ export function apply(state: State, event: Event, atMs: number): void {
     case 'worker.left':
       state.workers.delete(event.worker)
       return
+    case 'dead-letter.added':
+    case 'dead-letter.replayed':
+    case 'dead-letter.settled':
+    case 'dead-letter.discarded':
+    case 'dead-letter.dropped':
+      return applyLetter(state, event)
     default:
       applyToRun(state, event, atMs)
   }
 }
 
 /** Those that concern one run which state knows. */
-type RunEvent = Exclude<Extract<Event, { run: RunId }>, { type: 'run.submitted' | 'run.forgotten' }>
+type RunEvent = Exclude<
+  Extract<Event, { run: RunId }>,
+  { type: 'run.submitted' | 'run.forgotten' | `dead-letter.${string}` }
+>
 
 function applyToRun(state: State, event: RunEvent, atMs: number): void {
   const run = state.runs.get(event.run)!
@@ -154,20 +169,24 @@ function applyToRun(state: State, event: RunEvent, atMs: number): void {
 export function advance(state: State, input: Input, nowMs: number): readonly Event[] {
   const first = step(state, input)
   if (first.length === 0) return first
-  const events = [...first]
-  const touched = new Set<RunId>()
-  for (const event of first) {
-    apply(state, event, nowMs)
-    if ('run' in event && event.type !== 'run.forgotten') touched.add(event.run)
-  }
-  for (const id of touched) {
-    const run = state.runs.get(id)!
-    for (let more = settleRun(run, nowMs); more.length > 0; more = settleRun(run, nowMs)) {
-      for (const event of more) {
-        apply(state, event, nowMs)
-        events.push(event)
-      }
+  const events: Event[] = []
+  const take = (more: readonly Event[]) => {
+    for (const event of more) {
+      apply(state, event, nowMs)
+      events.push(event)
     }
+  }
+  const follow = (more: readonly Event[]) => {
+    take(more)
+    take(letterEvents(state, more, input.type))
+  }
+  follow(first)
+  const touched = new Set<RunId>()
+  for (const event of first) if ('run' in event) touched.add(event.run)
+  for (const id of touched) {
+    const run = state.runs.get(id)
+    if (!run) continue
+    for (let more = settleRun(run, nowMs); more.length > 0; more = settleRun(run, nowMs)) follow(more)
   }
   return events
 }

@@ -3,6 +3,7 @@
  * who may speak for a batch; whatever else arrives is stale and changes nothing.
  */
 import { assert } from '../stdx/assert.ts'
+import { noteMishap } from './dead-letter-events.ts'
 import type { TaskIndex } from './entities.ts'
 import type { BatchAssigned, BatchEnded, Event } from './events.ts'
 import { Refused, type Assign, type End, type Report, type Start } from './input.ts'
@@ -289,6 +290,7 @@ function endWords(input: End): string {
 
 export function applyBatchEnded(state: State, run: Run, event: BatchEnded): void {
   const batch = state.batches.get(event.batch)!
+  noteMishap(state, run, batch, event)
   state.batches.delete(batch.id)
   run.batches.delete(batch.id)
   run.batchesEnded += 1

@@ -63,6 +63,8 @@ export type RunSpec = {
   readonly workersMax?: number
   /** How often a failed or timed-out task is tried again. */
   readonly retries: number
+  /** What `retries` and the limits leave open, by cause; see retry.ts. */
+  readonly retry?: RetryPolicy
   /** Longest time one task may run. */
   readonly taskTimeoutMs: number
   /** Stop assigning after this many failed tasks; 0 = never. */
@@ -77,6 +79,43 @@ export type RunSpec = {
   readonly open: boolean
   /** Time the run may wait while no worker that fits is connected, before its tasks are lost. */
   readonly noWorkerTimeoutMs: number
+  /** Which ends without a verdict leave a dead letter; default lost and crashed. */
+  readonly deadLetters?: readonly LetterKind[]
+}
+
+/** lost: it got no result. crashed: its process died, every time. timed-out: it was stopped at its limit. */
+export type LetterKind = 'lost' | 'crashed' | 'timed-out'
+
+/**
+ * Why an attempt did not count: the file failed, ran out of time, its worker was lost or cut off, its
+ * process died, or no process could be started for it.
+ */
+export type RetryCause = 'failed' | 'timed-out' | 'lost' | 'crashed' | 'infrastructure'
+/** Where the next attempt may run, measured against where the ones before did. */
+export type RetryWhere = 'any' | 'other-worker' | 'other-host' | 'other-class'
+export type RetryRule = {
+  /** Further attempts for this cause; 0 = none. */
+  readonly max: number
+  /** Wait before the first of them; 0 = none. Each further one waits `backoffFactor` times as long, up to `backoffMaxMs`. */
+  readonly backoffMs: number
+  readonly backoffFactor: number
+  readonly backoffMaxMs: number
+  /** 0 to 1: how large a part of the wait is left to chance, so that many don't return at the same moment. */
+  readonly jitter: number
+  readonly where: RetryWhere
+}
+/** What isn't said keeps its default. */
+export type RetryPolicy = { readonly [C in RetryCause]?: Partial<RetryRule> }
+
+/** How much is done to make the next attempt succeed, least first. See recovery.ts. */
+export type RecoveryLevel = 'in-place' | 'fresh-process' | 'other-worker' | 'recycle-worker' | 'isolate'
+
+/** Where an attempt should not run: honoured until then, and for as long as another worker that fits is connected. */
+export type Avoid = {
+  readonly workers?: readonly WorkerId[]
+  readonly hosts?: readonly string[]
+  readonly classes?: readonly string[]
+  readonly untilMs: number
 }
 
 export type Capabilities = {

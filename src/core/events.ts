@@ -5,7 +5,20 @@
  *
  * `who`: `client:<name>`, `worker:<id>`, or `coordinator`. `why`: a short phrase for people.
  */
-import type { BatchId, Capabilities, Counts, RunId, RunSpec, TaskIndex, Usage, Verdict, WorkerId } from './entities.ts'
+import type {
+  Avoid,
+  BatchId,
+  Capabilities,
+  Counts,
+  RecoveryLevel,
+  RetryCause,
+  RunId,
+  RunSpec,
+  TaskIndex,
+  Usage,
+  Verdict,
+  WorkerId,
+} from './entities.ts'
 
 export type RunSubmitted = {
   readonly type: 'run.submitted'
@@ -88,10 +101,26 @@ export type BatchEnded = {
   readonly startupMs: number | null
   readonly wallMs: number
   readonly usage?: Usage
+  /** What became of the tasks in it that were tried again at some recovery level. */
+  readonly recoveries?: readonly Recovery[]
   /** Captured stdout and stderr. */
   readonly output?: string
   /** For people: last words of a process that went wrong. */
   readonly message?: string
+}
+
+/** How a recovery level did for one kind of failure, in one batch. */
+export type Recovery = {
+  /** Cause and framework: `crashed vitest`. */
+  readonly kind: string
+  readonly level: RecoveryLevel
+  readonly outcome: 'worked' | 'failed'
+  readonly tasks: readonly TaskIndex[]
+  /** Their even share of what the batch took. */
+  readonly wallMs: number
+  readonly cpuMs?: number
+  /** Of the whole batch. */
+  readonly memoryBytes?: number
 }
 
 export type TaskStarted = {
@@ -122,10 +151,17 @@ export type TaskRequeued = {
   readonly type: 'task.requeued'
   readonly run: RunId
   readonly tasks: readonly TaskIndex[]
-  readonly cause: 'failed' | 'timed-out' | 'lost' | 'crashed' | 'unstarted'
+  /** unstarted: its turn had not come, so nothing is held against it. */
+  readonly cause: RetryCause | 'unstarted'
   readonly why: string
   /** The next attempt's batch may hold at most this many tasks; 0 = no limit. 1 = alone. */
   readonly batchMax: number
+  /** What the next attempt tries; absent when nothing points at this task. */
+  readonly level?: RecoveryLevel
+  readonly notBeforeMs?: number
+  readonly avoid?: Avoid
+  /** Runs on this worker, once it has been recycled, unless that takes longer. */
+  readonly on?: { readonly worker: WorkerId; readonly untilMs: number }
 }
 /** Terminal. */
 export type TaskEnded = {
@@ -134,6 +170,8 @@ export type TaskEnded = {
   readonly tasks: readonly TaskIndex[]
   readonly state: 'passed' | 'failed' | 'flaky' | 'skipped' | 'timed-out' | 'cancelled' | 'lost'
   readonly why: string
+  /** Why its last attempt did not count, when no further one is allowed. */
+  readonly cause?: RetryCause
 }
 
 export type WorkerJoined = {
@@ -150,6 +188,95 @@ export type WorkerDrained = {
   readonly why: string
 }
 export type WorkerLeft = { readonly type: 'worker.left'; readonly worker: WorkerId; readonly why: string }
+
+export type LetterId = string
+export type LetterCause =
+  | 'lost'
+  | 'fenced'
+  | 'crashed'
+  | 'failed-to-start'
+  /** Its batch was over and its report never came. */
+  | 'unreported'
+  | 'timed-out'
+  /** It waited for a worker that fits until its run's patience was over. */
+  | 'no-worker'
+  /** It waited for its class's breaker to close. */
+  | 'breaker'
+/** How one attempt of a task came to nothing. */
+export type LostAttempt = {
+  readonly batch: BatchId
+  readonly worker: WorkerId
+  readonly host?: string
+  readonly reason: BatchEnded['reason']
+  readonly exitCode: number | null
+  readonly signal: string | null
+  readonly message?: string
+  /** Blob: what the batch printed. */
+  readonly output?: string
+  readonly atMs: number
+}
+/** These tasks ended without a verdict. */
+export type DeadLetterAdded = {
+  readonly type: 'dead-letter.added'
+  readonly run: RunId
+  readonly letters: readonly {
+    readonly letter: LetterId
+    readonly task: TaskIndex
+    readonly file: string
+    /** Replays that came to nothing before, if any. */
+    readonly replays?: number
+  }[]
+  readonly suite: string
+  readonly project: string
+  readonly framework: string
+  readonly cause: LetterCause
+  readonly why: string
+  /** The newest, oldest first. */
+  readonly attempts: readonly LostAttempt[]
+  readonly attemptsMade: number
+}
+/** A new run was made of them; `task` is the letter's index in it. */
+export type DeadLetterReplayed = {
+  readonly type: 'dead-letter.replayed'
+  readonly run: RunId
+  readonly letters: readonly { readonly letter: LetterId; readonly task: TaskIndex }[]
+  readonly replay: RunId
+  readonly who: string
+}
+/** The replay's task has ended. Removed: it passed, or the replay left a letter of its own. */
+export type DeadLetterSettled = {
+  readonly type: 'dead-letter.settled'
+  readonly run: RunId
+  readonly letters: readonly LetterId[]
+  readonly replay: RunId
+  readonly outcome: string
+  readonly removed: boolean
+}
+export type DeadLetterDiscarded = {
+  readonly type: 'dead-letter.discarded'
+  readonly run: RunId
+  readonly letters: readonly LetterId[]
+  readonly who: string
+  readonly why: string
+}
+/** By retention. `count` is more than the letters when some were never kept. */
+export type DeadLetterDropped = {
+  readonly type: 'dead-letter.dropped'
+  readonly run: RunId
+  readonly letters: readonly LetterId[]
+  readonly count: number
+  readonly why: string
+}
+
+/** It was told to clean its workspaces and restart its executor; it takes no batch until it has, or until then. */
+export type WorkerRecycling = {
+  readonly type: 'worker.recycling'
+  readonly worker: WorkerId
+  readonly id: number
+  readonly why: string
+  readonly untilMs: number
+}
+export type WorkerRecycled = { readonly type: 'worker.recycled'; readonly worker: WorkerId; readonly id: number }
 
 export type LeaderStarted = {
   readonly type: 'leader.started'
@@ -183,6 +310,13 @@ export type Event =
   | WorkerJoined
   | WorkerDrained
   | WorkerLeft
+  | WorkerRecycling
+  | WorkerRecycled
+  | DeadLetterAdded
+  | DeadLetterReplayed
+  | DeadLetterSettled
+  | DeadLetterDiscarded
+  | DeadLetterDropped
 
 /** What one log entry holds. */
 export type EntryBody = { readonly atMs: number; readonly events: readonly Event[] }

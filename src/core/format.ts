@@ -36,6 +36,13 @@ const typeFormats: Readonly<Record<Event['type'], number>> = {
   'worker.joined': 1,
   'worker.drained': 1,
   'worker.left': 1,
+  'worker.recycling': 2,
+  'worker.recycled': 2,
+  'dead-letter.added': 2,
+  'dead-letter.replayed': 2,
+  'dead-letter.settled': 2,
+  'dead-letter.discarded': 2,
+  'dead-letter.dropped': 2,
 }
 
 type Since = {
@@ -48,8 +55,21 @@ type Since = {
 
 /** Fields and values that came later than the event they are in. */
 const fieldFormats: { readonly [T in Event['type']]?: readonly Since[] } = {
+  'run.submitted': [
+    { path: ['spec', 'retry'], format: 2 },
+    { path: ['spec', 'deadLetters'], format: 2 },
+  ],
+  'task.requeued': [
+    { path: ['level'], format: 2 },
+    { path: ['notBeforeMs'], format: 2 },
+    { path: ['avoid'], format: 2 },
+    { path: ['on'], format: 2 },
+    { path: ['cause'], value: 'infrastructure', format: 2 },
+  ],
+  'task.ended': [{ path: ['cause'], format: 2 }],
   'batch.ended': [
     { path: ['usage'], format: 2 },
+    { path: ['recoveries'], format: 2 },
     { path: ['reason'], value: 'fenced', format: 2 },
   ],
 }

@@ -2,7 +2,7 @@
  * What can be asked of the core, in the imperative. Time comes with every call of `advance`; ids and
  * tokens that must be unique are either given here by the shell or counted in state.
  */
-import type { TaskReport } from './events.ts'
+import type { LetterId, TaskReport } from './events.ts'
 import type { BatchId, Capabilities, RunId, RunSpec, TaskIndex, Usage, WorkerId } from './entities.ts'
 
 export type Submit = {
@@ -71,6 +71,9 @@ export type Drain = { readonly type: 'drain'; readonly worker: WorkerId; readonl
 /** The lease ran out, or it said good-bye. */
 export type Leave = { readonly type: 'leave'; readonly worker: WorkerId; readonly why: string }
 
+/** The worker has done what `worker.recycling` with this id asked for. */
+export type Recycled = { readonly type: 'recycled'; readonly worker: WorkerId; readonly id: number }
+
 export type Start = {
   readonly type: 'start'
   readonly worker: WorkerId
@@ -103,6 +106,25 @@ export type End = {
   readonly output?: string
   readonly message?: string
 }
+/** A new run of these dead letters, all of one run. `context`: of the new run. */
+export type Replay = {
+  readonly type: 'replay'
+  readonly letters: readonly LetterId[]
+  readonly run: RunId
+  readonly who: string
+  /** Also letters that were replayed before. */
+  readonly again: boolean
+  readonly context: string
+  readonly estimates: readonly (number | null)[]
+  readonly startupMs: number
+}
+export type Discard = {
+  readonly type: 'discard'
+  readonly letters: readonly LetterId[]
+  readonly who: string
+  readonly why: string
+}
+
 export type Lead = { readonly type: 'lead'; readonly epoch: number; readonly owner: string; readonly version: string }
 /** From now on everything that came with this format may be written. */
 export type RaiseFormat = { readonly type: 'raise-format'; readonly format: number }
@@ -124,9 +146,12 @@ export type Input =
   | Join
   | Drain
   | Leave
+  | Recycled
   | Start
   | Report
   | End
+  | Replay
+  | Discard
   | Prune
 
 /** Why an input was turned down. Nothing happened. */

@@ -2,6 +2,18 @@
 export type Limits = {
   /** A task whose worker or process was lost before it reported is run again this often. */
   readonly lostRetriesMax: number
+  /** How long a task waits for a worker that it doesn't avoid while none is connected. */
+  readonly avoidWaitMs: number
+  /** Workers, hosts or classes that one task avoids; beyond, the oldest are forgotten. */
+  readonly avoidMax: number
+  /** How long a worker that is being recycled takes no work, at most. */
+  readonly recycleMaxMs: number
+  /** Time from one recycling of a worker to the next, at least. */
+  readonly recycleEveryMs: number
+  /** Kinds of failures whose recoveries are counted; beyond, the one not seen for longest is forgotten. */
+  readonly recoveryKindsMax: number
+  /** Tries per kind and level after which the counts are halved, so that they follow what changes. */
+  readonly recoveryTriesMax: number
   /** Batches of one run that end without any file having begun, in a row, before the rest is given up. */
   readonly barrenBatchesMax: number
   /** Tasks of one run. */
@@ -16,10 +28,20 @@ export type Limits = {
   readonly finishedTasksMax: number
   /** Failures outside any file that are kept per run. */
   readonly runErrorsMax: number
+  /** Dead letters kept; the oldest are dropped. */
+  readonly deadLettersMax: number
+  /** Dead letters older than this are dropped. */
+  readonly deadLetterAgeMaxMs: number
 }
 
 export const defaultLimits: Limits = {
   lostRetriesMax: 3,
+  avoidWaitMs: 30_000,
+  avoidMax: 8,
+  recycleMaxMs: 30_000,
+  recycleEveryMs: 600_000,
+  recoveryKindsMax: 100,
+  recoveryTriesMax: 500,
   barrenBatchesMax: 3,
   runTasksMax: 1_000_000,
   queuedTasksMax: 2_000_000,
@@ -27,4 +49,6 @@ export const defaultLimits: Limits = {
   finishedRunsMax: 200,
   finishedTasksMax: 200_000,
   runErrorsMax: 20,
+  deadLettersMax: 10_000,
+  deadLetterAgeMaxMs: 30 * 24 * 3_600_000,
 }

@@ -1,6 +1,6 @@
 /** The run family: what may be asked of a run, and how its events change state. */
 import { assert } from '../stdx/assert.ts'
-import type { RunId, TaskIndex, Verdict } from './entities.ts'
+import type { RunId, RunSpec, TaskIndex, Verdict } from './entities.ts'
 import type { Event, RunCancelled, RunErrored, RunExtended, RunFinished, RunForgotten, RunSubmitted } from './events.ts'
 import { Refused, type Cancel, type Extend, type Input, type Submit } from './input.ts'
 import { accounted, emptyByState, expectedMs, Task, type Run, type State } from './state.ts'
@@ -46,7 +46,14 @@ export function stepSubmit(state: State, input: Submit): readonly Event[] {
   if (state.runs.has(input.run)) throw new Refused('conflict', `run ${input.run} exists`)
   checkFiles(state, input.files, input.estimates, 0)
   const { type: _, ...rest } = input
-  return [{ type: 'run.submitted', ...rest }]
+  return [{ type: 'run.submitted', ...rest, spec: readableSpec(state, input.spec) }]
+}
+
+/** Without what older members couldn't read. */
+function readableSpec(state: State, spec: RunSpec): RunSpec {
+  if (state.format >= 2) return spec
+  const { deadLetters: _, ...rest } = spec
+  return rest
 }
 
 export function stepExtend(state: State, input: Extend): readonly Event[] {
@@ -209,6 +216,7 @@ export function applySubmitted(state: State, event: RunSubmitted, atMs: number):
     startupMs: undefined,
     workers: new Map(),
     reports: [],
+    mishaps: [],
     outputs: [],
     wallMs: undefined,
     lowerBoundMs: undefined,
@@ -270,6 +278,7 @@ export function applyFinished(state: State, run: Run, event: RunFinished, atMs: 
   run.queue = []
   run.queueHead = 0
   run.again = []
+  run.mishaps = []
   state.active.delete(run.id)
   state.finished.push(run.id)
   state.finishedTasks += run.tasks.length

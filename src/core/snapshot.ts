@@ -3,6 +3,7 @@
  * over random histories, and the coordinator trims the log on the strength of it.
  */
 import { assertReadable } from './format.ts'
+import { captureLetters, restoreLetters, type LettersData } from './letter-state.ts'
 import type { Limits } from './limits.ts'
 import { emptyState, Task, type Run, type State } from './state.ts'
 
@@ -39,6 +40,7 @@ export type SnapshotData = {
   readonly finished: readonly string[]
   readonly batches: readonly unknown[]
   readonly workers: readonly unknown[]
+  readonly letters?: LettersData
 }
 
 export function capture(state: State): SnapshotData {
@@ -59,6 +61,7 @@ export function capture(state: State): SnapshotData {
     finished: state.finished,
     batches: [...state.batches.values()],
     workers: [...state.workers.values()].map((worker) => ({ ...worker, batches: [...worker.batches] })),
+    letters: captureLetters(state.letters),
   }
 }
 
@@ -111,6 +114,7 @@ export function restore(data: SnapshotData, limits: Limits): State {
       tasks: runData.tasks.map(taskFrom),
       batches: new Set(runData.batches),
       workers: new Map(runData.workers),
+      mishaps: runData.mishaps ?? [],
     } as Run
     state.runs.set(run.id, run)
     state.queuedCount += run.queuedCount
@@ -126,6 +130,7 @@ export function restore(data: SnapshotData, limits: Limits): State {
   for (const worker of data.workers as { id: string; batches: string[] }[]) {
     state.workers.set(worker.id, { ...worker, batches: new Set(worker.batches) } as never)
   }
+  state.letters = restoreLetters(data.letters)
   return state
 }
 

@@ -4,9 +4,11 @@
  * the entities (counts per state, queued work) exist so that a decision never walks all tasks.
  */
 import type {
+  Avoid,
   BatchId,
   Capabilities,
   Counts,
+  RecoveryLevel,
   RunId,
   RunSpec,
   RunState,
@@ -15,7 +17,31 @@ import type {
   Verdict,
   WorkerId,
 } from './entities.ts'
+import { emptyLetters, type Letters, type Mishap } from './letter-state.ts'
+import type { Wake } from './due.ts'
 import { defaultLimits, type Limits } from './limits.ts'
+import type { Kind } from './recovery.ts'
+
+/** What a task carries from the attempts that did not count. Few tasks have one. */
+export type Again = {
+  /** Of its failures, those that ran out of time; of its losses, those where no process started. */
+  readonly timeOuts: number
+  readonly failedStarts: number
+  /** What the next attempt tries, for which kind of failure. */
+  readonly kind: string
+  readonly level: RecoveryLevel | undefined
+  /** The highest level so far, and how many attempts it was given. */
+  readonly highest: RecoveryLevel | undefined
+  readonly tries: number
+  readonly notBeforeMs: number
+  readonly avoid: Avoid | undefined
+  readonly on: { readonly worker: WorkerId; readonly untilMs: number } | undefined
+  /** It is queued and its time has not come: counted in `laterCount`. */
+  later: boolean
+}
+
+/** A task of a batch that is tried again at some level, and how that went; undefined = open. */
+export type Retried = { readonly kind: string; readonly level: RecoveryLevel; worked: boolean | undefined }
 
 /** A class only for its fixed shape: a million of these are held at once. */
 export class Task {
@@ -39,6 +65,7 @@ export class Task {
   durationMs = 0
   counts: Counts | undefined = undefined
   why: string | undefined = undefined
+  again: Again | undefined = undefined
 
   constructor(file: string, estimateMs: number) {
     this.file = file
@@ -80,6 +107,10 @@ export type Run = {
   queueHead: number
   /** Requeued tasks, taken before the queue. */
   again: TaskIndex[]
+  /** Moments at which something here may become placeable, as a heap; see due.ts. */
+  wakes: Wake[]
+  /** Queued tasks whose time has not come. */
+  laterCount: number
   queuedCount: number
   /** Estimated milliseconds of what is queued; unknown files count as `unknownMs`. */
   queuedMs: number
@@ -104,6 +135,8 @@ export type Run = {
   startupMs: number | undefined
   readonly workers: Map<WorkerId, RunWorker>
   readonly reports: Report[]
+  /** How batches ended that left tasks without a report; until the run is finished. */
+  mishaps: Mishap[]
   readonly outputs: { readonly batch: BatchId; readonly worker: WorkerId; readonly blob: string }[]
   wallMs: number | undefined
   lowerBoundMs: number | undefined
@@ -124,6 +157,8 @@ export type Batch = {
   openMs: number
   /** What all its tasks were expected to need. */
   readonly expectedMs: number
+  /** Those of its tasks that are tried again at some level; few batches have any. */
+  readonly retried: Map<TaskIndex, Retried> | undefined
 }
 
 export type Worker = {
@@ -132,6 +167,11 @@ export type Worker = {
   version: string
   capabilities: Capabilities
   draining: boolean
+  /** It takes no work until it has been recycled, or until then. */
+  recycling: { readonly id: number; readonly sinceMs: number; readonly untilMs: number } | undefined
+  /** When it was last told to, and how long it took. */
+  recycledAtMs: number
+  recycledMs: number
   cpusUsed: number
   readonly batches: Set<BatchId>
 }
@@ -153,7 +193,14 @@ export type State = {
   finishedTasks: number
   readonly keys: Map<string, RunId>
   readonly batches: Map<BatchId, Batch>
+  /** Runs with moments to come; see due.ts. */
+  readonly waking: Set<RunId>
+  /** How each recovery level did, by kind of failure; the kind last seen is last. */
+  readonly recoveries: Map<string, Kind>
+  /** Recyclings so far, for their ids. */
+  recycles: number
   readonly workers: Map<WorkerId, Worker>
+  letters: Letters
 }
 
 export function emptyState(limits: Limits = defaultLimits): State {
@@ -170,7 +217,11 @@ export function emptyState(limits: Limits = defaultLimits): State {
     finishedTasks: 0,
     keys: new Map(),
     batches: new Map(),
+    waking: new Set(),
+    recoveries: new Map(),
+    recycles: 0,
     workers: new Map(),
+    letters: emptyLetters(),
   }
 }
 

@@ -4,7 +4,7 @@
  *
  * Commands: `submit R a b c retries=1`, `join W cpus=2`, `assign R W 0 1`, `start B 0`,
  * `report B 0:passed 1:failed`, `end B completed`, `leave W`, `cancel R`, `pause R`, `resume R`,
- * `extend R d`, `seal R`, `drain W`, `abandon R`.
+ * `extend R d`, `seal R`, `drain W`, `abandon R`, `format 2`, `replay R2 d1 d2 again=yes`, `discard d1`, `prune`.
  */
 import { advance } from './advance.ts'
 import type { RunSpec } from './entities.ts'
@@ -158,6 +158,23 @@ function parse(state: State, command: string): Input {
     case 'resume':
     case 'seal':
       return { type: verb, run: first, who }
+    case 'format':
+      return { type: 'raise-format', format: Number(first) }
+    case 'replay':
+      return {
+        type: 'replay',
+        run: first,
+        letters: rest,
+        who,
+        again: options['again'] === 'yes',
+        context: '',
+        estimates: rest.map(() => null),
+        startupMs: 0,
+      }
+    case 'discard':
+      return { type: 'discard', letters: [first, ...rest], who, why: 'asked' }
+    case 'prune':
+      return { type: 'prune' }
     case 'abandon':
       return { type: 'abandon', run: first, why: 'no worker fits' }
     default:
@@ -192,6 +209,23 @@ function show(event: Event): string {
     case 'worker.drained':
     case 'worker.left':
       return `${event.type} ${event.worker}: ${event.why}`
+    case 'dead-letter.added': {
+      const letters = event.letters.map(
+        ({ letter, task, file, replays }) =>
+          `${letter}=${task}:${file}${replays === undefined ? '' : ` after ${replays} replays`}`,
+      )
+      const attempts = event.attempts.map((one) => `${one.batch} ${one.reason} on ${one.worker}`)
+      return `dead-letter.added ${event.run} ${letters.join(' ')} ${event.cause}: ${event.why} [${attempts.join(', ')}]`
+    }
+    case 'dead-letter.replayed':
+      return `dead-letter.replayed ${event.letters.map((one) => one.letter).join(' ')} of ${event.run} by ${event.replay}`
+    case 'dead-letter.settled':
+      return `dead-letter.settled ${event.letters.join(' ')} of ${event.run} by ${event.replay} ${event.outcome}${event.removed ? ', removed' : ''}`
+    case 'dead-letter.discarded':
+    case 'dead-letter.dropped':
+      return `${event.type} ${event.letters.join(' ')} of ${event.run}: ${event.why}`
+    case 'format.raised':
+      return `format.raised ${event.format}`
     case 'run.errored':
       return `run.errored ${event.run}: ${event.message}`
     default:
