@@ -66,7 +66,7 @@ export class Batch {
   readonly #attempt: AttemptDir
   #stderrTail = Buffer.alloc(0)
   #limits: TimeLimits | undefined
-  #cancelled: string | undefined
+  #ending: { readonly reason: 'cancelled' | 'fenced'; readonly why: string } | undefined
   #abandoned = false
   #timedOut: readonly number[] | undefined
   #lingered = false
@@ -88,16 +88,16 @@ export class Batch {
   }
 
   /** Its processes are being ended by the agent. */
-  cancel(why: string): void {
-    this.#cancelled ??= why
+  end(reason: 'cancelled' | 'fenced', why: string): void {
+    this.#ending ??= { reason, why }
     this.#results.freeze()
-    this.#abort.abort(new MusterError('conflict', `Cancelled: ${why}`))
+    this.#abort.abort(new MusterError('conflict', reason === 'fenced' ? why : `Cancelled: ${why}`))
   }
 
-  /** As cancel, without a report. */
+  /** As end, without a report. */
   abandon(): void {
     this.#abandoned = true
-    this.cancel('the coordinator does not know it any more')
+    this.end('cancelled', 'the coordinator does not know it any more')
   }
 
   async run(): Promise<void> {
@@ -110,7 +110,7 @@ export class Batch {
     } catch (error) {
       const message = describeError(error)
       end = {
-        reason: this.#cancelled === undefined ? 'failed-to-start' : 'cancelled',
+        reason: this.#ending?.reason ?? 'failed-to-start',
         exitCode: null,
         signal: null,
         message,
@@ -351,7 +351,7 @@ export class Batch {
     const how = signal === null ? `exited with code ${code}` : `was ended by ${signal}`
     if (this.#results.complete) {
       const isClean = code !== null && (code === 0 || cleanExitCodes.includes(code))
-      const blameless = isClean || this.#lingered || this.#cancelled !== undefined || this.#results.failed > 0
+      const blameless = isClean || this.#lingered || this.#ending !== undefined || this.#results.failed > 0
       if (!blameless && this.#results.errors.length === 0) {
         this.#results.errors.push({
           message: `${framework} ${how} although every test passed`,
@@ -361,7 +361,7 @@ export class Batch {
       return { reason: 'completed', ...exit }
     }
     if (this.#timedOut !== undefined) return { reason: 'timed-out', ...exit, message: this.#lastWords() }
-    if (this.#cancelled !== undefined) return { reason: 'cancelled', ...exit, message: this.#cancelled }
+    if (this.#ending !== undefined) return { reason: this.#ending.reason, ...exit, message: this.#ending.why }
     return {
       reason: 'crashed',
       ...exit,

@@ -1,7 +1,7 @@
 /**
  * The worker's WebSocket to its coordinator: dials, dials again with full-jitter back-off when it is
- * lost, and notices a coordinator that fell silent. It knows nothing of batches: what a new
- * connection means is the agent's business.
+ * lost. It knows nothing of batches: what a new connection means, and when one is to be given up, is
+ * the protocol's business.
  */
 import WebSocket from 'ws'
 import { MusterError } from '../protocol/errors.ts'
@@ -34,8 +34,6 @@ export class Connection {
   #tries = 0
   #joined = false
   #closed = false
-  /** A ping is out and no answer has come. */
-  #silentSinceMs: number | undefined
 
   constructor(endpoint: Endpoint, joinTimeoutMs: number, handlers: ConnectionHandlers, log: WorkerLog) {
     this.#endpoint = endpoint
@@ -64,11 +62,9 @@ export class Connection {
     this.#socket = socket
     let why = 'the connection was closed'
     socket.on('open', () => {
-      this.#silentSinceMs = undefined
-      this.#handlers.opened()
+      if (this.#socket === socket) this.#handlers.opened()
     })
-    socket.on('message', (data: Buffer) => this.#received(data))
-    socket.on('pong', () => (this.#silentSinceMs = undefined))
+    socket.on('message', (data: Buffer) => this.#received(socket, data))
     socket.on('unexpected-response', (request, response) => {
       request.destroy()
       const refusal = this.#refusal(response.statusCode ?? 0)
@@ -93,13 +89,12 @@ export class Connection {
     if (this.isOpen) this.#socket?.send(text)
   }
 
-  /** Asks for a sign of life; a coordinator that gave none for silenceMaxMs counts as gone. */
-  probe(silenceMaxMs: number): void {
-    if (!this.isOpen) return
-    const nowMs = performance.now()
-    this.#silentSinceMs ??= nowMs
-    if (nowMs - this.#silentSinceMs > silenceMaxMs) this.#socket?.terminate()
-    else this.#socket?.ping()
+  /** Gives up the connection that is open; another is dialled. */
+  drop(why: string): void {
+    const socket = this.#socket
+    if (socket === undefined) return
+    socket.terminate()
+    this.#lost(socket, why)
   }
 
   /** Says goodbye; what was sent before still arrives. */
@@ -117,9 +112,8 @@ export class Connection {
     clearTimeout(impatience)
   }
 
-  #received(data: Buffer): void {
-    if (this.#closed) return
-    this.#silentSinceMs = undefined
+  #received(socket: WebSocket, data: Buffer): void {
+    if (this.#closed || this.#socket !== socket) return
     let message: CoordinatorMessage
     try {
       message = JSON.parse(data.toString('utf8')) as CoordinatorMessage

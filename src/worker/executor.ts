@@ -72,8 +72,8 @@ port.on('message', (message: ToExecutor) => {
     case 'assign':
       // A rejection would be a bug in Batch: it ends this thread, and the agent reports the batch as crashed.
       return void assign(message.assign)
-    case 'cancel':
-      return batches.get(message.batch)?.cancel(message.why)
+    case 'end':
+      return batches.get(message.batch)?.end(message.reason, message.why)
     case 'abandon':
       // Not there: its last word is on the way already, and will be dropped.
       if (batches.has(message.batch)) batches.get(message.batch)!.abandon()

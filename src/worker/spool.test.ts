@@ -2,12 +2,13 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, it } from 'node:test'
-import { removeStaleSpools, Spool, type SpoolEntry } from './spool.ts'
+import type { OutboxEntry } from './outbox.ts'
+import { removeStaleSpools, Spool } from './spool.ts'
 import { temporaryFolder } from './test-worker.ts'
 
 /** Everything that may be sent now. */
-function drain(spool: Spool): SpoolEntry[] {
-  const entries: SpoolEntry[] = []
+function drain(spool: Spool): OutboxEntry[] {
+  const entries: OutboxEntry[] = []
   for (let entry = spool.next(); entry !== undefined; entry = spool.next()) entries.push(entry)
   return entries
 }

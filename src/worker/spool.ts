@@ -1,8 +1,8 @@
 /**
- * Reports that the coordinator has not acknowledged, in the order of their sequence numbers. A
- * window of them is in memory and on the wire; what doesn't fit waits in a file, so that a long
- * outage or a slow coordinator costs disk and not memory. It outlives connections, not the worker's
- * process: sequence numbers and the worker's id begin anew with every process.
+ * The outbox of a real worker: reports that the coordinator has not acknowledged. A window of them
+ * is in memory and on the wire; what doesn't fit waits in a file, so that a long outage or a slow
+ * coordinator costs disk and not memory. It outlives connections, not the worker's process: sequence
+ * numbers and the worker's id begin anew with every process.
  */
 import {
   closeSync,
@@ -17,19 +17,18 @@ import {
 } from 'node:fs'
 import path from 'node:path'
 import { assert } from '../stdx/assert.ts'
-
-export type SpoolEntry = { readonly seq: number; readonly batch: string; readonly text: string }
+import { numbered, type Outbox, type OutboxEntry } from './outbox.ts'
 
 /** UTF-16 units held in memory: sent and not acknowledged, or about to be sent. */
 const memoryMax = 8 * 1024 * 1024
 /** Sent and not acknowledged, at most. */
 const windowMax = 4 * 1024 * 1024
 
-export class Spool {
+export class Spool implements Outbox {
   readonly #file: string
   #seq = 0
   /** Unacknowledged, oldest first; the first `#sent` of them are on the wire. */
-  #memory: SpoolEntry[] = []
+  #memory: OutboxEntry[] = []
   #head = 0
   #sent = 0
   #memorySize = 0
@@ -47,7 +46,6 @@ export class Spool {
     this.#file = path.join(directory, `${worker}.${process.pid}.jsonl`)
   }
 
-  /** Unacknowledged entries. */
   get size(): number {
     return this.#memory.length - this.#head + this.#disk.length - this.#diskHead
   }
@@ -56,17 +54,16 @@ export class Spool {
     return this.#diskWriteAt
   }
 
-  /** `body` is a JSON object without `seq`. Returns its number. */
   append(batch: string, body: string): number {
     this.#seq += 1
-    const entry = { seq: this.#seq, batch, text: `{"seq":${this.#seq},${body.slice(1)}` }
+    const entry = { seq: this.#seq, batch, text: numbered(this.#seq, body) }
     if (this.#disk.length > this.#diskHead || this.#memorySize + entry.text.length > memoryMax) this.#toDisk(entry)
     else this.#toMemory(entry)
     return this.#seq
   }
 
   /** The next entry to put on the wire, or undefined when the window is full or nothing waits. */
-  next(): SpoolEntry | undefined {
+  next(): OutboxEntry | undefined {
     if (this.#windowSize >= windowMax) return undefined
     if (this.#head + this.#sent === this.#memory.length) this.#fromDisk()
     const entry = this.#memory[this.#head + this.#sent]
@@ -122,12 +119,12 @@ export class Spool {
     rmSync(this.#file, { force: true })
   }
 
-  #toMemory(entry: SpoolEntry): void {
+  #toMemory(entry: OutboxEntry): void {
     this.#memory.push(entry)
     this.#memorySize += entry.text.length
   }
 
-  #toDisk(entry: SpoolEntry): void {
+  #toDisk(entry: OutboxEntry): void {
     if (this.#fd === undefined) {
       mkdirSync(path.dirname(this.#file), { recursive: true })
       this.#fd = openSync(this.#file, 'w+', 0o600)

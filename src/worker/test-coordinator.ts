@@ -30,6 +30,10 @@ export class TestCoordinator {
   acknowledge = true
   heartbeatMs = 1000
   leaseMs = 10_000
+  fenceMs = 6000
+  epoch = 1
+  /** Off: as a coordinator that doesn't know whether it leads. */
+  beats = true
   /** What `welcome` keeps of what `hello` holds. */
   keep: (hello: Hello) => string[] = (hello) => hello.held.map((one) => one.batch)
   readonly #token: string | undefined
@@ -178,13 +182,16 @@ export class TestCoordinator {
         socket.send(
           JSON.stringify({
             type: 'welcome',
-            epoch: 1,
+            epoch: this.epoch,
             heartbeatMs: this.heartbeatMs,
             leaseMs: this.leaseMs,
-            fenceMs: 60_000,
+            fenceMs: this.fenceMs,
             keep: this.keep(message),
           } satisfies CoordinatorMessage),
         )
+      } else if (message.type === 'heartbeat') {
+        if (this.beats && message.n !== undefined)
+          socket.send(JSON.stringify({ type: 'beat', n: message.n } satisfies CoordinatorMessage))
       } else if ('seq' in message && this.acknowledge) {
         socket.send(JSON.stringify({ type: 'ack', seq: message.seq } satisfies CoordinatorMessage))
       }

@@ -4,18 +4,17 @@
  * agent only puts the sequence number in front.
  */
 import type { Assign } from '../protocol/worker-messages.ts'
+import type { ReportKind } from './held-batch.ts'
 
 export type ToExecutor =
   | { readonly type: 'assign'; readonly assign: Assign }
-  /** Its processes are being ended by the agent; the batch ends as cancelled. */
-  | { readonly type: 'cancel'; readonly batch: string; readonly why: string }
-  /** As cancel, but nothing is reported: the coordinator doesn't know this batch any more. */
+  /** Its processes are being ended by the agent; the batch ends for this reason. */
+  | { readonly type: 'end'; readonly batch: string; readonly reason: 'cancelled' | 'fenced'; readonly why: string }
+  /** As end, but nothing is reported: the coordinator doesn't know this batch any more. */
   | { readonly type: 'abandon'; readonly batch: string }
   /** Answer to `exited`: nothing that the process started is left. */
   | { readonly type: 'cleaned'; readonly pid: number; readonly killed: number }
   | { readonly type: 'ping' }
-
-export type ReportKind = 'started' | 'reported' | 'ended'
 
 export type FromExecutor =
   /** A process group of its own, led by `pid`. */
