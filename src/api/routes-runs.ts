@@ -2,11 +2,11 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import Value from 'typebox/value'
 import type { SubmitRequest } from '../coordinator/coordinator.ts'
+import { checkManifest } from '../coordinator/workspace-check.ts'
 import { Refused, type Input } from '../core/input.ts'
 import type { Run } from '../core/state.ts'
 import { ActionBody, BulkActionBody, runActions, SubmitBody, type RunAction } from '../protocol/api.ts'
 import { MusterError } from '../protocol/errors.ts'
-import { Manifest } from '../protocol/worker-messages.ts'
 import type { ApiOptions } from './options.ts'
 import { checkFiles, versionOf, whoOf, type RunParams } from './request-parts.ts'
 
@@ -17,7 +17,7 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
     const { body } = request
     const key = request.headers['idempotency-key']
     checkFiles(body.files)
-    if (body.workspace?.type === 'travel') await checkManifest(body.workspace.manifest)
+    if (body.workspace?.type === 'travel') await checkManifest(coordinator.blobs, body.workspace.manifest)
     const run = await coordinator.submitRun({
       who: whoOf(request),
       ...(typeof key === 'string' ? { key } : {}),
@@ -104,24 +104,6 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
     })
   }
 
-  async function checkManifest(key: string): Promise<void> {
-    const bytes = await coordinator.blobs.get(key)
-    const manifest = bytes && parseJson(Buffer.from(bytes).toString('utf8'))
-    if (!Value.Check(Manifest, manifest)) {
-      throw new MusterError(
-        'workspace_invalid',
-        bytes ? `blob ${key} is not a workspace manifest` : `the manifest ${key} has not been uploaded`,
-      )
-    }
-    const keys = manifest.entries.flatMap((entry) => (entry.type === 'file' ? [entry.hash] : []))
-    const missing = await coordinator.blobs.missing([...new Set(keys)])
-    if (missing.length > 0) {
-      throw new MusterError('workspace_invalid', `${missing.length} of the workspace's files have not been uploaded`, {
-        hint: 'POST /api/v1/blobs/missing says which; PUT /api/v1/blobs/HASH takes them.',
-      })
-    }
-  }
-
   function show(reply: FastifyReply, run: Run) {
     reply.header('ETag', `"${run.version}"`)
     return reply.send(coordinator.view(run))
@@ -149,6 +131,7 @@ function specOf(body: SubmitBody): SubmitRequest['spec'] {
     ...(body.startupMs === undefined ? {} : { startupMs: body.startupMs }),
     open: body.open ?? false,
     noWorkerTimeoutMs: body.noWorkerTimeoutMs ?? hourMs,
+    ...(body.deadLetters === undefined ? {} : { deadLetters: body.deadLetters }),
   }
 }
 
@@ -178,14 +161,5 @@ function actionInput(
       return { type: 'prioritise', ...base, priority: body.priority }
     default:
       return { type: action, ...base }
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    // Whoever checks its shape says what it should have been.
-    return undefined
   }
 }

@@ -13,6 +13,7 @@ import { errorCatalogue, isMusterError, type ErrorCode } from '../protocol/error
 import { guard } from './access.ts'
 import type { ApiOptions } from './options.ts'
 import { blobRoutes } from './routes-blobs.ts'
+import { failureRoutes } from './routes-failures.ts'
 import { feedRoutes } from './routes-feed.ts'
 import { historyRoutes } from './routes-history.ts'
 import { runRoutes } from './routes-runs.ts'
@@ -69,6 +70,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
       await api.register(blobRoutes, options)
       await api.register(historyRoutes, options)
       await api.register(feedRoutes, options)
+      await api.register(failureRoutes, options)
       await api.register(systemRoutes, options)
       await api.register(healthRoutes, options)
     },

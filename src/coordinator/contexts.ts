@@ -36,8 +36,8 @@ export class Contexts {
     await rm(this.#path(run), { force: true })
   }
 
-  /** After a restart: what no run in state needs. */
-  async keepOnly(runs: ReadonlyMap<string, unknown>): Promise<void> {
+  /** After a restart: drops what neither a run in state nor a dead letter needs. */
+  async keepOnly(runs: ReadonlySet<string>): Promise<void> {
     for (const name of await readdir(this.#directory)) {
       if (!runs.has(name.replace(/\.json$/, ''))) await rm(join(this.#directory, name), { force: true })
     }

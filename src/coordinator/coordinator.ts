@@ -172,7 +172,7 @@ export class Coordinator implements AsyncDisposable {
       const directory = await DirectoryBlobs.open(join(options.directory, 'blobs'))
       const blobs = options.wrapBlobs?.(directory) ?? directory
       const contexts = await Contexts.open(join(options.directory, 'contexts'))
-      await contexts.keepOnly(state.runs)
+      await contexts.keepOnly(new Set([...state.runs.keys(), ...state.letters.sources.keys()]))
       const coordinator = new Coordinator(options, {
         log,
         blobs,

@@ -7,11 +7,13 @@ import { promisify } from 'node:util'
 import { zstdCompress } from 'node:zlib'
 import type { Blobs } from '../blobs/blobs.ts'
 import { capture } from '../core/snapshot.ts'
+import type { Event } from '../core/events.ts'
 import type { State } from '../core/state.ts'
 import type { Log } from '../log/log.ts'
 import { isMusterError } from '../protocol/errors.ts'
 import type { Contexts } from './contexts.ts'
 import type { Committed, Leader } from './leader.ts'
+import { workspaceBlobs } from './workspace-check.ts'
 
 const compress = promisify(zstdCompress)
 
@@ -56,8 +58,16 @@ export class Retention {
     this.#entries += 1
     for (const event of entry.events) {
       if (event.type === 'run.finished') this.#prune()
-      else if (event.type === 'run.forgotten') void this.#guard(this.#options.contexts.remove(event.run))
+      else if (event.type === 'run.forgotten' || event.type.startsWith('dead-letter.')) this.#dropContext(event)
     }
+  }
+
+  /** Kept while state knows the run, or dead letters of it that may be replayed. */
+  #dropContext(event: Event): void {
+    if (!('run' in event)) return
+    const { state } = this.#options.leader
+    if (state.runs.has(event.run) || state.letters.sources.has(event.run)) return
+    void this.#guard(this.#options.contexts.remove(event.run))
   }
 
   #prune(): void {
@@ -104,6 +114,9 @@ export class Retention {
   async collect(nowMs: number): Promise<void> {
     const { blobs, leader } = this.#options
     const named = namedBlobs(leader.state)
+    for (const manifest of letterManifests(leader.state)) {
+      for (const key of (await workspaceBlobs(blobs, manifest)) ?? []) named.add(key)
+    }
     let dropped = 0
     for await (const blob of blobs.list()) {
       const idleMs = nowMs - blob.usedAtMs
@@ -135,5 +148,18 @@ function namedBlobs(state: State): Set<string> {
     for (const report of run.reports) if (report.results !== undefined) named.add(report.results)
     for (const output of run.outputs) named.add(output.blob)
   }
+  for (const letter of state.letters.byId.values()) {
+    for (const { output } of letter.attempts) if (output !== undefined) named.add(output)
+  }
+  for (const manifest of letterManifests(state)) named.add(manifest)
   return named
+}
+
+/** Workspaces that a replay would need whole, however long nobody has used them. */
+function letterManifests(state: State): Set<string> {
+  const manifests = new Set<string>()
+  for (const { spec } of state.letters.sources.values()) {
+    if (spec.workspace.type === 'travel') manifests.add(spec.workspace.manifest)
+  }
+  return manifests
 }

@@ -55,6 +55,7 @@ export function runView(view: View, run: Run, expected: Forecast | undefined, no
     }),
     knownRatio: run.tasks.length === 0 ? 0 : run.knownCount / run.tasks.length,
     rerun: run.rerun,
+    ...defined({ deadLetters: view.state.letters.sources.get(run.id)?.letters.size }),
     errors: run.errors,
     workers: [...run.workers].map(([worker, seen]) => ({ worker, ...seen })),
   }

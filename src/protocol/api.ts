@@ -45,6 +45,10 @@ export const SubmitBody = Type.Object(
     startupMs: Type.Optional(Type.Number({ minimum: 0 })),
     open: Type.Optional(Type.Boolean()),
     noWorkerTimeoutMs: Type.Optional(Type.Integer({ minimum: 0 })),
+    /** Which ends without a verdict leave a dead letter; default lost and crashed. */
+    deadLetters: Type.Optional(
+      Type.Array(Type.Union([Type.Literal('lost'), Type.Literal('crashed'), Type.Literal('timed-out')])),
+    ),
     context: Type.Optional(
       Type.Object({
         env: Type.Record(Type.String(), Type.String()),

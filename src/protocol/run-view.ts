@@ -49,6 +49,8 @@ export type RunView = {
   readonly expectedStartMs?: number
   /** Tasks that needed another attempt because a worker or process was lost. */
   readonly rerun: number
+  /** Dead letters that it has left and that are still there; absent when there are none. */
+  readonly deadLetters?: number
   /** Failures outside any file. */
   readonly errors: readonly string[]
   readonly workers: readonly RunWorkerView[]
