@@ -132,6 +132,38 @@ for (const [action, words] of [
     )
 }
 
+const letters = program.command('dead-letters').description('files that got no verdict and will not be tried again')
+look(letters.command('list', { isDefault: true }).description('list them, oldest first'))
+  .option('--run <run>', 'only of this run')
+  .option('--project <id>', 'only of this project')
+  .option('--suite <name>', 'only of this suite')
+  .option('--cause <cause>', 'lost, fenced, crashed, failed-to-start, unreported, timed-out, no-worker or breaker')
+  .option('--limit <n>', 'how many', wholeNumber(1), 100)
+  .action(ends(async (options: never) => (await import('./commands/dead-letters.ts')).listLettersCommand(options)))
+look(letters.command('show').description('one with its attempts').argument('<letter>', 'its id, e.g. d7')).action(
+  ends(async (id: string, options: never) =>
+    (await import('./commands/dead-letters.ts')).showLetterCommand(id, options),
+  ),
+)
+look(letters.command('replay').description('run them again, as they were submitted').argument('[letters...]', 'ids'))
+  .option('--run <run>', 'all of this run that were not replayed yet')
+  .option('--all', 'all that were not replayed yet')
+  .option('--again', 'also those that were replayed before')
+  .action(
+    ends(async (ids: string[], options: never) =>
+      (await import('./commands/dead-letters.ts')).replayLettersCommand(ids, options),
+    ),
+  )
+look(letters.command('discard').description('forget them').argument('[letters...]', 'ids'))
+  .option('--run <run>', 'all of this run')
+  .option('--all', 'all')
+  .option('--why <words>', 'the reason, for the record')
+  .action(
+    ends(async (ids: string[], options: never) =>
+      (await import('./commands/dead-letters.ts')).discardLettersCommand(ids, options),
+    ),
+  )
+
 program
   .command('serve')
   .description('start a coordinator for other machines')

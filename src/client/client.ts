@@ -96,6 +96,10 @@ export class Client {
     return this.#json<T>({ method: 'GET', path })
   }
 
+  post<T>(path: string, body: unknown): Promise<T> {
+    return this.#post<T>(path, body)
+  }
+
   shutdown(): Promise<unknown> {
     return this.#post('/shutdown', {})
   }

@@ -101,6 +101,10 @@ function troubleLines(summary: RunSummary, columns: number, paint: Paint): strin
   if (run.rerun > 0) {
     lines.push(`  ${paint('yellow', `${counted(run.rerun, noun)} run again because a worker or process was lost`)}`)
   }
+  if (run.deadLetters !== undefined) {
+    const words = `${counted(run.deadLetters, noun)} got no verdict: see 'muster dead-letters list --run ${run.run}'`
+    lines.push(`  ${paint('yellow', words)}`)
+  }
   const known = run.verdict === 'passed' || run.verdict === 'failed' || run.verdict === undefined
   const told = run.tasks.lost + run.tasks.timedOut > 0 && run.verdict !== 'cancelled'
   if (run.reason !== undefined && !known && !told) lines.push(`  ${paint('yellow', `${run.verdict}: ${run.reason}`)}`)
