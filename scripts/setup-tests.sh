@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs the system packages that the tests use: git, pytest, Go and a Chromium; fetches an etcd
-# for the tests of clusters (get-etcd.sh). It does nothing when all are here. Debian and Ubuntu only,
-# through apt-get, as root or with a sudo that asks no password; elsewhere it says what to install.
-# `npm test` calls it.
+# for the tests of clusters (get-etcd.sh) and a promtool for those of metrics (get-promtool.sh). It
+# does nothing when all are here. Debian and Ubuntu only, through apt-get, as root or with a sudo that
+# asks no password; elsewhere it says what to install. `npm test` calls it.
 set -eu
 
 missing=''
@@ -14,12 +14,13 @@ command -v python3 >/dev/null 2>&1 && python3 -c 'import pytest' >/dev/null 2>&1
 command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 \
   || command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
 
-fetch_etcd() {
+fetch_programs() {
   "$(dirname -- "$0")/get-etcd.sh" >/dev/null
+  "$(dirname -- "$0")/get-promtool.sh" >/dev/null
 }
 
 if [ -z "$missing" ]; then
-  fetch_etcd
+  fetch_programs
   exit
 fi
 echo "setup-tests: the tests need$missing" >&2
@@ -42,4 +43,4 @@ export DEBIAN_FRONTEND=noninteractive
 $as_root apt-get update -qq
 # shellcheck disable=SC2086
 $as_root apt-get install -y -qq --no-install-recommends $missing >&2
-fetch_etcd
+fetch_programs

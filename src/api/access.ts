@@ -22,6 +22,8 @@ declare module 'fastify' {
     /** Which token opens the route; default: client. The socket opens all. */
     allow?: readonly Role[]
     socketOnly?: boolean
+    /** Answers without a token, under any name: it tells nothing private. */
+    public?: boolean
   }
 }
 
@@ -31,10 +33,11 @@ export function guard(app: FastifyInstance, access: Access): void {
   const check = tokenChecker(access.tokens)
   const names = new Set(['localhost', hostname().toLowerCase(), ...access.hostNames.map((name) => name.toLowerCase())])
   app.addHook('onRequest', (request, _reply, done) => {
+    const { allow, socketOnly, public: isPublic } = request.routeOptions.config
+    if (isPublic) return done()
     try {
       checkAddress(request, names)
       request.role = authenticate(request, check)
-      const { allow, socketOnly } = request.routeOptions.config
       if (socketOnly) throw new MusterError('forbidden', 'this is only for the owner, over the Unix socket')
       if (!(allow ?? ['client']).includes(request.role as Role)) {
         throw new MusterError('forbidden', `a ${request.role} token does not open ${request.url}`, {

@@ -1,10 +1,14 @@
 /** What every route is given. */
 import type { Coordinator } from '../coordinator/coordinator.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
 import type { Access } from './access.ts'
 
 export type ApiOptions = {
   readonly coordinator: Coordinator
   readonly access: Access
+  readonly metrics: Metrics
+  /** Who asks for /metrics needs no token. */
+  readonly metricsOpen?: boolean
   /** Changes with every change of the program. */
   readonly build: string
   /** Called with every request. */

@@ -1,8 +1,6 @@
-/** Workers, health, metrics, and the owner's switch. */
+/** Workers, and the owner's switch. */
 import type { FastifyInstance } from 'fastify'
 import { Refused } from '../core/input.ts'
-import type { HealthView } from '../protocol/api.ts'
-import { createMetrics } from './metrics.ts'
 import type { ApiOptions } from './options.ts'
 
 export async function systemRoutes(app: FastifyInstance, options: ApiOptions): Promise<void> {
@@ -25,23 +23,4 @@ export async function systemRoutes(app: FastifyInstance, options: ApiOptions): P
     setImmediate(options.onShutdown)
     return reply.status(202).send({ stopping: true })
   })
-}
-
-export async function healthRoutes(app: FastifyInstance, options: ApiOptions): Promise<void> {
-  const { coordinator } = options
-  const metrics = createMetrics(coordinator)
-  app.addHook('onClose', () => metrics.close())
-
-  app.get('/health', { config: { allow: ['client', 'worker'] } }, async (): Promise<HealthView> => ({
-    ...coordinator.health(),
-    version: coordinator.version,
-    build: options.build,
-    pid: process.pid,
-    startedAtMs: coordinator.startedAtMs,
-    position: coordinator.position,
-    activeRuns: coordinator.activeRuns,
-    workers: coordinator.sessions.connected,
-  }))
-
-  app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()))
 }

@@ -7,17 +7,16 @@ import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, ty
 import type { TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import Value from 'typebox/value'
-import { Refused } from '../core/input.ts'
-import type { Problem } from '../protocol/api.ts'
-import { errorCatalogue, isMusterError, type ErrorCode } from '../protocol/errors.ts'
 import { guard } from './access.ts'
 import type { ApiOptions } from './options.ts'
+import { makeProblem, problemOf } from './problems.ts'
 import { blobRoutes } from './routes-blobs.ts'
 import { failureRoutes } from './routes-failures.ts'
 import { feedRoutes } from './routes-feed.ts'
 import { historyRoutes } from './routes-history.ts'
 import { runRoutes } from './routes-runs.ts'
-import { healthRoutes, systemRoutes } from './routes-system.ts'
+import { healthRoutes } from './routes-health.ts'
+import { systemRoutes } from './routes-system.ts'
 import { taskRoutes } from './routes-tasks.ts'
 
 const bodyBytesMax = 128 * 1024 * 1024
@@ -61,6 +60,12 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
       done()
     })
   }
+  app.addHook('onResponse', (request, reply, done) => {
+    const route = request.is404 ? undefined : request.routeOptions.url
+    const { method } = request
+    options.metrics.answered({ route, method, status: reply.statusCode, seconds: reply.elapsedTime / 1000 })
+    done()
+  })
   guard(app, options.access)
   await app.register(websocket, { options: { maxPayload: frameBytesMax } })
   await app.register(
@@ -86,18 +91,4 @@ function endRefusedUpgrade(request: FastifyRequest, reply: FastifyReply): void {
   if (request.headers.upgrade === undefined) return
   reply.header('Connection', 'close')
   reply.raw.once('finish', () => request.raw.socket.destroySoon())
-}
-
-function makeProblem(code: ErrorCode, detail: string, hint?: string): Problem {
-  const { status, title } = errorCatalogue[code]
-  return { type: `urn:muster:problem:${code}`, title, status, detail, code, ...(hint === undefined ? {} : { hint }) }
-}
-
-export function problemOf(error: Error & { validation?: unknown; statusCode?: number; code?: string }): Problem {
-  if (isMusterError(error)) return makeProblem(error.code, error.message, error.hint)
-  if (error instanceof Refused) return makeProblem(error.code === 'stale' ? 'conflict' : error.code, error.message)
-  if (error.validation !== undefined || error.statusCode === 400) return makeProblem('request_invalid', error.message)
-  if (error.statusCode === 413) return makeProblem('payload_too_large', error.message)
-  if (error.statusCode === 415) return makeProblem('request_invalid', `${error.message}; expected application/json`)
-  return makeProblem('internal', error.message)
 }

@@ -8,6 +8,7 @@ import { createApi } from '../api/server.ts'
 import { ensureTokens } from '../api/tokens.ts'
 import { Coordinator, type CoordinatorOptions } from '../coordinator/coordinator.ts'
 import { MusterError } from '../protocol/errors.ts'
+import { Metrics } from '../telemetry/metrics.ts'
 import { readSettings } from './settings.ts'
 import { OwnWorker } from './own-worker.ts'
 import { buildId, packageVersion, privateDirectory, socketPath } from './places.ts'
@@ -18,6 +19,8 @@ export type HostOptions = {
   readonly history?: CoordinatorOptions['history']
   /** TCP besides the Unix socket. */
   readonly listen?: { readonly host: string; readonly port: number; readonly hostNames: readonly string[] }
+  /** Metrics need no token. */
+  readonly metricsOpen?: boolean
   /** Start this host's worker. `bound`: it ends with this process, else it outlives a crash and reconnects. */
   readonly worker?: { readonly dataDirectory: string; readonly cpus?: number; readonly bound: boolean }
   readonly onLog: NonNullable<CoordinatorOptions['onLog']>
@@ -43,20 +46,24 @@ export class Host implements AsyncDisposable {
   lastRequestMs = Date.now()
   readonly #options: HostOptions
   readonly #apis: FastifyInstance[] = []
+  readonly #metrics: Metrics
   /** Where TCP clients and workers reach it. */
   address: string | undefined
   #worker: OwnWorker | undefined
   #closing = false
 
-  private constructor(options: HostOptions, coordinator: Coordinator) {
+  private constructor(options: HostOptions, coordinator: Coordinator, metrics: Metrics) {
     this.#options = options
     this.coordinator = coordinator
+    this.#metrics = metrics
+    metrics.watch(coordinator)
     this.socket = socketPath(options.directory)
   }
 
   static async start(options: HostOptions): Promise<Host> {
     privateDirectory(options.directory)
     const { limits, times } = readSettings(options.directory)
+    const metrics = new Metrics()
     const coordinator = await Coordinator.open({
       directory: options.directory,
       version: packageVersion(),
@@ -64,10 +71,11 @@ export class Host implements AsyncDisposable {
       times,
       ...(options.log === undefined ? {} : { log: options.log }),
       ...(options.history === undefined ? {} : { history: options.history }),
+      wrapBlobs: metrics.wrapBlobs,
       onLog: options.onLog,
       onFatal: options.onFatal,
     })
-    const host = new Host(options, coordinator)
+    const host = new Host(options, coordinator, metrics)
     try {
       await host.#listen()
       if (options.worker) {
@@ -85,6 +93,8 @@ export class Host implements AsyncDisposable {
     const { coordinator } = this
     const common = {
       coordinator,
+      metrics: this.#metrics,
+      metricsOpen: this.#options.metricsOpen === true,
       build: buildId(),
       onShutdown: this.#options.onShutdown,
       onRequest: () => {
@@ -122,9 +132,11 @@ export class Host implements AsyncDisposable {
   async close(): Promise<void> {
     if (this.#closing) return
     this.#closing = true
+    this.coordinator.leave()
     await this.#worker?.close()
     await within(closeMaxMs, Promise.all(this.#apis.map((api) => api.close())))
     await within(closeMaxMs, this.coordinator.close())
+    this.#metrics[Symbol.dispose]()
     await rm(this.socket, { force: true })
   }
 

@@ -60,6 +60,14 @@ program
   .option('--ctrf <file>', 'CTRF')
   .option('--no-daemon', 'coordinator and worker live and die with this run (default under CI)')
   .option('--wait-for-worker <duration>', 'how long to wait while no worker fits (default: 60s)')
+  .option(
+    '--wait-for-coordinator <duration>',
+    'how long to wait while the coordinator is away or busy once the run has begun (default: 5m)',
+  )
+  .option(
+    '--fallback <when>',
+    'local: run on this host when no coordinator can take the run; local-when-busy: also when it is overloaded (default: none)',
+  )
   .option('--pass-with-no-tests', 'exit with 0 when there are no test files')
   .option('--dry-run', 'print the plan, run nothing')
   .action(
@@ -170,11 +178,16 @@ program
   .option('--listen <host:port>', 'where', '127.0.0.1:7357')
   .option('--data <dir>', 'its log, history, blobs and tokens')
   .option('--allow-host <name>', 'another name that clients may call it by; may be repeated', several)
+  .option('--metrics-open', 'let /metrics be read without a token')
   .action(ends(async (options: never) => (await import('./commands/serve.ts')).serveCommand(options)))
 program
   .command('worker')
   .description('run tests for a coordinator')
-  .option('--join <url>', 'the coordinator (default: MUSTER_SERVER, else this host’s own)')
+  .option(
+    '--join <url>',
+    'the coordinator, or several of one cluster: a,b,c; may be repeated (default: MUSTER_SERVER, else this host’s own)',
+    several,
+  )
   .option('--token <token>', 'its worker token (default: MUSTER_TOKEN)')
   .option('--label <key=value>', 'what runs can ask for; may be repeated', several)
   .option('--cpus <n>', 'offer n CPUs instead of all', wholeNumber(1))

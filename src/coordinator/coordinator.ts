@@ -89,6 +89,7 @@ export class Coordinator implements AsyncDisposable {
   #feeder: HistoryFeeder | undefined
   #logTrouble: string | undefined
   #blobTrouble: string | undefined
+  readonly #noted = new Map<string, string>()
   #forecasts: { readonly atMs: number; readonly of: ReturnType<typeof forecasts> } = { atMs: 0, of: new Map() }
   #tick: NodeJS.Timeout
   #leaving = false
@@ -389,7 +390,14 @@ export class Coordinator implements AsyncDisposable {
     if (this.#blobTrouble !== undefined) problems.push(`results can't be stored: ${this.#blobTrouble}`)
     if (this.#leader.stopped) problems.push('the leader loop has stopped')
     if (this.#historyTrouble !== undefined) problems.push(`history: ${this.#historyTrouble}`)
+    for (const [subject, problem] of this.#noted) problems.push(`${subject}: ${problem}`)
     return { status: problems.length === 0 ? 'ok' : 'degraded', problems }
+  }
+
+  /** A problem of the process round it, shown by `health()` until it is undefined. */
+  note(subject: string, problem: string | undefined): void {
+    if (problem === undefined) this.#noted.delete(subject)
+    else this.#noted.set(subject, problem)
   }
 
   /** Whether it can serve: take a submission and answer for it. What needs a person but stops nobody is `health()`'s. */
@@ -410,6 +418,7 @@ export class Coordinator implements AsyncDisposable {
       position,
       headPosition: position,
       behindMs: 0,
+      logWritable: this.#logTrouble === undefined && !this.#leader.stopped,
       historyBehind: this.#feeder === undefined ? undefined : Math.max(0, position - this.#feeder.applied),
     }
   }

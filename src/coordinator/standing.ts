@@ -15,6 +15,8 @@ export type Standing = {
   readonly headPosition: number
   /** How long it has not been in step with the leader; 0 for the leader itself. */
   readonly behindMs: number
+  /** False while entries can't be written, whoever ought to write them. */
+  readonly logWritable: boolean
   /** Entries that history has not taken yet; undefined without history. */
   readonly historyBehind: number | undefined
 }

@@ -118,6 +118,11 @@ export const OutputQuery = Type.Object({ task: Type.Optional(Type.Integer({ mini
 export type HealthView = {
   readonly status: 'ok' | 'degraded'
   readonly problems: readonly string[]
+  /** Whether it can serve, as /health/ready says, and why not. */
+  readonly ready: boolean
+  readonly notReady: readonly string[]
+  readonly role: 'leader' | 'follower'
+  readonly epoch: number
   readonly version: string
   /** Changes with every change of the program, also between two commits of the same version. */
   readonly build: string
@@ -136,4 +141,6 @@ export type Problem = {
   readonly detail: string
   readonly code: string
   readonly hint?: string
+  /** Of /health/ready: short phrases. */
+  readonly reasons?: readonly string[]
 }

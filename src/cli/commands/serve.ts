@@ -12,6 +12,7 @@ export type ServeOptions = {
   readonly listen: string
   readonly data?: string
   readonly allowHost?: readonly string[]
+  readonly metricsOpen?: boolean
 }
 
 export async function serveCommand(options: ServeOptions): Promise<number> {
@@ -22,6 +23,7 @@ export async function serveCommand(options: ServeOptions): Promise<number> {
   const host = await Host.start({
     directory,
     listen: { ...listen, hostNames: options.allowHost ?? [] },
+    metricsOpen: options.metricsOpen === true,
     onLog: (level, message, detail) => log[level](detail, message),
     onShutdown: () => stopped.resolve(0),
     onFatal: (error) => {

@@ -1,0 +1,7 @@
+/** What telemetry looks at. State may be replaced while it runs, so it is asked for each time. */
+import type { Coordinator } from '../coordinator/coordinator.ts'
+
+export type Watched = Pick<
+  Coordinator,
+  'health' | 'state' | 'sessions' | 'feed' | 'observe' | 'workers' | 'standing' | 'readiness' | 'logSizeBytes'
+>
