@@ -88,6 +88,7 @@ export class Leader {
   /** Something may be placed that could not be before. */
   #again = false
   #troubled = false
+  #appending = false
   readonly #looks: (() => void)[] = []
 
   constructor(options: LeaderOptions) {
@@ -110,6 +111,11 @@ export class Leader {
 
   get stopped(): boolean {
     return this.#stopped
+  }
+
+  /** State holds nothing that isn't durable. */
+  get settledNow(): boolean {
+    return !this.#appending
   }
 
   /** Calls back once the input's events are durable, or once it is clear that there will be none. */
@@ -238,7 +244,9 @@ export class Leader {
     if (events.length === 0) return this.#answer(answers)
     const bytes = encodeEntry({ atMs, events })
     const entry = { position: this.#position + 1, atMs, events, bytes, inputs: round.length }
+    this.#appending = true
     this.#append(entry, this.#clock.monotonicMs(), 0, (appendMs, retries) => {
+      this.#appending = false
       this.#position = entry.position
       this.#again = true
       this.#options.onCommitted({ ...entry, appendMs, retries })

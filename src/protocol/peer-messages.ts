@@ -38,9 +38,10 @@ export type FollowerMessage =
 export type InputResult =
   /** Durable; `position` is that of its entry, or of the last one when it changed nothing. */
   | { readonly type: 'ok'; readonly position: number; readonly changed: boolean }
-  | { readonly type: 'refused'; readonly code: string; readonly message: string }
-  /** Nothing was decided. */
-  | { readonly type: 'unavailable'; readonly code: string; readonly message: string }
+  /** In view of the log up to `position`. */
+  | { readonly type: 'refused'; readonly code: string; readonly message: string; readonly position: number }
+  /** `undecided`: it may turn out to be in the log. */
+  | { readonly type: 'unavailable'; readonly code: string; readonly message: string; readonly undecided: boolean }
 
 export type LeaderMessage =
   | { readonly type: 'leading'; readonly epoch: number; readonly position: number }

@@ -1,0 +1,751 @@
+/**
+ * One coordinator's place in its cluster: it follows the log, and leads when it must. Who leads is
+ * decided by a compare-and-set on the log alone; suspicion, guard and stagger only decide when to
+ * try. A new leader first reads the log to its end, then writes `leader.started`, and only then takes
+ * inputs. A leader that finds a newer epoch throws away what it may have run ahead with.
+ *
+ * Alone (no peers) it claims and leads at once. Synchronous, with time, log and network given: the
+ * simulator runs this very class.
+ */
+import { readableFormat } from '../core/format.ts'
+import type { Input } from '../core/input.ts'
+import type { Limits } from '../core/limits.ts'
+import { emptyState, type Run, type State, type Worker } from '../core/state.ts'
+import type { Head, Leadership, MemberCard, Snapshot } from '../log/log.ts'
+import { MusterError } from '../protocol/errors.ts'
+import type { FollowerMessage, LeaderMessage, PeerMessage } from '../protocol/peer-messages.ts'
+import type { Live } from '../protocol/worker-messages.ts'
+import type { Clock } from '../stdx/clock.ts'
+import type { ClusterTimes } from './cluster-times.ts'
+import { Followers, type FollowerView } from './followers.ts'
+import { Gateway } from './gateway.ts'
+import { Leader, type Committed } from './leader.ts'
+import { LeaderLink } from './leader-link.ts'
+import type { LogPort, PeerLink, PeerPort, WorkerSocket } from './ports.ts'
+import { Replica } from './replica.ts'
+import { addressOf, memberOf, ownerOf } from './owner.ts'
+import { Takeover } from './takeover.ts'
+import { WorkerSessions, type ReportMessage, type SessionTimes, type WorkerConnection } from './worker-sessions.ts'
+import { Writes, type Outcome } from './writes.ts'
+
+export type Role = 'loading' | 'following' | 'claiming' | 'leading' | 'stopped'
+
+export type Failover = {
+  readonly epoch: number
+  readonly owner: string
+  /** Wall time at which it led, as seen here. */
+  readonly atMs: number
+  /** From the last sign of the leader before it to then; undefined when this coordinator hadn't heard one. */
+  readonly tookMs: number | undefined
+}
+
+export type SeatOptions = {
+  readonly clock: Clock
+  readonly log: LogPort
+  /** Absent: this coordinator is alone. */
+  readonly peers?: PeerPort
+  readonly card: MemberCard
+  readonly limits: Limits
+  readonly sessionTimes: SessionTimes
+  readonly times: ClusterTimes
+  readonly inputsMax?: number
+  readonly appendFailuresMax?: number
+  readonly restore: (snapshot: Snapshot) => State
+  readonly inputOf: (worker: string, message: ReportMessage, done: (input: Input | undefined) => void) => void
+  /** Every durable entry in order, on leader and follower alike. */
+  readonly onCommitted: (entry: Committed) => void
+  /** State was replaced as a whole: whoever derived something from it begins anew. */
+  readonly onReset: () => void
+  readonly onRole: (role: Role) => void
+  readonly onLive: (run: Run, worker: string, message: Live) => void
+  /** It is asked for a snapshot; answer with `snapshotted`. */
+  readonly onSnapshotWanted: () => void
+  readonly onSnapshotted: (position: number) => void
+  readonly onHealth: (trouble: string | undefined) => void
+  readonly onFatal: (error: unknown) => void
+  /** What its history has applied, for the leader to know. */
+  readonly historyPosition: () => number
+  readonly say: (message: string, detail: Record<string, unknown>) => void
+}
+
+/** Part of a lease for which a leader takes itself for one without asking the log again. */
+const confirmedPart = 0.2
+const failoversMax = 20
+/** A tail that says nothing while the leader is ahead is no tail. */
+const lagCheckMs = 100
+
+export class Seat {
+  readonly state: State
+  readonly #options: SeatOptions
+  readonly #clock: Clock
+  readonly #replica: Replica
+  readonly #gateway = new Gateway()
+  readonly #writes: Writes
+  readonly #takeover: Takeover
+  readonly #owner: string
+  readonly failovers: Failover[] = []
+  #role: Role = 'loading'
+  #leadership: Leadership = { epoch: 0, owner: '' }
+  #members: readonly MemberCard[] = []
+  #draining = false
+  #leader: Leader | undefined
+  #sessions: WorkerSessions | undefined
+  #followers: Followers | undefined
+  #link: LeaderLink | undefined
+  #endTail: () => void = () => undefined
+  /** Monotonic time at which this leader last knew that it leads. */
+  #confirmedMs = -Infinity
+  #confirming = false
+  #leaderPosition = 0
+  #lagging = false
+  #lastLeaderSignMs: number | undefined
+  #connected: ReadonlySet<string> = new Set()
+  readonly #watched = new Set<string>()
+  readonly #reached: { readonly position: number; readonly call: () => void }[] = []
+
+  constructor(options: SeatOptions) {
+    this.#options = options
+    this.#clock = options.clock
+    this.#draining = options.card.draining
+    this.#owner = ownerOf(options.card)
+    this.state = emptyState(options.limits)
+    this.#replica = new Replica({
+      clock: options.clock,
+      log: options.log,
+      state: this.state,
+      restore: options.restore,
+      onApplied: (entry) => this.#applied(entry),
+      onReset: options.onReset,
+      onFatal: (error) => this.#fatal(error),
+    })
+    this.#writes = new Writes({
+      clock: options.clock,
+      waitMs: options.times.submitWaitMs,
+      reached: (position, call) => this.whenReached(position, call),
+    })
+    this.#takeover = new Takeover({
+      clock: options.clock,
+      log: options.log,
+      times: options.times,
+      ask: (member, epoch, heard) => this.#ask(member, epoch, heard),
+    })
+  }
+
+  // ---- what it shows ----
+
+  get role(): Role {
+    return this.#role
+  }
+
+  get epoch(): number {
+    return this.#leadership.epoch
+  }
+
+  get leadership(): Leadership {
+    return this.#leadership
+  }
+
+  /** Of the last durable entry in state. */
+  get position(): number {
+    return this.#leader?.position ?? this.#replica.position
+  }
+
+  /** Of the last entry there is, as far as it knows. */
+  get headPosition(): number {
+    return Math.max(this.position, this.#leaderPosition)
+  }
+
+  get snapshotPosition(): number {
+    return this.#replica.snapshotPosition
+  }
+
+  /** Whether somebody leads who takes what is submitted here. */
+  get canWrite(): boolean {
+    return this.#role === 'leading' || this.#link?.linked === true
+  }
+
+  get members(): readonly MemberCard[] {
+    return this.#members
+  }
+
+  /** On the leader: who follows. */
+  get followers(): readonly FollowerView[] {
+    return this.#followers?.list() ?? []
+  }
+
+  /** Workers connected to this coordinator. */
+  get workersHere(): number {
+    return this.#gateway.size
+  }
+
+  /** Workers connected to any coordinator, as far as it knows. */
+  get workersConnected(): number {
+    return this.#sessions?.connected ?? this.#connected.size
+  }
+
+  get queuedInputs(): number {
+    return this.#leader?.queued ?? 0
+  }
+
+  isConnected(worker: Worker): boolean {
+    return this.#sessions?.isConnected(worker) ?? this.#connected.has(worker.id)
+  }
+
+  lastHeardMs(worker: string): number {
+    return this.#sessions?.lastHeardMs(worker) ?? 0
+  }
+
+  /** Milliseconds since the leader last gave a sign of life; 0 for the leader itself. */
+  get silentMs(): number {
+    return this.#role === 'leading' ? 0 : (this.#link?.silentMs ?? 0)
+  }
+
+  // ---- what is asked of it ----
+
+  /** Reads the log and takes its place. */
+  start(): void {
+    this.#load()
+  }
+
+  /** Durable and applied here when it calls back with `ok`. */
+  submit(input: Input, done: (outcome: Outcome) => void): void {
+    this.#writes.submit(input, done)
+  }
+
+  /** Calls `look` when state holds nothing that isn't durable: at once, or after the append under way. */
+  between(look: () => void): void {
+    if (this.#leader) this.#leader.between(look)
+    else look()
+  }
+
+  /** Calls back once state includes the entry at `position`. */
+  whenReached(position: number, call: () => void): void {
+    if (this.position >= position) return call()
+    this.#reached.push({ position, call })
+    this.#lookForMore(position)
+  }
+
+  connectWorker(socket: WorkerSocket): WorkerConnection {
+    return this.#gateway.connect(socket)
+  }
+
+  /** The worker's process was seen to end. */
+  lost(worker: string, why: string): void {
+    if (this.#sessions) this.#sessions.lost(worker, why)
+    else this.submit({ type: 'leave', worker, why }, () => undefined)
+  }
+
+  /** Somebody here wants the run's unlogged messages, or no more. */
+  watch(run: string, on: boolean): void {
+    if (on) this.#watched.add(run)
+    else this.#watched.delete(run)
+    if (this.#link?.linked) this.#link.send({ type: 'watch', run, on })
+  }
+
+  setMembers(members: readonly MemberCard[]): void {
+    this.#members = members
+    this.#raiseFormat()
+  }
+
+  /** A new chance for what could not be placed. */
+  kick(): void {
+    this.#leader?.kick()
+  }
+
+  /** It is about to leave: leads no more, if somebody else can. Calls back when somebody else does, or nobody can. */
+  drain(done: () => void): void {
+    this.#draining = true
+    if (this.#role === 'leading' && this.followers.length > 0) this.transfer(undefined, () => done())
+    else done()
+  }
+
+  /** Asks a follower to make a snapshot; false when there is none. */
+  requestSnapshot(): boolean {
+    return this.#followers?.requestSnapshot() ?? false
+  }
+
+  snapshotted(result: { readonly position: number; readonly bytes: number } | { readonly why: string }): void {
+    this.#link?.send('why' in result ? { type: 'snapshot-failed', ...result } : { type: 'snapshotted', ...result })
+  }
+
+  /** Ends everything at once; nothing is handed over. */
+  stop(done: () => void): void {
+    const end = () => {
+      this.#setRole('stopped')
+      this.#takeover.stop()
+      this.#endTail()
+      this.#endLink()
+      this.#sessions?.close()
+      this.#gateway.close(1012, 'the coordinator is going down; connect again')
+      this.#followers?.close(0, '')
+      this.#leader?.abandon()
+      this.#replica.stop()
+      this.#writes.stop()
+      done()
+    }
+    if (!this.#leader || this.#leader.stopped) return end()
+    const leader = this.#leader
+    this.#sessions?.close()
+    leader.hold(() => end())
+  }
+
+  // ---- following ----
+
+  #setRole(role: Role): void {
+    if (this.#role === role || this.#role === 'stopped') return
+    this.#role = role
+    this.#options.onRole(role)
+  }
+
+  #fatal(error: unknown): void {
+    if (this.#role === 'stopped') return
+    this.#setRole('stopped')
+    this.#takeover.stop()
+    this.#endTail()
+    this.#endLink()
+    this.#replica.stop()
+    this.#sessions?.abandon()
+    this.#gateway.detach()
+    this.#leader?.abandon()
+    this.#writes.stop()
+    this.#options.onFatal(error)
+  }
+
+  /** From nothing. What is read on the way is no news: who derives from state begins anew at its end. */
+  #load(): void {
+    this.#setRole('loading')
+    this.#replica.load(() => {
+      this.#options.onReset()
+      this.#orient()
+    })
+  }
+
+  /** Finds out who leads. State is loaded, and as the log has it. */
+  #orient(): void {
+    if (this.#role === 'stopped') return
+    if (!this.#options.peers) return this.#claim(0)
+    this.#options.log.leadership((leadership) => {
+      if (this.#role === 'stopped' || this.#role === 'leading') return
+      if (leadership === undefined) {
+        this.#clock.after(this.#options.times.againMs * 10, () => this.#orient())
+        return
+      }
+      this.#setRole('following')
+      this.#follow(leadership, true)
+    })
+  }
+
+  #startTail(): void {
+    this.#endTail()
+    this.#endTail = this.#options.log.tail(this.position + 1, {
+      entries: (entries) => this.#replica.hint(entries, () => this.#catchUp()),
+      claimed: (leadership) => this.#follow(leadership, false),
+      resumed: () => this.#catchUp(),
+    })
+  }
+
+  #catchUp(): void {
+    if (this.#leader || this.#role === 'stopped') return
+    this.#replica.catchUp(() => undefined)
+  }
+
+  /** Somebody knows of entries that we lack; should the tail not bring them, they are read. */
+  #lookForMore(position: number): void {
+    if (position > this.#leaderPosition) this.#leaderPosition = position
+    if (this.#lagging || this.#leader || this.position >= this.#leaderPosition) return
+    this.#lagging = true
+    this.#clock.after(lagCheckMs, () => {
+      this.#lagging = false
+      if (this.position < this.#leaderPosition) this.#catchUp()
+    })
+  }
+
+  #follow(leadership: Leadership, anew: boolean): void {
+    if (this.#role !== 'following' && this.#role !== 'leading') return
+    const newer = leadership.epoch > this.#leadership.epoch
+    if (this.#role === 'leading') {
+      if (newer) this.#deposed()
+      return
+    }
+    if (!newer && !(anew && leadership.epoch === this.#leadership.epoch)) return
+    this.#leadership = leadership
+    this.#takeover.forget()
+    this.#endLink()
+    this.#startTail()
+    this.#catchUp()
+    const { epoch, owner } = leadership
+    // Nobody ever led, or it was us: this process, whose claim went unanswered, or the one before it.
+    if (epoch === 0 || memberOf(owner) === this.#options.card.member) return this.#suspect(true)
+    this.#link = new LeaderLink({
+      clock: this.#clock,
+      peers: this.#options.peers!,
+      times: this.#options.times,
+      member: this.#options.card.member,
+      epoch,
+      address: addressOf(owner),
+      position: () => this.position,
+      history: this.#options.historyPosition,
+      onLinked: () => this.#linked(),
+      onUnlinked: () => this.#unlinked(),
+      onSuspect: (gone) => this.#suspect(gone),
+      onOther: (other, by) => {
+        if (other > this.#leadership.epoch) this.#follow({ epoch: other, owner: by }, false)
+      },
+      onMessage: (message) => this.#fromLeader(message),
+    })
+  }
+
+  #endLink(): void {
+    const link = this.#link
+    this.#link = undefined
+    link?.end()
+  }
+
+  #linked(): void {
+    const link = this.#link!
+    this.#takeover.forget()
+    this.#led()
+    for (const run of this.#watched) link.send({ type: 'watch', run, on: true })
+    this.#gateway.attach(link.upstream)
+    this.#writes.attach((input, done) => {
+      link.take(input, (result) => done(result ?? { type: 'unavailable', undecided: true, ...lostLeader }))
+    })
+    this.#catchUp()
+  }
+
+  #unlinked(): void {
+    this.#connected = new Set()
+    this.#gateway.detach()
+    this.#writes.detach()
+  }
+
+  #fromLeader(message: LeaderMessage): void {
+    switch (message.type) {
+      case 'alive':
+        this.#lastLeaderSignMs = this.#clock.monotonicMs()
+        this.#takeover.forget()
+        return this.#lookForMore(message.position)
+      case 'connected':
+        this.#connected = new Set(message.workers)
+        return
+      case 'live': {
+        const run = this.state.runs.get(message.run)
+        if (run) this.#options.onLive(run, message.worker, message.message)
+        return
+      }
+      case 'yield':
+        if (message.epoch === this.#leadership.epoch && this.#mayLead) this.#claim(message.epoch)
+        return
+      case 'snapshot':
+        return this.#options.onSnapshotWanted()
+      default:
+    }
+  }
+
+  #applied(entry: Committed): void {
+    if (this.#role === 'loading') return this.#tellReached(entry.position)
+    for (const event of entry.events) {
+      if (event.type === 'leader.started' && event.epoch > this.#leadership.epoch) {
+        const { epoch, owner } = event
+        this.#clock.soon(() => this.#follow({ epoch, owner }, false))
+      }
+    }
+    this.#advanced(entry)
+  }
+
+  #advanced(entry: Committed): void {
+    this.#options.onCommitted(entry)
+    for (let at = 0; at < this.#reached.length;) {
+      const waiting = this.#reached[at]!
+      if (waiting.position > entry.position) at += 1
+      else {
+        this.#reached.splice(at, 1)
+        waiting.call()
+      }
+    }
+  }
+
+  /** Somebody leads, as seen from here: now. */
+  #led(): void {
+    const { epoch, owner } = this.#leadership
+    if (this.failovers.at(-1)?.epoch === epoch) return
+    const nowMs = this.#clock.monotonicMs()
+    const tookMs = this.#lastLeaderSignMs === undefined ? undefined : nowMs - this.#lastLeaderSignMs
+    this.failovers.push({ epoch, owner, atMs: this.#clock.wallMs(), tookMs })
+    if (this.failovers.length > failoversMax) this.failovers.shift()
+    this.#lastLeaderSignMs = nowMs
+  }
+
+  // ---- taking over ----
+
+  get #mayLead(): boolean {
+    return this.#role === 'following' && (!this.#draining || this.#members.every((card) => card.draining))
+  }
+
+  #suspect(gone: boolean): void {
+    if (this.#role !== 'following') return
+    if (!this.#mayLead) {
+      // Somebody else will; should nobody, the others may have left meanwhile.
+      this.#clock.after(this.#options.times.suspicionMs, () => this.#link?.trust())
+      return
+    }
+    const suspect = memberOf(this.#leadership.owner)
+    const able = this.#members.filter((card) => !card.draining && card.member !== suspect)
+    const rank = able.filter((card) => card.member < this.#options.card.member).length
+    const others = this.#members.filter((card) => card.member !== suspect && card.member !== this.#options.card.member)
+    this.#options.say('the leader is suspected', { ...this.#leadership, gone })
+    this.#takeover.begin({
+      epoch: this.#leadership.epoch,
+      gone,
+      rank,
+      others,
+      claim: () => {
+        if (this.#role === 'following') this.#claim(this.#leadership.epoch)
+      },
+      newer: (leadership) => this.#follow(leadership, false),
+      alive: () => this.#link?.trust(),
+    })
+  }
+
+  /** Asks another coordinator whether it hears the leader of this epoch. */
+  #ask(card: MemberCard, epoch: number, heard: (yes: boolean) => void): void {
+    const link = this.#options.peers!.dial(card.address, {
+      opened: () => link.send({ type: 'ask', epoch }),
+      message: (message: PeerMessage) => {
+        if (message.type !== 'heard') return
+        heard(message.heard && message.epoch >= epoch)
+        link.close()
+      },
+      closed: () => undefined,
+    })
+    this.#clock.after(this.#options.times.suspicionMs, () => link.close())
+  }
+
+  #claim(fromEpoch: number): void {
+    this.#setRole('claiming')
+    this.#takeover.forget()
+    this.#options.log.claim(fromEpoch, this.#owner, (head) => {
+      if (this.#role !== 'claiming') return
+      if (head === undefined) {
+        this.#clock.after(this.#options.times.againMs, () => {
+          if (this.#role === 'claiming') this.#claim(fromEpoch)
+        })
+      } else if (head === 'lost') {
+        this.#setRole('following')
+        this.#orient()
+      } else this.#claimed(head)
+    })
+  }
+
+  /** From now on nobody of an earlier epoch can write. What they have written is read first. */
+  #claimed(head: Head): void {
+    this.#leadership = { epoch: head.epoch, owner: this.#owner }
+    this.#endLink()
+    this.#endTail()
+    this.#replica.catchUp(() => {
+      if (this.#role !== 'claiming') return
+      if (this.#replica.position < head.position) return this.#claimed(head)
+      this.#lead()
+    })
+  }
+
+  #lead(): void {
+    const { epoch, owner } = this.#leadership
+    const { clock, log, card } = this.#options
+    const leader = new Leader({
+      clock,
+      state: this.state,
+      epoch,
+      position: this.#replica.position,
+      ...(this.#options.inputsMax === undefined ? {} : { inputsMax: this.#options.inputsMax }),
+      ...(this.#options.appendFailuresMax === undefined ? {} : { appendFailuresMax: this.#options.appendFailuresMax }),
+      append: (withEpoch, position, bytes, done) => {
+        const sinceMs = clock.monotonicMs()
+        log.append(withEpoch, position, bytes, (outcome) => {
+          if (outcome.type === 'ok') this.#confirmedMs = sinceMs
+          done(outcome)
+        })
+      },
+      available: (worker) => this.#sessions?.isConnected(worker) ?? false,
+      onCommitted: (entry) => {
+        this.#replica.advanced(entry.position)
+        this.#sessions?.committed(entry.events)
+        this.#advanced(entry)
+      },
+      onDeposed: () => this.#deposed(),
+      onFatal: (error) => this.#fatal(error),
+      onHealth: this.#options.onHealth,
+    })
+    this.#leader = leader
+    this.#confirmedMs = clock.monotonicMs()
+    leader.take({ type: 'lead', epoch, owner, version: card.version }, (taken) => {
+      if (taken.type === 'ok' && this.#leader === leader) this.#leading(leader)
+    })
+  }
+
+  #leading(leader: Leader): void {
+    const sessions = new WorkerSessions({
+      clock: this.#clock,
+      state: this.state,
+      leader: () => leader,
+      times: this.#options.sessionTimes,
+      inputOf: this.#options.inputOf,
+      confirmed: () => this.#confirmed,
+      onLive: (run, worker, message) => {
+        this.#options.onLive(run, worker, message)
+        this.#followers?.live(run.id, worker, message)
+      },
+      onConnected: () => this.#followers?.connected(),
+      log: this.#options.say,
+    })
+    this.#sessions = sessions
+    this.#followers = new Followers({
+      epoch: leader.epoch,
+      position: () => leader.position,
+      take: (input, done) => leader.take(input, done),
+      openWorker: (socket) => sessions.connect(socket),
+      connectedWorkers: () => sessions.connectedIds(),
+      onSnapshotted: this.#options.onSnapshotted,
+      onSnapshotFailed: (why) => this.#options.say('a snapshot could not be made', { why }),
+    })
+    this.#led()
+    this.#setRole('leading')
+    sessions.expectKnown()
+    this.#gateway.attach((socket) => sessions.connect(socket))
+    this.#writes.attach((input, done) => leader.take(input, done))
+    this.#raiseFormat()
+    if (this.#options.peers) this.#beat(leader)
+  }
+
+  /** New kinds of events are written once every member can read them. */
+  #raiseFormat(): void {
+    if (this.#role !== 'leading') return
+    // In a cluster, not before it is known who else is there.
+    if (this.#options.peers && !this.#members.some((card) => card.member === this.#options.card.member)) return
+    const format = Math.min(readableFormat, this.#options.card.format, ...this.#members.map((card) => card.format))
+    if (format > this.state.format) this.submit({ type: 'raise-format', format }, () => undefined)
+  }
+
+  // ---- leading ----
+
+  get #confirmed(): boolean {
+    if (!this.#options.peers) return true
+    const { leaseMs } = this.#options.sessionTimes
+    return this.#clock.monotonicMs() - this.#confirmedMs <= leaseMs * confirmedPart
+  }
+
+  /** From the main loop: a leader that can't do this is none. */
+  #beat(leader: Leader): void {
+    this.#clock.after(this.#options.times.heartbeatMs, () => {
+      if (this.#leader !== leader || leader.stopped) return
+      // One that can't reach the log is no use as a leader, and says nothing until it can.
+      if (this.#confirmed) this.#followers?.alive()
+      this.#lastLeaderSignMs = this.#clock.monotonicMs()
+      const { leaseMs } = this.#options.sessionTimes
+      if (this.#clock.monotonicMs() - this.#confirmedMs > (leaseMs * confirmedPart) / 2) this.#confirm(leader)
+      this.#beat(leader)
+    })
+  }
+
+  /** Asks the log whether it still leads; an idle leader would not learn otherwise. */
+  #confirm(leader: Leader): void {
+    if (this.#confirming) return
+    this.#confirming = true
+    const sinceMs = this.#clock.monotonicMs()
+    this.#options.log.leadership((leadership) => {
+      this.#confirming = false
+      if (this.#leader !== leader || leadership === undefined) return
+      if (leadership.epoch > leader.epoch) this.#deposed()
+      else this.#confirmedMs = Math.max(this.#confirmedMs, sinceMs)
+    })
+  }
+
+  /** Somebody else leads. What state may hold beyond the log is thrown away. */
+  #deposed(): void {
+    const leader = this.#leader
+    if (!leader) return
+    const clean = leader.settledNow
+    this.#options.say('this coordinator no longer leads', { epoch: leader.epoch })
+    this.#setRole('following')
+    this.#leader = undefined
+    this.#sessions?.abandon()
+    this.#sessions = undefined
+    this.#gateway.detach()
+    this.#writes.detach()
+    leader.abandon()
+    this.#followers?.close(0, '')
+    this.#followers = undefined
+    if (clean) this.#orient()
+    else this.#load()
+  }
+
+  /**
+   * Hands leadership over, to the follower that is furthest unless one is named: no more entries are
+   * begun, the heir claims, and what waits here goes to it. Should it not, this one goes on.
+   */
+  transfer(member: string | undefined, done: (error: MusterError | undefined) => void): void {
+    const leader = this.#leader
+    const heir = this.#followers?.heir(member)
+    if (this.#role !== 'leading' || !leader || !heir) {
+      const why =
+        this.#role !== 'leading'
+          ? 'this coordinator does not lead'
+          : member === undefined
+            ? 'no other coordinator follows this one'
+            : `no coordinator ${member} follows this one`
+      return done(new MusterError('conflict', `Cannot hand over leadership: ${why}`))
+    }
+    leader.hold(() => {
+      if (this.#leader !== leader) return done(undefined)
+      this.#followers?.yieldTo(heir.member, leader.position)
+      const untilMs = this.#clock.monotonicMs() + this.#options.times.transferMs
+      const look = (): void => {
+        if (this.#leader !== leader) return done(undefined)
+        this.#options.log.leadership((leadership) => {
+          if (this.#leader !== leader) return done(undefined)
+          if (leadership !== undefined && leadership.epoch > leader.epoch) {
+            this.#deposed()
+            return done(undefined)
+          }
+          if (this.#clock.monotonicMs() < untilMs) {
+            this.#clock.after(this.#options.times.againMs, look)
+            return
+          }
+          leader.release()
+          done(new MusterError('unavailable', `${heir.member} did not take over in time; this coordinator goes on`))
+        })
+      }
+      this.#clock.after(this.#options.times.againMs, look)
+    })
+  }
+
+  /** A connection from another coordinator; feed it every message. */
+  accept(link: PeerLink): { message(message: PeerMessage): void; closed(): void } {
+    let follower: { message(message: FollowerMessage): void; closed(): void } | undefined
+    return {
+      message: (message) => {
+        if (follower) return follower.message(message as FollowerMessage)
+        if (message.type === 'ask') {
+          const hears = this.#role === 'leading' || (this.#link?.linked === true && this.silentMs < this.#hearingMs)
+          return link.send({ type: 'heard', epoch: this.epoch, heard: hears })
+        }
+        if (message.type !== 'follow') return link.close()
+        if (this.#followers && this.#role === 'leading' && message.epoch <= this.epoch) {
+          follower = this.#followers.accept(message, link)
+          return
+        }
+        const { epoch, owner } = this.#leadership
+        link.send({ type: 'not-leading', epoch, owner })
+        link.close()
+        if (message.epoch > this.epoch && this.#leader) this.#confirm(this.#leader)
+      },
+      closed: () => follower?.closed(),
+    }
+  }
+
+  get #hearingMs(): number {
+    return this.#options.times.suspicionMs / 2
+  }
+}
+
+const lostLeader = { code: 'unavailable', message: 'the leader went away before it answered' } as const

@@ -1,0 +1,133 @@
+/**
+ * Writes made at this coordinator, whoever leads: they wait for a leader, go to it, and are answered
+ * once state here includes them, so that who wrote reads what it wrote. When the leader goes away
+ * without an answer, what may be repeated is repeated with the next one; for the rest the caller is
+ * told that nobody knows.
+ */
+import type { Input } from '../core/input.ts'
+import { Refused } from '../core/input.ts'
+import { MusterError, type ErrorCode } from '../protocol/errors.ts'
+import type { InputResult } from '../protocol/peer-messages.ts'
+import type { Clock } from '../stdx/clock.ts'
+import type { Taken } from './leader.ts'
+
+export type Outcome =
+  | { readonly type: 'ok'; readonly position: number; readonly changed: boolean }
+  | { readonly type: 'refused'; readonly error: Refused }
+  | { readonly type: 'unavailable'; readonly error: MusterError }
+
+/** Gives an input to the leader. */
+export type Take = (input: Input, done: (result: Taken | InputResult) => void) => void
+
+export type WritesOptions = {
+  readonly clock: Clock
+  /** How long a write waits for somebody to lead. */
+  readonly waitMs: number
+  readonly reached: (position: number, call: () => void) => void
+}
+
+type Write = {
+  readonly input: Input
+  readonly done: (outcome: Outcome) => void
+  /** Given to a leader before, and nobody knows what became of it. */
+  undecided: boolean
+  forget: () => void
+}
+
+export class Writes {
+  readonly #options: WritesOptions
+  #take: Take | undefined
+  readonly #waiting = new Set<Write>()
+  #stopped = false
+
+  constructor(options: WritesOptions) {
+    this.#options = options
+  }
+
+  submit(input: Input, done: (outcome: Outcome) => void): void {
+    this.#give({ input, done, undecided: false, forget: () => undefined })
+  }
+
+  #give(write: Write): void {
+    if (this.#stopped) return write.done({ type: 'unavailable', error: nobody('it is going down') })
+    const take = this.#take
+    if (!take) return this.#wait(write)
+    take(write.input, (result) => this.#answered(write, result))
+  }
+
+  #wait(write: Write): void {
+    this.#waiting.add(write)
+    write.forget = this.#options.clock.after(this.#options.waitMs, () => {
+      this.#waiting.delete(write)
+      const why = `no coordinator of the cluster has led for ${Math.round(this.#options.waitMs / 1000)} s`
+      write.done({ type: 'unavailable', error: nobody(why, write.undecided) })
+    })
+  }
+
+  #answered(write: Write, result: Taken | InputResult): void {
+    if (result.type === 'ok') {
+      const changed = 'changed' in result ? result.changed : result.events.length > 0
+      return this.#options.reached(result.position, () =>
+        write.done({ type: 'ok', position: result.position, changed }),
+      )
+    }
+    if (result.type === 'refused') return this.#refused(write, result)
+    const error = 'error' in result ? result.error : new MusterError(result.code as ErrorCode, result.message)
+    if (error.code !== 'unavailable' || this.#stopped) return write.done({ type: 'unavailable', error })
+    if (result.undecided && !isRepeatable(write.input)) {
+      return write.done({ type: 'unavailable', error: nobody('the leader went away before it answered', true) })
+    }
+    write.undecided ||= result.undecided
+    // Not at once: whoever turned it down may still be the one it would be given to.
+    if (this.#take) this.#options.clock.after(1, () => this.#give(write))
+    else this.#wait(write)
+  }
+
+  #refused(write: Write, result: Extract<Taken | InputResult, { type: 'refused' }>): void {
+    const error = 'error' in result ? result.error : new Refused(result.code as Refused['code'], result.message)
+    // In view of what the caller may not see here yet.
+    const position = 'position' in result ? result.position : 0
+    this.#options.reached(position, () => {
+      // A submission that was given before and now "exists": it had been taken.
+      if (write.undecided && write.input.type === 'submit' && error.code === 'conflict') {
+        return write.done({ type: 'ok', position, changed: true })
+      }
+      write.done({ type: 'refused', error })
+    })
+  }
+
+  attach(take: Take): void {
+    this.#take = take
+    const waiting = [...this.#waiting]
+    this.#waiting.clear()
+    for (const write of waiting) {
+      write.forget()
+      this.#give(write)
+    }
+  }
+
+  detach(): void {
+    this.#take = undefined
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#take = undefined
+    for (const write of this.#waiting) {
+      write.forget()
+      write.done({ type: 'unavailable', error: nobody('it is going down') })
+    }
+    this.#waiting.clear()
+  }
+}
+
+/** Whether a second time changes nothing. More tasks would be added twice. */
+function isRepeatable(input: Input): boolean {
+  return input.type !== 'extend'
+}
+
+function nobody(why: string, undecided = false): MusterError {
+  return new MusterError('unavailable', `the coordinator cannot take this now: ${why}`, {
+    hint: undecided ? 'It may or may not have been taken: look before you repeat it.' : 'Try again in a moment.',
+  })
+}
