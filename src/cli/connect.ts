@@ -39,12 +39,12 @@ export function serverOf(where: Where): string | undefined {
 }
 
 /** The addresses of a list such as `http://a:7357,http://b:7357`. */
-export function addressesOf(server: string): readonly string[] {
+export function addressesOf(server: string, option = '--server'): readonly string[] {
   const addresses = server.split(',').map((one) => one.trim())
   if (addresses.includes('')) {
     throw new MusterError(
       'usage',
-      `--server: expected one address or several with a comma between, received '${server}'`,
+      `${option}: expected one address or several with a comma between, received '${server}'`,
     )
   }
   return addresses
@@ -97,7 +97,7 @@ async function daemon(where: Where): Promise<Connection> {
 }
 
 /** History is this user's, as with the daemon; everything else is gone afterwards. */
-async function embedded(say: (text: string) => void = () => undefined): Promise<Connection> {
+export async function embedded(say: (text: string) => void = () => undefined): Promise<Connection> {
   const { Host } = await import('./host.ts')
   await removeAbandoned()
   const directory = await mkdtemp(join(tmpdir(), `muster-run-${process.pid}-`))

@@ -21,7 +21,7 @@ import { Spool } from './spool.ts'
 import type { ExecutorOptions, FromExecutor, WorkerLog } from './thread-messages.ts'
 
 export type AgentOptions = {
-  readonly endpoint: Endpoint
+  readonly endpoints: readonly Endpoint[]
   readonly joinTimeoutMs: number
   /** What is said of this worker at every (re)connection. */
   readonly describe: () => Pick<Hello, 'name' | 'version' | 'capabilities'>
@@ -35,6 +35,7 @@ export type AgentOptions = {
   readonly drained: () => void
   readonly refused: (why: string) => void
   readonly orphanTimeoutMs: number | undefined
+  readonly isAlone: boolean | undefined
   /** The coordinator has been away for orphanTimeoutMs. */
   readonly orphaned: () => void
 }
@@ -48,6 +49,7 @@ export class Agent {
   readonly #protocol: WorkerProtocol
   /** Of the batches that the executor was given. */
   readonly #processes = new Map<string, BatchProcesses>()
+  #recycling = false
 
   constructor(options: AgentOptions) {
     this.#options = options
@@ -64,14 +66,19 @@ export class Agent {
       outbox: this.#spool,
       ports: this.#ports(),
       orphanTimeoutMs: options.orphanTimeoutMs,
+      isAlone: options.isAlone,
     })
     this.#connection = new Connection(
-      options.endpoint,
+      options.endpoints,
       options.joinTimeoutMs,
       {
-        opened: () => this.#protocol.opened(),
+        opened: (index) => {
+          this.#executor.connected(index)
+          this.#protocol.opened()
+        },
         message: (message) => this.#protocol.message(message),
         closed: () => this.#protocol.closed(),
+        away: (sinceMs) => this.#protocol.away(sinceMs),
         failed: (error) => options.failed(error),
       },
       options.log,
@@ -124,7 +131,11 @@ export class Agent {
         this.#executor.post({ type: 'abandon', batch })
         this.#executor.probe()
       },
-      recycle: () => {},
+      recycle: (why) => {
+        log('info', `Recycling: ${why}`)
+        this.#recycling = true
+        this.#executor.post({ type: 'clear' })
+      },
       terminate: (batch, graceMs) => this.#processes.get(batch)?.terminate(graceMs),
       kill: (batch) => this.#processes.get(batch)?.kill(),
       released: (batch) => {
@@ -132,8 +143,8 @@ export class Agent {
         this.#processes.delete(batch)
       },
       log,
-      joined: () => {
-        this.#connection.joined()
+      joined: (fenceMs) => {
+        this.#connection.joined(fenceMs / 3)
         joined()
       },
       drained,
@@ -158,6 +169,8 @@ export class Agent {
         return this.#protocol.live(message.body)
       case 'abandoned':
         return this.#protocol.abandoned(message.batch)
+      case 'cleared':
+        return this.#cleared()
       case 'log':
         return this.#options.log(message.level, message.message)
       case 'pong':
@@ -174,6 +187,12 @@ export class Agent {
     this.#executor.post({ type: 'cleaned', pid, killed })
   }
 
+  #cleared(): void {
+    this.#recycling = false
+    this.#executor.restart()
+    this.#protocol.recycled()
+  }
+
   /** The thread ended or stopped answering: a new one is there already, but it knows nothing of these batches. */
   #executorDied(why: string): void {
     const groups = [...this.#processes].flatMap(([batch, processes]) =>
@@ -181,6 +200,7 @@ export class Agent {
     )
     this.#protocol.executorDied(why)
     for (const { batch, pid } of groups) void this.#clean(batch, pid)
+    if (this.#recycling) this.#executor.post({ type: 'clear' })
   }
 }
 

@@ -1,7 +1,8 @@
 /**
- * The worker's WebSocket to its coordinator: dials, dials again with full-jitter back-off when it is
- * lost. It knows nothing of batches: what a new connection means, and when one is to be given up, is
- * the protocol's business.
+ * The worker's WebSocket to one of its coordinators: dials, and when it is lost dials the next
+ * address, with full-jitter back-off after every round. It knows nothing of batches: what a new
+ * connection means, and when one is to be given up, is the protocol's business. It does tell when
+ * every address has *refused* a connection: the hosts answer and no coordinator is there.
  */
 import WebSocket from 'ws'
 import { MusterError } from '../protocol/errors.ts'
@@ -9,34 +10,51 @@ import type { CoordinatorMessage } from '../protocol/worker-messages.ts'
 import { authorization, type Endpoint, webSocketAddress } from './endpoint.ts'
 import type { WorkerLog } from './thread-messages.ts'
 
-/** A restarted coordinator is back in under a second, so the first tries are quick. */
-const quickTries = 4
+/** A restarted coordinator is back in under a second, so the first rounds are quick. */
+const quickRounds = 4
 const firstDelayMs = 50
 const delayMaxMs = 5000
-const dialTimeoutMs = 10_000
+/** A host that doesn't answer must not use up the time in which another could be tried. */
+const firstDialTimeoutMs = 2000
+const dialTimeoutMaxMs = 10_000
 
 export type ConnectionHandlers = {
-  readonly opened: () => void
+  /** To the address of this index. */
+  readonly opened: (index: number) => void
   readonly message: (message: CoordinatorMessage) => void
   readonly closed: () => void
+  /** Every address refused a connection when it was tried last, all of them at `sinceMs` or later. */
+  readonly away: (sinceMs: number) => void
   /** It will not be tried again. */
   readonly failed: (error: MusterError) => void
 }
 
+/** How the last try at an address went. */
+type Address = {
+  readonly endpoint: Endpoint
+  /** When it was dialled, if nobody listened there. */
+  refusedAtMs: number | undefined
+  /** It answered that this worker may not come in. */
+  forbidden: MusterError | undefined
+}
+
 export class Connection {
-  readonly #endpoint: Endpoint
+  readonly #addresses: readonly Address[]
   readonly #handlers: ConnectionHandlers
   readonly #log: WorkerLog
   readonly #joinDeadlineMs: number
   readonly #joinTimeoutMs: number
+  #index = 0
   #socket: WebSocket | undefined
   #timer: NodeJS.Timeout | undefined
+  /** Since the last welcome. */
   #tries = 0
+  #delayMaxMs = delayMaxMs
   #joined = false
   #closed = false
 
-  constructor(endpoint: Endpoint, joinTimeoutMs: number, handlers: ConnectionHandlers, log: WorkerLog) {
-    this.#endpoint = endpoint
+  constructor(endpoints: readonly Endpoint[], joinTimeoutMs: number, handlers: ConnectionHandlers, log: WorkerLog) {
+    this.#addresses = endpoints.map((endpoint) => ({ endpoint, refusedAtMs: undefined, forbidden: undefined }))
     this.#handlers = handlers
     this.#log = log
     this.#joinTimeoutMs = joinTimeoutMs
@@ -53,36 +71,42 @@ export class Connection {
   }
 
   dial(): void {
-    const socket = new WebSocket(webSocketAddress(this.#endpoint, '/api/v1/worker'), {
-      headers: authorization(this.#endpoint),
+    const address = this.#addresses[this.#index]!
+    const dialledAtMs = performance.now()
+    const socket = new WebSocket(webSocketAddress(address.endpoint, '/api/v1/worker'), {
+      headers: authorization(address.endpoint),
       perMessageDeflate: false,
-      handshakeTimeout: dialTimeoutMs,
+      handshakeTimeout: Math.min(dialTimeoutMaxMs, firstDialTimeoutMs * 2 ** this.#rounds),
       maxPayload: 256 * 1024 * 1024,
     })
     this.#socket = socket
+    address.refusedAtMs = undefined
+    address.forbidden = undefined
     let why = 'the connection was closed'
     socket.on('open', () => {
-      if (this.#socket === socket) this.#handlers.opened()
+      if (this.#socket === socket) this.#handlers.opened(this.#index)
     })
     socket.on('message', (data: Buffer) => this.#received(socket, data))
     socket.on('unexpected-response', (request, response) => {
       request.destroy()
-      const refusal = this.#refusal(response.statusCode ?? 0)
-      if (refusal) return this.#fail(refusal)
-      why = `it answered HTTP ${response.statusCode}`
-      this.#lost(socket, why)
+      address.forbidden = forbidden(address.endpoint, response.statusCode ?? 0)
+      this.#lost(socket, `it answered HTTP ${response.statusCode}`)
     })
-    socket.on(
-      'error',
-      (error) => (why = error.message === '' ? String((error as NodeJS.ErrnoException).code) : error.message),
-    )
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      why = error.message === '' ? String(error.code) : error.message
+      if (isRefusal(error)) address.refusedAtMs = dialledAtMs
+    })
     socket.on('close', () => this.#lost(socket, why))
   }
 
-  /** The coordinator has welcomed the worker: from now on a lost connection is dialled again for ever. */
-  joined(): void {
+  /**
+   * The coordinator has welcomed the worker: from now on a lost connection is dialled again for ever.
+   * Every address is tried again within `roundMaxMs` or soon after, unless one is slow to answer.
+   */
+  joined(roundMaxMs: number): void {
     this.#joined = true
     this.#tries = 0
+    this.#delayMaxMs = Math.min(delayMaxMs, roundMaxMs)
   }
 
   send(text: string): void {
@@ -129,51 +153,82 @@ export class Connection {
     this.#socket = undefined
     if (this.#closed) return
     this.#handlers.closed()
-    if (!this.#joined && performance.now() >= this.#joinDeadlineMs) return this.#fail(this.#unreachable(why))
-    this.#log(this.#tries === 0 ? 'info' : 'debug', `Connection to ${this.#endpoint.url}: ${why}; dialling again`)
-    this.#timer = setTimeout(() => this.dial(), this.#nextDelayMs())
+    this.#tellAway()
+    const error = this.#end(why)
+    if (error !== undefined) {
+      this.#closed = true
+      return this.#handlers.failed(error)
+    }
+    const { url } = this.#addresses[this.#index]!.endpoint
+    this.#log(this.#tries === 0 ? 'info' : 'debug', `Connection to ${url}: ${why}; dialling again`)
+    this.#index = (this.#index + 1) % this.#addresses.length
+    this.#tries += 1
+    this.#timer = setTimeout(() => this.dial(), this.#delayMs())
   }
 
-  #nextDelayMs(): number {
-    this.#tries += 1
-    const ceiling =
-      this.#tries <= quickTries ? firstDelayMs : Math.min(delayMaxMs, firstDelayMs * 2 ** (this.#tries - quickTries))
-    const delayMs = Math.random() * ceiling
+  #tellAway(): void {
+    let sinceMs = Infinity
+    for (const { refusedAtMs } of this.#addresses) {
+      if (refusedAtMs === undefined) return
+      sinceMs = Math.min(sinceMs, refusedAtMs)
+    }
+    this.#handlers.away(sinceMs)
+  }
+
+  /** Why no more tries are made. */
+  #end(why: string): MusterError | undefined {
+    if (this.#addresses.every((address) => address.forbidden !== undefined)) return this.#addresses[0]!.forbidden
+    if (this.#joined || performance.now() < this.#joinDeadlineMs) return undefined
+    return unreachable(this.#addresses, this.#joinTimeoutMs, why)
+  }
+
+  get #rounds(): number {
+    return Math.floor(this.#tries / this.#addresses.length)
+  }
+
+  #delayMs(): number {
+    // Within a round there is no reason to wait for another host.
+    const quick = this.#rounds < quickRounds || this.#tries % this.#addresses.length > 0
+    const ceilingMs = quick
+      ? firstDelayMs
+      : Math.min(this.#delayMaxMs, firstDelayMs * 2 ** (this.#rounds - quickRounds + 1))
+    const delayMs = Math.random() * ceilingMs
     return this.#joined ? delayMs : Math.min(delayMs, Math.max(0, this.#joinDeadlineMs - performance.now()))
   }
+}
 
-  #fail(error: MusterError): void {
-    this.#closed = true
-    this.#socket = undefined
-    this.#handlers.failed(error)
-  }
+/** Nobody listens there: said by the host itself, which is up and reachable. */
+function isRefusal(error: NodeJS.ErrnoException): boolean {
+  // A name with several addresses: each was tried.
+  if (error instanceof AggregateError) return error.errors.every((one) => isRefusal(one as NodeJS.ErrnoException))
+  return error.code === 'ECONNREFUSED' || error.code === 'ENOENT'
+}
 
-  #refusal(status: number): MusterError | undefined {
-    const { url, token } = this.#endpoint
-    if (status === 401) {
-      return new MusterError(
-        'unauthorized',
-        `${url} refused ${token === undefined ? 'a worker without a token' : "the worker's token"} (HTTP 401)`,
-        {
-          hint: "'muster token worker' on the coordinator's host prints the token; pass it with --token or MUSTER_TOKEN.",
-        },
-      )
-    }
-    if (status === 403) {
-      return new MusterError('forbidden', `${url} does not let this worker in (HTTP 403)`, {
-        hint: "A worker's token is needed, not a client's, and the address must be one that the coordinator knows as its own.",
-      })
-    }
-    return undefined
-  }
-
-  #unreachable(why: string): MusterError {
+function forbidden({ url, token }: Endpoint, status: number): MusterError | undefined {
+  if (status === 401) {
     return new MusterError(
-      'coordinator_unreachable',
-      `Cannot join ${this.#endpoint.url}: no coordinator answered within ${Math.round(this.#joinTimeoutMs / 1000)} s (${why})`,
+      'unauthorized',
+      `${url} refused ${token === undefined ? 'a worker without a token' : "the worker's token"} (HTTP 401)`,
       {
-        hint: "Check the address, that 'muster serve' runs there, and that nothing between the hosts blocks the port.",
+        hint: "'muster token worker' on the coordinator's host prints the token; pass it with --token or MUSTER_TOKEN.",
       },
     )
   }
+  if (status === 403) {
+    return new MusterError('forbidden', `${url} does not let this worker in (HTTP 403)`, {
+      hint: "A worker's token is needed, not a client's, and the address must be one that the coordinator knows as its own.",
+    })
+  }
+  return undefined
+}
+
+function unreachable(addresses: readonly Address[], joinTimeoutMs: number, why: string): MusterError {
+  const urls = addresses.map(({ endpoint }) => endpoint.url).join(' or ')
+  return new MusterError(
+    'coordinator_unreachable',
+    `Cannot join ${urls}: no coordinator answered within ${Math.round(joinTimeoutMs / 1000)} s (${why})`,
+    {
+      hint: "Check the address, that 'muster serve' runs there, and that nothing between the hosts blocks the port.",
+    },
+  )
 }

@@ -4,7 +4,7 @@
  * quick. A file that a power cut left short is noticed by its size and fetched anew.
  */
 import { createHash, randomUUID } from 'node:crypto'
-import { createWriteStream } from 'node:fs'
+import { createReadStream, createWriteStream } from 'node:fs'
 import { mkdir, opendir, rename, rm, stat, utimes } from 'node:fs/promises'
 import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -14,6 +14,7 @@ import { withPatience } from './run-contexts.ts'
 
 const fetchedAtOnce = 8
 const useRenewedAfterMs = 3_600_000
+const checkMaxMs = 60_000
 
 export type Wanted = { readonly hash: string; readonly bytes: number }
 export type CachedContent = { readonly file: string; readonly bytes: number; readonly usedAtMs: number }
@@ -57,6 +58,23 @@ export class ContentCache {
         if (found !== undefined) yield { file, bytes: found.size, usedAtMs: found.mtimeMs }
       }
     }
+  }
+
+  /** Reads everything again, what was used last first, for a minute at most. Resolves to how many were removed. */
+  async removeDamaged(): Promise<number> {
+    const untilMs = performance.now() + checkMaxMs
+    const all: CachedContent[] = []
+    for await (const one of this.list()) all.push(one)
+    let removed = 0
+    for (const { file } of all.toSorted((a, b) => b.usedAtMs - a.usedAtMs)) {
+      if (performance.now() > untilMs) break
+      const digest = createHash('sha256')
+      await pipeline(createReadStream(file), digest)
+      if (digest.digest('hex') === path.basename(file)) continue
+      await rm(file, { force: true })
+      removed += 1
+    }
+    return removed
   }
 
   async #has({ hash, bytes }: Wanted): Promise<boolean> {
@@ -120,6 +138,6 @@ export class ContentCache {
   }
 }
 
-function absent(error: NodeJS.ErrnoException): undefined {
+export function absent(error: NodeJS.ErrnoException): undefined {
   if (error.code !== 'ENOENT') throw error
 }

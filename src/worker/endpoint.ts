@@ -4,7 +4,7 @@
  */
 import http from 'node:http'
 import https from 'node:https'
-import { MusterError } from '../protocol/errors.ts'
+import { isMusterError, MusterError } from '../protocol/errors.ts'
 
 export type Endpoint = {
   /** As the user gave it; for messages. */
@@ -42,26 +42,63 @@ export function authorization(endpoint: Endpoint): Record<string, string> {
   return endpoint.token === undefined ? {} : { authorization: `Bearer ${endpoint.token}` }
 }
 
-/** Asks one coordinator; connections are kept and reused. */
+/**
+ * Asks the coordinator that the worker is connected to, and the others when that one can't answer;
+ * connections are kept and reused.
+ */
 export class CoordinatorHttp {
-  readonly #endpoint: Endpoint
-  readonly #agent: http.Agent
+  readonly #endpoints: readonly Endpoint[]
+  readonly #agents: readonly http.Agent[]
+  /** Asked first. */
+  #preferred = 0
 
-  constructor(endpoint: Endpoint, connectionsMax = 8) {
-    this.#endpoint = endpoint
+  constructor(endpoints: readonly Endpoint[], connectionsMax = 8) {
+    this.#endpoints = endpoints
     const options = { keepAlive: true, maxSockets: connectionsMax, timeout: 60_000 }
-    this.#agent = endpoint.base.protocol === 'https:' ? new https.Agent(options) : new http.Agent(options)
+    this.#agents = endpoints.map(({ base }) =>
+      base.protocol === 'https:' ? new https.Agent(options) : new http.Agent(options),
+    )
   }
 
-  /** The body as it streams in. Throws MusterError: not_found, unauthorized, or coordinator_unreachable for all that may pass. */
+  get addresses(): number {
+    return this.#endpoints.length
+  }
+
+  /** The worker is connected to the address of this index. What hangs at the one before is asked again here. */
+  prefer(index: number): void {
+    const before = this.#preferred
+    this.#preferred = index
+    if (before !== index) this.#agents[before]?.destroy()
+  }
+
+  /**
+   * The body as it streams in. Throws MusterError: not_found (said by all that answered), unauthorized,
+   * or coordinator_unreachable for all that may pass.
+   */
   async open(path: string, signal?: AbortSignal): Promise<http.IncomingMessage> {
-    const { base, socketPath, url } = this.#endpoint
+    const first = this.#preferred
+    let failure: unknown
+    for (let tried = 0; tried < this.#endpoints.length; tried += 1) {
+      try {
+        return await this.#open((first + tried) % this.#endpoints.length, path, signal)
+      } catch (error) {
+        signal?.throwIfAborted()
+        // What one of them lacks, one that is away may have.
+        if (failure === undefined || isPassing(error)) failure = error
+      }
+    }
+    throw failure
+  }
+
+  async #open(index: number, path: string, signal?: AbortSignal): Promise<http.IncomingMessage> {
+    const endpoint = this.#endpoints[index]!
+    const { base, socketPath, url } = endpoint
     const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
       const request = (base.protocol === 'https:' ? https : http).request(
         new URL(path, base),
         {
-          agent: this.#agent,
-          headers: authorization(this.#endpoint),
+          agent: this.#agents[index],
+          headers: authorization(endpoint),
           ...(socketPath && { socketPath }),
           ...(signal && { signal }),
         },
@@ -96,8 +133,13 @@ export class CoordinatorHttp {
   }
 
   close(): void {
-    this.#agent.destroy()
+    for (const agent of this.#agents) agent.destroy()
   }
+}
+
+/** A coordinator that restarts, or the next one, can answer in a moment. */
+export function isPassing(error: unknown): boolean {
+  return isMusterError(error) && error.code === 'coordinator_unreachable'
 }
 
 export async function readAll(stream: AsyncIterable<Uint8Array>, bytesMax: number): Promise<Buffer> {

@@ -1,4 +1,4 @@
-/** The agent's end of the executor thread: starts it, and replaces it when it ends or no longer answers. */
+/** The agent's end of the executor thread: starts it, and replaces it when it ends, no longer answers, or is to begin afresh. */
 import { Worker } from 'node:worker_threads'
 import type { ExecutorOptions, FromExecutor, ToExecutor } from './thread-messages.ts'
 
@@ -17,6 +17,8 @@ export class ExecutorThread {
   #thread: Worker
   #closed = false
   #probe: NodeJS.Timeout | undefined
+  /** Index of the coordinator that the worker is connected to. */
+  #connected = 0
 
   constructor(options: ExecutorOptions, handlers: ExecutorHandlers) {
     this.#options = options
@@ -35,6 +37,22 @@ export class ExecutorThread {
     this.#probe = setTimeout(() => this.#replace(`did not answer for ${answerTimeoutMs / 1000} s`), answerTimeoutMs)
   }
 
+  /** The worker is connected to the coordinator of this index: it is asked first. */
+  connected(index: number): void {
+    this.#connected = index
+    this.post({ type: 'connected', index })
+  }
+
+  /** A new thread takes its place; what it was given is forgotten. */
+  restart(): void {
+    clearTimeout(this.#probe)
+    this.#probe = undefined
+    const old = this.#thread
+    this.#thread = this.#start()
+    this.post({ type: 'connected', index: this.#connected })
+    void old.terminate()
+  }
+
   async close(): Promise<void> {
     this.#closed = true
     clearTimeout(this.#probe)
@@ -50,6 +68,8 @@ export class ExecutorThread {
     })
     let failure: unknown
     thread.on('message', (message: FromExecutor) => {
+      // What one that was replaced still says is about batches that count as over.
+      if (thread !== this.#thread) return
       clearTimeout(this.#probe)
       this.#probe = undefined
       this.#handlers.message(message)
@@ -63,11 +83,7 @@ export class ExecutorThread {
   }
 
   #replace(why: string): void {
-    clearTimeout(this.#probe)
-    this.#probe = undefined
-    const old = this.#thread
-    this.#thread = this.#start()
-    void old.terminate()
+    this.restart()
     this.#handlers.died(why)
   }
 }

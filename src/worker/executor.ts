@@ -16,7 +16,7 @@ import { Workspaces } from './workspaces.ts'
 assert(parentPort !== null, 'executor.ts runs as a worker thread only')
 const port = parentPort
 const options = workerData as ExecutorOptions
-const http = new CoordinatorHttp(parseEndpoint(options.url, options.token))
+const http = new CoordinatorHttp(options.coordinators.map(({ url, token }) => parseEndpoint(url, token)))
 const contexts = new RunContexts(http)
 const workspaces = new Workspaces(options.dataDir, http, options.diskBytesMax, log)
 const batches = new Map<string, Batch>()
@@ -83,6 +83,10 @@ port.on('message', (message: ToExecutor) => {
       cleaning.get(message.pid)?.(message.killed)
       cleaning.delete(message.pid)
       return
+    case 'connected':
+      return http.prefer(message.index)
+    case 'clear':
+      return void workspaces.clear().then(() => post({ type: 'cleared' }))
     case 'ping':
       return post({ type: 'pong' })
   }

@@ -23,9 +23,10 @@ const toolsWaitMs = 300
 const diskBytesMax = 20 * 1024 ** 3
 
 export type WorkerOptions = {
-  /** `http(s)://host:port` or `unix:/path/to.sock`. */
-  readonly url: string
-  readonly token?: string
+  /** Coordinators of one cluster, or the only one: `http(s)://host:port` or `unix:/path/to.sock`. At least one. */
+  readonly urls: readonly string[]
+  /** For every address, or for each. */
+  readonly token?: string | ((url: string) => string | undefined)
   /** What people see; default: the host's name. */
   readonly name?: string
   readonly labels: Readonly<Record<string, string>>
@@ -40,6 +41,8 @@ export type WorkerOptions = {
   readonly joinTimeoutMs?: number
   /** Once joined: leave when the coordinator has been away for so long. Default: dial for ever. */
   readonly orphanTimeoutMs?: number
+  /** The coordinator's only worker, for good: being cut off from it, however long, is no reason to end what runs. */
+  readonly isAlone?: boolean
   /** SIGTERM and SIGINT drain; a second one stops at once. Default false: the caller decides. */
   readonly signals?: boolean
   /** Workspaces and their cache together; default 20 GB. */
@@ -70,7 +73,8 @@ export type WorkerHandle = AsyncDisposable & {
 
 /** Resolves once the coordinator has welcomed the worker. Throws MusterError when it can't be reached or refuses. */
 export async function startWorker(options: WorkerOptions): Promise<WorkerHandle> {
-  const endpoint = parseEndpoint(options.url, options.token)
+  const { urls, token } = options
+  const endpoints = urls.map((url) => parseEndpoint(url, typeof token === 'function' ? token(url) : token))
   const worker = `w-${randomBytes(6).toString('hex')}`
   await mkdir(options.dataDir, { recursive: true })
   const spoolDir = path.join(options.dataDir, 'spool')
@@ -87,7 +91,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHandle>
     )
   }
   const agent = new Agent({
-    endpoint,
+    endpoints,
     joinTimeoutMs: options.joinTimeoutMs ?? joinTimeoutMs,
     describe: () => ({
       name: options.name ?? os.hostname(),
@@ -96,8 +100,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHandle>
     }),
     executor: {
       worker,
-      url: options.url,
-      token: options.token,
+      coordinators: endpoints.map(({ url, token: its }) => ({ url, token: its })),
       dataDir: options.dataDir,
       tempRoot,
       runnersModule: options.runnersModule ?? ownRunnersModule(),
@@ -111,6 +114,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHandle>
       end({ type: 'failed', error: new MusterError('forbidden', `The coordinator refused this worker: ${why}`) }),
     drained: () => end({ type: 'drained' }),
     orphanTimeoutMs: options.orphanTimeoutMs,
+    isAlone: options.isAlone,
     orphaned: () => end({ type: 'orphaned' }),
   })
   const forgetSignals = options.signals === true ? onSignals(agent, end, options.log) : () => {}

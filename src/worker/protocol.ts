@@ -62,8 +62,8 @@ export interface WorkerPorts {
   /** The batch is not held any more. */
   released(batch: string): void
   log(level: 'debug' | 'info' | 'warning' | 'error', message: string): void
-  /** Welcomed; again after every reconnection and greeting. */
-  joined(): void
+  /** Welcomed; again after every reconnection and greeting. Without contact for `fenceMs`, what runs is ended. */
+  joined(fenceMs: number): void
   /** Drained: nothing is held and everything is acknowledged. */
   drained(): void
   /** The coordinator will not have this worker. */
@@ -79,6 +79,8 @@ export type ProtocolOptions = {
   readonly ports: WorkerPorts
   /** Once joined: `orphaned` when there was no coordinator for so long. Default: never. */
   readonly orphanTimeoutMs?: number | undefined
+  /** Nobody else can be given its batches: it never ends them for want of contact. */
+  readonly isAlone?: boolean | undefined
 }
 
 export class WorkerProtocol {
@@ -87,6 +89,7 @@ export class WorkerProtocol {
   readonly #outbox: Outbox
   readonly #ports: WorkerPorts
   readonly #orphanTimeoutMs: number | undefined
+  readonly #isAlone: boolean
   readonly #contact = new Contact()
   readonly #held = new Map<string, HeldBatch>()
   /** Ended and acknowledged; oldest first. */
@@ -110,6 +113,7 @@ export class WorkerProtocol {
     this.#outbox = options.outbox
     this.#ports = options.ports
     this.#orphanTimeoutMs = options.orphanTimeoutMs
+    this.#isAlone = options.isAlone === true
   }
 
   /** Batches that run or have unacknowledged reports. */
@@ -221,8 +225,9 @@ export class WorkerProtocol {
     this.#schedulePulse(this.#patienceMs())
   }
 
-  #welcome({ epoch, heartbeatMs, fenceMs, keep }: Welcome): void {
+  #welcome({ epoch, heartbeatMs, keep, ...welcome }: Welcome): void {
     const nowMs = this.#clock.monotonicMs()
+    const fenceMs = this.#isAlone ? Infinity : welcome.fenceMs
     if (!this.#contact.welcomed(epoch, fenceMs, nowMs, this.#held.size === 0)) {
       return this.#leave(`it leads as epoch ${epoch}, and this worker has seen epoch ${this.#contact.epoch}`)
     }
@@ -234,7 +239,7 @@ export class WorkerProtocol {
     this.#heartbeatMs = Math.min(heartbeatMs, fenceMs / heartbeatsMin)
     this.#beat(nowMs)
     this.#flush()
-    this.#ports.joined()
+    this.#ports.joined(fenceMs)
     this.#checkDrained()
   }
 

@@ -2,12 +2,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isMusterError, MusterError } from '../protocol/errors.ts'
 import type { RunContext } from '../protocol/worker-messages.ts'
-import type { CoordinatorHttp } from './endpoint.ts'
+import { type CoordinatorHttp, isPassing } from './endpoint.ts'
 import { anything, object, optional, record, string } from './shape.ts'
 
 const contextsMax = 32
 const contextBytesMax = 16 * 1024 * 1024
 const patienceMs = 60_000
+/** A coordinator that follows another knows a new run a moment later than the worker does. */
+const laggingMs = 2000
 
 const isRunContext = object({ env: record(string), detection: anything, suite: optional(anything) })
 
@@ -27,7 +29,7 @@ export class RunContexts {
       this.#contexts.set(run, known)
       return known
     }
-    const fetched = withPatience(() => this.#fetch(run))
+    const fetched = withPatience(() => this.#fetch(run), undefined, this.#http.addresses > 1 ? laggingMs : 0)
     this.#contexts.set(run, fetched)
     fetched.catch(() => this.#contexts.delete(run))
     if (this.#contexts.size > contextsMax) this.#contexts.delete(this.#contexts.keys().next().value!)
@@ -44,16 +46,17 @@ export class RunContexts {
   }
 }
 
-/** A coordinator that restarts is back in a moment; a batch shouldn't fail for that. */
-export async function withPatience<T>(action: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-  const deadlineMs = performance.now() + patienceMs
+/** A coordinator that restarts is back in a moment; a batch shouldn't fail for that. What is not found may appear within `absentMs`. */
+export async function withPatience<T>(action: () => Promise<T>, signal?: AbortSignal, absentMs = 0): Promise<T> {
+  const beganMs = performance.now()
   for (let delayMs = 50; ; delayMs = Math.min(delayMs * 2, 2000)) {
     try {
       return await action()
     } catch (error) {
       signal?.throwIfAborted()
-      const passing = isMusterError(error) && error.code === 'coordinator_unreachable'
-      if (!passing || performance.now() + delayMs > deadlineMs) throw error
+      const isAbsent = isMusterError(error) && error.code === 'not_found'
+      const patientMs = isPassing(error) ? patienceMs : isAbsent ? absentMs : 0
+      if (performance.now() + delayMs - beganMs > patientMs) throw error
       await sleep(delayMs, undefined, { ...(signal && { signal }) })
     }
   }

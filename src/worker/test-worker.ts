@@ -5,7 +5,6 @@ import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startWorker, type WorkerHandle, type WorkerOptions } from './main.ts'
-import type { TestCoordinator } from './test-coordinator.ts'
 
 /** A folder that is removed at the end of the scope. */
 export function temporaryFolder(): Disposable & { readonly path: string } {
@@ -14,13 +13,13 @@ export function temporaryFolder(): Disposable & { readonly path: string } {
 }
 
 export async function startTestWorker(
-  coordinator: Pick<TestCoordinator, 'url'>,
+  coordinator: { readonly url: string },
   options: Partial<WorkerOptions> = {},
 ): Promise<WorkerHandle> {
   const folder = temporaryFolder()
   try {
     const worker = await startWorker({
-      url: coordinator.url,
+      urls: [coordinator.url],
       labels: {},
       dataDir: folder.path,
       version: '0.0.0',
@@ -42,7 +41,7 @@ export class WorkerProcess {
   stderr = ''
   readonly #folder = temporaryFolder()
 
-  constructor(coordinator: TestCoordinator, options: object = {}) {
+  constructor(coordinator: { readonly url: string }, options: object = {}) {
     const script = path.join(import.meta.dirname, 'fixtures', 'worker-process.ts')
     const argv = [script, coordinator.url, this.#folder.path, JSON.stringify(options)]
     this.child = spawn(process.execPath, argv, { stdio: ['ignore', 'ignore', 'pipe'] })

@@ -4,6 +4,7 @@
  * agent only puts the sequence number in front.
  */
 import type { Assign } from '../protocol/worker-messages.ts'
+import type { Endpoint } from './endpoint.ts'
 import type { ReportKind } from './held-batch.ts'
 
 export type ToExecutor =
@@ -14,6 +15,10 @@ export type ToExecutor =
   | { readonly type: 'abandon'; readonly batch: string }
   /** Answer to `exited`: nothing that the process started is left. */
   | { readonly type: 'cleaned'; readonly pid: number; readonly killed: number }
+  /** The worker is connected to the coordinator of this index. */
+  | { readonly type: 'connected'; readonly index: number }
+  /** Nothing runs: remove the workspaces and what is damaged in the cache; `cleared` answers. */
+  | { readonly type: 'clear' }
   | { readonly type: 'ping' }
 
 export type FromExecutor =
@@ -33,6 +38,7 @@ export type FromExecutor =
   | { readonly type: 'live'; readonly body: string }
   /** The batch was abandoned and is gone. */
   | { readonly type: 'abandoned'; readonly batch: string }
+  | { readonly type: 'cleared' }
   | { readonly type: 'pong' }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string }
 
@@ -41,8 +47,8 @@ export type WorkerLog = (level: LogLevel, message: string) => void
 
 export type ExecutorOptions = {
   readonly worker: string
-  readonly url: string
-  readonly token: string | undefined
+  /** Of the coordinators; not parsed, since a URL can't be posted to a thread. */
+  readonly coordinators: readonly Pick<Endpoint, 'url' | 'token'>[]
   readonly dataDir: string
   /** Temporary directories of attempts are made here. */
   readonly tempRoot: string

@@ -41,7 +41,7 @@ function addManifest(coordinator: TestCoordinator, files: Files, name = 'ws'): s
 class Fixture implements AsyncDisposable {
   readonly coordinator = new TestCoordinator()
   readonly folder = temporaryFolder()
-  readonly #http = new CoordinatorHttp(parseEndpoint(this.coordinator.url))
+  readonly #http = new CoordinatorHttp([parseEndpoint(this.coordinator.url)])
   readonly #warnings: string[] = []
   readonly workspaces: Workspaces
   setups = 0

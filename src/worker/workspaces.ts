@@ -10,7 +10,7 @@ import { readdir, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import type { WorkspaceRequest } from './batch.ts'
-import { ContentCache } from './content-cache.ts'
+import { absent, ContentCache } from './content-cache.ts'
 import { type CoordinatorHttp, readAll } from './endpoint.ts'
 import { isRunning } from './process-tree.ts'
 import { withPatience } from './run-contexts.ts'
@@ -73,6 +73,20 @@ export class Workspaces {
         if (isMaker || request.signal.aborted) throw error
       }
     }
+  }
+
+  /**
+   * Removes every workspace that no batch uses, and what is damaged in the cache: the next batch finds
+   * what a new worker would. What can't be removed is said in the log and left.
+   */
+  async clear(): Promise<void> {
+    await this.#trimming
+    const failed = (what: string) => (error: Error) => this.#log('warning', `Cannot ${what}: ${error.message}`)
+    const directories = await this.#slotDirectories().catch(failed(`list the workspaces in ${this.#directory}`))
+    for (const directory of directories ?? [])
+      await this.#removeSlot(directory).catch(failed(`remove the workspace ${directory}`))
+    const damaged = await this.#cache.removeDamaged().catch(failed('check the content cache'))
+    if (damaged) this.#log('warning', `${damaged} damaged file(s) of the content cache were removed`)
   }
 
   /** Whatever looks after the disk in the background is done. */
@@ -161,7 +175,8 @@ export class Workspaces {
   }
 
   async #slotDirectories(): Promise<string[]> {
-    const names = await readdir(this.#directory)
+    const names = await readdir(this.#directory).catch(absent)
+    if (names === undefined) return []
     const slots = await Promise.all(
       names.map(async (name) =>
         (await readdir(path.join(this.#directory, name))).map((slot) => path.join(this.#directory, name, slot)),
@@ -173,8 +188,11 @@ export class Workspaces {
   async #removeSlot(directory: string): Promise<void> {
     if (this.#slots.has(directory) || !lock(directory)) return
     this.#removing.add(directory)
-    await rm(directory, { recursive: true, force: true })
-    this.#removing.delete(directory)
+    try {
+      await rm(directory, { recursive: true, force: true })
+    } finally {
+      this.#removing.delete(directory)
+    }
   }
 }
 

@@ -1,13 +1,14 @@
 /** `muster worker`: offers this host to a coordinator until it is told to stop. */
 import { parseDuration } from '../../stdx/duration.ts'
 import { startWorker } from '../../worker/main.ts'
-import { serverOf, tokenOf } from '../connect.ts'
+import { addressesOf, serverOf, tokenOf } from '../connect.ts'
 import { labelsOf } from '../flags.ts'
 import { hostDirectory, packageVersion, socketPath, workerDirectory } from '../places.ts'
 import { daemonLabel, pidLabel } from '../worker-labels.ts'
 
 export type WorkerCommandOptions = {
-  readonly join?: string
+  /** Each one address, or several with a comma between. */
+  readonly join?: readonly string[]
   readonly token?: string
   readonly label?: readonly string[]
   readonly cpus?: number
@@ -20,16 +21,16 @@ export type WorkerCommandOptions = {
 }
 
 export async function workerCommand(options: WorkerCommandOptions): Promise<number> {
-  const url = options.join ?? serverOf({}) ?? `unix:${socketPath(hostDirectory())}`
-  const token = url.startsWith('unix:') ? undefined : tokenOf(options.token, 'worker', url)
+  const given = options.join ?? [serverOf({}) ?? `unix:${socketPath(hostDirectory())}`]
+  const urls = given.flatMap((one) => addressesOf(one, '--join'))
   const quiet = options.bound === true || options.orphanTimeout !== undefined
   // Whoever read our words may have been killed, for instance the daemon; the work goes on.
   process.stderr.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
   })
   const worker = await startWorker({
-    url,
-    ...(token === undefined ? {} : { token }),
+    urls,
+    token: (url) => (url.startsWith('unix:') ? undefined : tokenOf(options.token, 'worker', url)),
     ...(options.name === undefined ? {} : { name: options.name }),
     labels: {
       ...labelsOf(options.label ?? []),
@@ -43,12 +44,13 @@ export async function workerCommand(options: WorkerCommandOptions): Promise<numb
       if (level !== 'debug' && (!quiet || level !== 'info')) process.stderr.write(`muster worker: ${text}\n`)
     },
     signals: true,
+    ...(options.bound === undefined ? {} : { isAlone: options.bound }),
     // The daemon listens before it starts its worker: one that can't join has lost it already.
     ...(options.orphanTimeout === undefined
       ? {}
       : { orphanTimeoutMs: parseDuration(options.orphanTimeout) ?? 0, joinTimeoutMs: 10_000 }),
   })
-  if (!quiet) process.stderr.write(`muster worker: joined ${url} as ${worker.id}\n`)
+  if (!quiet) process.stderr.write(`muster worker: joined ${urls.join(', ')} as ${worker.id}\n`)
   if (options.bound) {
     process.stdin.on('end', () => void worker.stop()).on('error', () => void worker.stop())
     process.stdin.resume()
