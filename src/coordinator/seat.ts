@@ -455,9 +455,13 @@ export class Seat {
 
   #advanced(entry: Committed): void {
     this.#options.onCommitted(entry)
-    for (let at = 0; at < this.#reached.length;) {
+    this.#tellReached(entry.position)
+  }
+
+  #tellReached(position: number): void {
+    for (let at = 0; at < this.#reached.length; ) {
       const waiting = this.#reached[at]!
-      if (waiting.position > entry.position) at += 1
+      if (waiting.position > position) at += 1
       else {
         this.#reached.splice(at, 1)
         waiting.call()
