@@ -7,6 +7,7 @@ import { unreachable } from '../stdx/assert.ts'
 import { applyAssigned, applyBatchEnded, stepAssign, stepEnd, stepReport, stepStart } from './batch.ts'
 import { applyLetter, expiredLetters, stepDiscard, stepReplay } from './dead-letter.ts'
 import { letterEvents } from './dead-letter-events.ts'
+import { promoteDue } from './due.ts'
 import type { RunId } from './entities.ts'
 import type { Event } from './events.ts'
 import { assertReadable, stepRaiseFormat } from './format.ts'
@@ -31,10 +32,10 @@ import {
 } from './run.ts'
 import type { State } from './state.ts'
 import { applyEnded, applyReported, applyRequeued, applyStarted } from './task.ts'
-import { applyJoined, stepDrain, stepJoin, stepLeave } from './worker.ts'
+import { applyJoined, applyRecycled, applyRecycling, stepDrain, stepJoin, stepLeave, stepRecycled } from './worker.ts'
 
 /** What would happen. Reads only; throws Refused when the input can't be taken. */
-export function step(state: State, input: Input): readonly Event[] {
+export function step(state: State, input: Input, nowMs: number): readonly Event[] {
   switch (input.type) {
     case 'lead':
       return [{ type: 'leader.started', epoch: input.epoch, owner: input.owner, version: input.version }]
@@ -57,19 +58,21 @@ export function step(state: State, input: Input): readonly Event[] {
     case 'abandon':
       return stepAbandon(state, input)
     case 'assign':
-      return stepAssign(state, input)
+      return stepAssign(state, input, nowMs)
     case 'join':
       return stepJoin(state, input)
     case 'drain':
       return stepDrain(state, input)
     case 'leave':
-      return stepLeave(state, input)
+      return stepLeave(state, input, nowMs)
+    case 'recycled':
+      return stepRecycled(state, input)
     case 'start':
       return stepStart(state, input)
     case 'report':
-      return stepReport(state, input)
+      return stepReport(state, input, nowMs)
     case 'end':
-      return stepEnd(state, input)
+      return stepEnd(state, input, nowMs)
     case 'replay':
       return stepReplay(state, input)
     case 'discard':
@@ -84,6 +87,7 @@ export function step(state: State, input: Input): readonly Event[] {
 /** Folds one event into state. Deterministic; throws only when the history is impossible. */
 export function apply(state: State, event: Event, atMs: number): void {
   if (atMs > state.atMs) state.atMs = atMs
+  if (state.waking.size > 0) promoteDue(state)
   switch (event.type) {
     case 'leader.started':
       state.epoch = event.epoch
@@ -104,6 +108,10 @@ export function apply(state: State, event: Event, atMs: number): void {
     case 'worker.left':
       state.workers.delete(event.worker)
       return
+    case 'worker.recycling':
+      return applyRecycling(state, event, atMs)
+    case 'worker.recycled':
+      return applyRecycled(state, event, atMs)
     case 'dead-letter.added':
     case 'dead-letter.replayed':
     case 'dead-letter.settled':
@@ -167,7 +175,7 @@ function applyToRun(state: State, event: RunEvent, atMs: number): void {
 
 /** Takes one input: returns all events it led to, already applied. Throws Refused with nothing changed. */
 export function advance(state: State, input: Input, nowMs: number): readonly Event[] {
-  const first = step(state, input)
+  const first = step(state, input, nowMs)
   if (first.length === 0) return first
   const events: Event[] = []
   const take = (more: readonly Event[]) => {

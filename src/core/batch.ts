@@ -4,17 +4,22 @@
  */
 import { assert } from '../stdx/assert.ts'
 import { noteMishap } from './dead-letter-events.ts'
-import type { TaskIndex } from './entities.ts'
+import type { RetryCause, TaskIndex } from './entities.ts'
 import type { BatchAssigned, BatchEnded, Event } from './events.ts'
 import { Refused, type Assign, type End, type Report, type Start } from './input.ts'
 import { runOf } from './run.ts'
-import { expectedMs, type Batch, type Run, type State } from './state.ts'
+import { recoveriesOf } from './recovery.ts'
+import { countRecovery } from './recovery-table.ts'
+import { giveUp, mayRetry, recyclingEvents, requeue, ruleOf, triesOf } from './retry.ts'
+import { expectedMs, type Batch, type Retried, type Run, type State } from './state.ts'
 import { moveTask, TaskDecisions } from './task.ts'
 
-export function stepAssign(state: State, input: Assign): readonly Event[] {
+export function stepAssign(state: State, input: Assign, nowMs: number): readonly Event[] {
   const run = runOf(state, input.run)
   const worker = state.workers.get(input.worker)
   if (!worker || worker.draining) throw new Refused('conflict', `worker ${input.worker} takes no work`)
+  if (worker.recycling && worker.recycling.untilMs > nowMs)
+    throw new Refused('conflict', `worker ${input.worker} is being recycled`)
   if (run.state !== 'queued' && run.state !== 'running') throw new Refused('conflict', `run ${run.id} is ${run.state}`)
   if (input.cpus < 1 || worker.cpusUsed + input.cpus > worker.capabilities.cpus) {
     throw new Refused(
@@ -28,6 +33,8 @@ export function stepAssign(state: State, input: Assign): readonly Event[] {
   for (const index of input.tasks) {
     const task = run.tasks[index]
     if (!task || task.state !== 'queued') throw new Refused('conflict', `task ${run.id}/${index} is not queued`)
+    if (task.again?.later && task.again.notBeforeMs > nowMs)
+      throw new Refused('conflict', `task ${run.id}/${index} waits for its time`)
     if (task.batchMax > 0 && input.tasks.length > task.batchMax) {
       throw new Refused('conflict', `task ${run.id}/${index} wants a batch of at most ${task.batchMax}`)
     }
@@ -64,6 +71,7 @@ export function applyAssigned(state: State, run: Run, event: BatchAssigned, atMs
     open: event.tasks.length,
     openMs: workMs,
     expectedMs: workMs,
+    retried: retriedOf(run, event.tasks),
   })
   worker.cpusUsed += event.cpus
   worker.batches.add(event.batch)
@@ -93,6 +101,17 @@ export function applyAssigned(state: State, run: Run, event: BatchAssigned, atMs
   }
 }
 
+function retriedOf(run: Run, tasks: readonly TaskIndex[]): Map<TaskIndex, Retried> | undefined {
+  let retried: Map<TaskIndex, Retried> | undefined
+  for (const index of tasks) {
+    const { again } = run.tasks[index]!
+    if (again?.level === undefined) continue
+    retried ??= new Map()
+    retried.set(index, { kind: again.kind, level: again.level, worked: undefined })
+  }
+  return retried
+}
+
 /** The batch, if this worker with this token still holds it. */
 export function heldBatch(
   state: State,
@@ -117,7 +136,7 @@ export function stepStart(state: State, input: Start): readonly Event[] {
   return tasks.length === 0 ? [] : [{ type: 'task.started', run: run.id, batch: batch.id, worker: batch.worker, tasks }]
 }
 
-export function stepReport(state: State, input: Report): readonly Event[] {
+export function stepReport(state: State, input: Report, nowMs: number): readonly Event[] {
   const batch = heldBatch(state, input)
   const run = state.runs.get(batch.run)!
   const seen = new Set<TaskIndex>()
@@ -135,10 +154,10 @@ export function stepReport(state: State, input: Report): readonly Event[] {
   for (const report of reports) {
     const task = run.tasks[report.task]!
     if (report.outcome === 'failed') {
-      const tries = task.failures + 1
-      if (tries <= run.spec.retries && !run.cancelled) {
-        decisions.requeue(report.task, 'failed', `failed, try ${tries + 1} of ${run.spec.retries + 1}`, 0)
-      } else decisions.end(report.task, 'failed', 'failed')
+      if (mayRetry(state, run, task, 'failed') && !run.cancelled) {
+        const words = `failed, ${nextTry(state, run, report.task, 'failed')}`
+        requeue(decisions, state, run, batch, report.task, { cause: 'failed', words, batchMax: 0 }, nowMs)
+      } else giveUp(decisions, state, task, report.task, 'failed', 'failed', 'failed')
     } else if (report.outcome === 'skipped' && task.failures > 0) {
       // It has not passed since it failed.
       decisions.end(report.task, 'failed', 'failed, and was skipped when it was tried again')
@@ -146,6 +165,7 @@ export function stepReport(state: State, input: Report): readonly Event[] {
     else if (task.failures > 0 || report.counts[2] > 0) decisions.end(report.task, 'flaky', 'passed after a failure')
     else decisions.end(report.task, 'passed', 'passed')
   }
+  const decided = decisions.events()
   return [
     {
       type: 'task.reported',
@@ -155,11 +175,16 @@ export function stepReport(state: State, input: Report): readonly Event[] {
       reports,
       ...(input.results === undefined ? {} : { results: input.results }),
     },
-    ...decisions.events(),
+    ...decided,
+    ...recyclingEvents(state, decided, nowMs),
   ]
 }
 
-export function stepEnd(state: State, input: End): readonly Event[] {
+function nextTry(state: State, run: Run, index: TaskIndex, cause: RetryCause): string {
+  return `try ${triesOf(run, run.tasks[index]!, cause) + 2} of ${ruleOf(state, run, cause).max + 1}`
+}
+
+export function stepEnd(state: State, input: End, nowMs: number): readonly Event[] {
   const batch = heldBatch(state, input)
   const run = state.runs.get(batch.run)!
   const events: Event[] = input.errors.map((message) => ({
@@ -169,6 +194,8 @@ export function stepEnd(state: State, input: End): readonly Event[] {
     who: `worker:${batch.worker}`,
     message,
   }))
+  const decided = unreportedEvents(state, run, batch, input, nowMs)
+  const recoveries = recoveriesOf(state, batch, decided, input)
   events.push({
     type: 'batch.ended',
     batch: batch.id,
@@ -181,15 +208,16 @@ export function stepEnd(state: State, input: End): readonly Event[] {
     startupMs: input.startupMs,
     wallMs: input.wallMs,
     ...(input.usage === undefined || state.format < 2 ? {} : { usage: input.usage }),
+    ...(recoveries.length === 0 ? {} : { recoveries }),
     ...(input.output === undefined ? {} : { output: input.output }),
     ...(input.message === undefined ? {} : { message: input.message }),
   })
-  events.push(...unreportedEvents(state, run, batch, input))
+  events.push(...decided, ...recyclingEvents(state, decided, nowMs))
   return events
 }
 
 /** What becomes of the tasks that a batch left without a report. */
-function unreportedEvents(state: State, run: Run, batch: Batch, input: End): Event[] {
+function unreportedEvents(state: State, run: Run, batch: Batch, input: End, nowMs: number): Event[] {
   const open = batch.tasks.filter((index) => isOpen(run, batch, index))
   if (open.length === 0) return []
   const decisions = new TaskDecisions(run.id)
@@ -203,77 +231,103 @@ function unreportedEvents(state: State, run: Run, batch: Batch, input: End): Eve
   }
   const interrupted = new Set(input.interrupted)
   const progress = batch.begun || interrupted.size > 0
-  const giveUp = !progress && run.barren + 1 >= state.limits.barrenBatchesMax
+  const hopeless = !progress && run.barren + 1 >= barrenMax(state, run)
+  const ending: Ending = { decisions, state, run, batch, input, nowMs, words: endWords(input), progress, hopeless }
   for (const index of open) {
-    if (timedOut.has(index)) decideTimedOut(decisions, run, index)
-    else if (input.reason === 'completed') decideUnreported(decisions, state, run, index)
-    else if (input.reason === 'fenced') decideFenced(decisions, state, run, index)
-    else if (interrupted.has(index) && input.reason === 'crashed') decideSuspect(decisions, run, batch, index, input)
+    if (timedOut.has(index)) decideTimedOut(ending, index)
+    else if (input.reason === 'completed') decideLost(ending, index, 'its batch is over and its report did not arrive')
+    else if (input.reason === 'fenced') decideLost(ending, index, 'its worker was cut off and ended it')
+    else if (interrupted.has(index) && input.reason === 'crashed') decideSuspect(ending, index)
     else if (progress && !exitedClean(input))
       decisions.requeue(index, 'unstarted', 'its process ended before its turn', 0)
-    else decideUnstarted(decisions, state, run, batch, index, input, giveUp)
+    else decideUnstarted(ending, index)
   }
-  if (giveUp && input.reason !== 'cancelled') {
-    const end = input.reason === 'failed-to-start' || exitedClean(input) ? 'lost' : 'failed'
+  if (hopeless && input.reason !== 'cancelled') {
+    const notStarted = input.reason === 'failed-to-start' || exitedClean(input)
     for (let index = 0; index < run.tasks.length; index += 1) {
-      if (run.tasks[index]!.state === 'queued') decisions.end(index, end, endWords(input))
+      if (run.tasks[index]!.state === 'queued') decisions.end(index, notStarted ? 'lost' : 'failed', ending.words)
     }
   }
   return decisions.events()
+}
+
+type Ending = {
+  readonly decisions: TaskDecisions
+  readonly state: State
+  readonly run: Run
+  readonly batch: Batch
+  readonly input: End
+  readonly nowMs: number
+  readonly words: string
+  /** Some task of the batch had begun. */
+  readonly progress: boolean
+  /** Nothing of the run begins any more, batch after batch. */
+  readonly hopeless: boolean
+}
+
+/** Batches in a row without a beginning; a policy that says more about failed starts wants to see that many. */
+function barrenMax(state: State, run: Run): number {
+  const said = Math.max(run.spec.retry?.infrastructure?.max ?? 0, run.spec.retry?.crashed?.max ?? 0)
+  return Math.max(state.limits.barrenBatchesMax, said === 0 ? 0 : said + 1)
 }
 
 function exitedClean(input: End): boolean {
   return input.reason === 'crashed' && input.exitCode === 0
 }
 
-function decideTimedOut(decisions: TaskDecisions, run: Run, index: TaskIndex): void {
-  const tries = run.tasks[index]!.failures + 1
-  if (tries <= run.spec.retries) {
-    decisions.requeue(index, 'timed-out', `ran out of time, try ${tries + 1} of ${run.spec.retries + 1}`, 1)
-  } else decisions.end(index, 'timed-out', `ran longer than ${run.spec.taskTimeoutMs} ms`)
+function decideTimedOut({ decisions, state, run, batch, nowMs }: Ending, index: TaskIndex): void {
+  const task = run.tasks[index]!
+  if (mayRetry(state, run, task, 'timed-out')) {
+    const words = `ran out of time, ${nextTry(state, run, index, 'timed-out')}`
+    requeue(decisions, state, run, batch, index, { cause: 'timed-out', words, batchMax: 1 }, nowMs)
+  } else {
+    const words = `ran longer than ${run.spec.taskTimeoutMs} ms`
+    giveUp(decisions, state, task, index, 'timed-out', 'timed-out', words)
+  }
 }
 
 /** It was running when the process died: alone next time; if it was alone, it is the one. */
-function decideSuspect(decisions: TaskDecisions, run: Run, batch: Batch, index: TaskIndex, input: End): void {
+function decideSuspect({ decisions, state, run, batch, words, nowMs }: Ending, index: TaskIndex): void {
   const task = run.tasks[index]!
   if (batch.tasks.length > 1) {
-    decisions.requeue(index, 'crashed', `was running when its process died (${endWords(input)}); runs alone next`, 1)
-  } else if (task.crashes < run.spec.retries) {
-    decisions.requeue(index, 'crashed', `its process died (${endWords(input)})`, 1)
-  } else decisions.end(index, 'failed', `its process died while it ran: ${endWords(input)}`)
+    const next = state.format < 2 ? '; runs alone next' : ''
+    const what = `was running when its process died (${words})${next}`
+    requeue(decisions, state, run, batch, index, { cause: 'crashed', words: what, batchMax: 1 }, nowMs)
+  } else if (mayRetry(state, run, task, 'crashed')) {
+    const what = `its process died (${words})`
+    requeue(decisions, state, run, batch, index, { cause: 'crashed', words: what, batchMax: 1 }, nowMs)
+  } else giveUp(decisions, state, task, index, 'failed', 'crashed', `its process died while it ran: ${words}`)
 }
 
-/** Its worker says all was reported, and we have nothing: a report was refused or never came. */
-function decideUnreported(decisions: TaskDecisions, state: State, run: Run, index: TaskIndex): void {
-  const why = 'its batch is over and its report did not arrive'
-  if (run.tasks[index]!.losses < state.limits.lostRetriesMax) decisions.requeue(index, 'lost', why, 0)
-  else decisions.end(index, 'lost', why)
-}
-
-/** Its worker was cut off and ended it itself; nobody else can have begun it meanwhile. */
-function decideFenced(decisions: TaskDecisions, state: State, run: Run, index: TaskIndex): void {
-  const why = 'its worker was cut off and ended it'
-  if (run.tasks[index]!.losses < state.limits.lostRetriesMax) decisions.requeue(index, 'lost', why, 0)
-  else decisions.end(index, 'lost', why)
+/**
+ * Its attempt ended without a word of it, through no fault that could be seen: a report was refused or never came,
+ * or its worker was cut off and ended it itself, so that nobody else can have begun it.
+ */
+function decideLost({ decisions, state, run, batch, input, nowMs }: Ending, index: TaskIndex, words: string): void {
+  const task = run.tasks[index]!
+  const innocent = input.reason !== 'fenced' || task.state !== 'running'
+  if (mayRetry(state, run, task, 'lost'))
+    requeue(decisions, state, run, batch, index, { cause: 'lost', words, innocent, batchMax: 0 }, nowMs)
+  else giveUp(decisions, state, task, index, 'lost', 'lost', words)
 }
 
 /** Nothing of it was seen. Smaller batches find out whose fault that is, within bounds. */
-function decideUnstarted(
-  decisions: TaskDecisions,
-  state: State,
-  run: Run,
-  batch: Batch,
-  index: TaskIndex,
-  input: End,
-  giveUp: boolean,
-): void {
+function decideUnstarted(ending: Ending, index: TaskIndex): void {
+  const { decisions, state, run, batch, input, nowMs, words, hopeless } = ending
+  const task = run.tasks[index]!
+  const alone = batch.tasks.length === 1
   const half = Math.max(1, Math.ceil(batch.tasks.length / 2))
-  const words = endWords(input)
   if (input.reason === 'failed-to-start' || exitedClean(input) || input.reason === 'cancelled') {
-    const again = run.tasks[index]!.losses < state.limits.lostRetriesMax
-    if (again && !giveUp) decisions.requeue(index, 'lost', words, exitedClean(input) ? half : 0)
-    else decisions.end(index, 'lost', words)
-  } else if (giveUp || batch.tasks.length === 1) decisions.end(index, 'failed', words)
+    const cause = input.reason === 'failed-to-start' ? 'infrastructure' : 'lost'
+    // Among others, nothing says which of them an exit without a word is about.
+    const innocent = input.reason === 'cancelled' || (exitedClean(input) && !alone)
+    const batchMax = exitedClean(input) ? half : 0
+    if (mayRetry(state, run, task, cause) && !hopeless)
+      requeue(decisions, state, run, batch, index, { cause, words, innocent, batchMax }, nowMs)
+    else giveUp(decisions, state, task, index, 'lost', cause, words)
+  } else if (!hopeless && alone && run.spec.retry?.crashed !== undefined && mayRetry(state, run, task, 'crashed')) {
+    requeue(decisions, state, run, batch, index, { cause: 'crashed', words, batchMax: 1 }, nowMs)
+  } else if (hopeless || alone) giveUp(decisions, state, task, index, 'failed', 'crashed', words)
   else decisions.requeue(index, 'unstarted', words, half)
 }
 
@@ -300,6 +354,7 @@ export function applyBatchEnded(state: State, run: Run, event: BatchEnded): void
     worker.batches.delete(batch.id)
     worker.cpusUsed -= batch.cpus
   }
+  for (const recovery of event.recoveries ?? []) countRecovery(state.recoveries, recovery, state.atMs, state.limits)
   if (event.startupMs !== null) run.startupMs = Math.min(run.startupMs ?? Infinity, event.startupMs)
   if (event.output !== undefined) run.outputs.push({ batch: batch.id, worker: batch.worker, blob: event.output })
 }

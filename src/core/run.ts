@@ -1,5 +1,6 @@
 /** The run family: what may be asked of a run, and how its events change state. */
 import { assert } from '../stdx/assert.ts'
+import { forgetWakes } from './due.ts'
 import type { RunId, RunSpec, TaskIndex, Verdict } from './entities.ts'
 import type { Event, RunCancelled, RunErrored, RunExtended, RunFinished, RunForgotten, RunSubmitted } from './events.ts'
 import { Refused, type Cancel, type Extend, type Input, type Submit } from './input.ts'
@@ -52,7 +53,7 @@ export function stepSubmit(state: State, input: Submit): readonly Event[] {
 /** Without what older members couldn't read. */
 function readableSpec(state: State, spec: RunSpec): RunSpec {
   if (state.format >= 2) return spec
-  const { deadLetters: _, ...rest } = spec
+  const { deadLetters: _, retry: __, ...rest } = spec
   return rest
 }
 
@@ -197,6 +198,8 @@ export function applySubmitted(state: State, event: RunSubmitted, atMs: number):
     queue: [],
     queueHead: 0,
     again: [],
+    wakes: [],
+    laterCount: 0,
     queuedCount: 0,
     queuedMs: 0,
     byState: emptyByState(),
@@ -278,6 +281,7 @@ export function applyFinished(state: State, run: Run, event: RunFinished, atMs: 
   run.queue = []
   run.queueHead = 0
   run.again = []
+  forgetWakes(state, run)
   run.mishaps = []
   state.active.delete(run.id)
   state.finished.push(run.id)

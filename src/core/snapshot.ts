@@ -5,9 +5,10 @@
 import { assertReadable } from './format.ts'
 import { captureLetters, restoreLetters, type LettersData } from './letter-state.ts'
 import type { Limits } from './limits.ts'
-import { emptyState, Task, type Run, type State } from './state.ts'
+import type { Kind } from './recovery-table.ts'
+import { emptyState, Task, type Again, type Batch, type Run, type State, type Worker } from './state.ts'
 
-type TaskRow = readonly [
+type KnownRow = readonly [
   string,
   Task['state'],
   number,
@@ -22,11 +23,20 @@ type TaskRow = readonly [
   Task['counts'] | null,
   string | null,
 ]
+/** What came with format 2 stands last, and only where there is any. */
+type TaskRow = readonly [...KnownRow, Again?]
 
 type RunData = Omit<Run, 'tasks' | 'batches' | 'workers'> & {
   readonly tasks: readonly TaskRow[]
   readonly batches: readonly string[]
   readonly workers: readonly (readonly [string, unknown])[]
+}
+
+type BatchData = Omit<Batch, 'retried'> & { readonly retried?: readonly (readonly [number, unknown])[] }
+type WorkerData = Omit<Worker, 'batches' | 'recycledAtMs' | 'recycledMs'> & {
+  readonly batches: readonly string[]
+  readonly recycledAtMs?: number
+  readonly recycledMs?: number
 }
 
 export type SnapshotData = {
@@ -38,8 +48,10 @@ export type SnapshotData = {
   readonly runs: readonly RunData[]
   readonly active: readonly string[]
   readonly finished: readonly string[]
-  readonly batches: readonly unknown[]
-  readonly workers: readonly unknown[]
+  readonly batches: readonly BatchData[]
+  readonly workers: readonly WorkerData[]
+  readonly recoveries?: readonly Kind[]
+  readonly recycles?: number
   readonly letters?: LettersData
 }
 
@@ -54,19 +66,30 @@ export function capture(state: State): SnapshotData {
       queue: run.queue.slice(run.queueHead),
       queueHead: 0,
       tasks: run.tasks.map(taskRow),
+      wakes: [...run.wakes],
       batches: [...run.batches],
       workers: [...run.workers],
     })),
     active: [...state.active],
     finished: state.finished,
-    batches: [...state.batches.values()],
+    batches: [...state.batches.values()].map(batchData),
     workers: [...state.workers.values()].map((worker) => ({ ...worker, batches: [...worker.batches] })),
+    recoveries: [...state.recoveries.values()].map((kind) => ({
+      ...kind,
+      levels: kind.levels.map((counts) => ({ ...counts })),
+    })),
+    recycles: state.recycles,
     letters: captureLetters(state.letters),
   }
 }
 
+function batchData(batch: Batch): BatchData {
+  const { retried, ...rest } = batch
+  return retried === undefined ? rest : { ...rest, retried: [...retried] }
+}
+
 function taskRow(task: Task): TaskRow {
-  return [
+  const row: KnownRow = [
     task.file,
     task.state,
     task.version,
@@ -81,6 +104,7 @@ function taskRow(task: Task): TaskRow {
     task.counts ?? null,
     task.why ?? null,
   ]
+  return task.again === undefined ? row : [...row, { ...task.again }]
 }
 
 function taskFrom(row: TaskRow): Task {
@@ -96,6 +120,7 @@ function taskFrom(row: TaskRow): Task {
   task.durationMs = row[10]
   task.counts = row[11] ?? undefined
   task.why = row[12] ?? undefined
+  task.again = row[13]
   return task
 }
 
@@ -115,8 +140,11 @@ export function restore(data: SnapshotData, limits: Limits): State {
       batches: new Set(runData.batches),
       workers: new Map(runData.workers),
       mishaps: runData.mishaps ?? [],
+      wakes: [...(runData.wakes ?? [])],
+      laterCount: runData.laterCount ?? 0,
     } as Run
     state.runs.set(run.id, run)
+    if (run.wakes.length > 0) state.waking.add(run.id)
     state.queuedCount += run.queuedCount
     if (run.key !== undefined) state.keys.set(run.key, run.id)
   }
@@ -125,11 +153,21 @@ export function restore(data: SnapshotData, limits: Limits): State {
     state.finished.push(id)
     state.finishedTasks += state.runs.get(id)!.tasks.length
   }
-  for (const batch of data.batches as State['batches'] extends Map<string, infer B> ? B[] : never)
-    state.batches.set(batch.id, batch)
-  for (const worker of data.workers as { id: string; batches: string[] }[]) {
-    state.workers.set(worker.id, { ...worker, batches: new Set(worker.batches) } as never)
+  for (const { retried, ...batch } of data.batches) {
+    const map = retried === undefined ? undefined : new Map(retried)
+    state.batches.set(batch.id, { ...batch, retried: map as Batch['retried'] })
   }
+  for (const worker of data.workers) {
+    state.workers.set(worker.id, {
+      recycledAtMs: 0,
+      recycledMs: 0,
+      ...worker,
+      recycling: worker.recycling,
+      batches: new Set(worker.batches),
+    })
+  }
+  for (const kind of data.recoveries ?? []) state.recoveries.set(kind.kind, kind)
+  state.recycles = data.recycles ?? 0
   state.letters = restoreLetters(data.letters)
   return state
 }

@@ -18,9 +18,8 @@ import type {
   WorkerId,
 } from './entities.ts'
 import { emptyLetters, type Letters, type Mishap } from './letter-state.ts'
-import type { Wake } from './due.ts'
 import { defaultLimits, type Limits } from './limits.ts'
-import type { Kind } from './recovery.ts'
+import type { KindTable } from './recovery-table.ts'
 
 /** What a task carries from the attempts that did not count. Few tasks have one. */
 export type Again = {
@@ -39,6 +38,9 @@ export type Again = {
   /** It is queued and its time has not come: counted in `laterCount`. */
   later: boolean
 }
+
+/** A moment, and the tasks that become placeable then; none = something else changes, look again. */
+export type Wake = { readonly atMs: number; readonly tasks: readonly TaskIndex[] }
 
 /** A task of a batch that is tried again at some level, and how that went; undefined = open. */
 export type Retried = { readonly kind: string; readonly level: RecoveryLevel; worked: boolean | undefined }
@@ -196,7 +198,7 @@ export type State = {
   /** Runs with moments to come; see due.ts. */
   readonly waking: Set<RunId>
   /** How each recovery level did, by kind of failure; the kind last seen is last. */
-  readonly recoveries: Map<string, Kind>
+  readonly recoveries: KindTable
   /** Recyclings so far, for their ids. */
   recycles: number
   readonly workers: Map<WorkerId, Worker>

@@ -1,7 +1,10 @@
 /** The task family: how a task moves between states, and what follows from an attempt's end. */
-import type { TaskIndex, TaskState } from './entities.ts'
+import { assert } from '../stdx/assert.ts'
+import { addWake } from './due.ts'
+import type { RetryCause, TaskIndex, TaskState } from './entities.ts'
 import type { Event, TaskEnded, TaskReported, TaskRequeued, TaskStarted } from './events.ts'
-import { expectedMs, type Run, type State, type Task } from './state.ts'
+import { causeOf, countIsolated, kindOf, recoveryLevels } from './recovery-table.ts'
+import { expectedMs, type Again, type Run, type State, type Task } from './state.ts'
 import { assertTransition } from './task-state.ts'
 
 /** The only place where a task changes state; keeps every count beside it right. */
@@ -12,6 +15,10 @@ export function moveTask(state: State, run: Run, index: TaskIndex, to: TaskState
     run.queuedCount -= 1
     run.queuedMs -= expectedMs(run, task)
     state.queuedCount -= 1
+    if (task.again?.later) {
+      task.again.later = false
+      run.laterCount -= 1
+    }
   }
   run.byState[task.state] -= 1
   run.byState[to] += 1
@@ -42,6 +49,9 @@ export function applyReported(state: State, run: Run, event: TaskReported, atMs:
     countTests(run, task, report.counts)
     task.durationMs = report.durationMs
     if (report.outcome === 'failed') task.failures += 1
+    const retried = batch.retried?.get(report.task)
+    // A file that failed has recovered when it passes; any report is recovery enough from anything else.
+    if (retried) retried.worked = report.outcome === 'passed' || causeOf(retried.kind) !== 'failed'
     run.workMs += report.durationMs
     if (report.durationMs > run.longestMs) run.longestMs = report.durationMs
     worker.tasks += 1
@@ -85,11 +95,40 @@ export function applyRequeued(state: State, run: Run, event: TaskRequeued): void
     task.batch = undefined
     task.why = event.why
     task.batchMax = event.batchMax
-    if (event.cause === 'lost') task.losses += 1
+    if (event.cause === 'lost' || event.cause === 'infrastructure') task.losses += 1
     if (event.cause === 'timed-out') task.failures += 1
     if (event.cause === 'crashed') task.crashes += 1
-    if (event.cause === 'lost' || event.cause === 'crashed') run.rerun += 1
-    run.again.push(index)
+    if (event.cause === 'lost' || event.cause === 'infrastructure' || event.cause === 'crashed') run.rerun += 1
+    // What the attempt was to try is still to be tried when its turn never came.
+    if (event.cause !== 'unstarted') task.again = againOf(run, task.again, event.cause, event)
+    if (task.again?.later) run.laterCount += 1
+    else run.again.push(index)
+  }
+  const { notBeforeMs } = event
+  if (notBeforeMs !== undefined) addWake(state, run, { atMs: notBeforeMs, tasks: event.tasks })
+  const untilMs = event.avoid?.untilMs ?? event.on?.untilMs
+  if (untilMs !== undefined) addWake(state, run, { atMs: untilMs, tasks: [] })
+}
+
+function againOf(run: Run, before: Again | undefined, cause: RetryCause, event: TaskRequeued): Again {
+  const { level, notBeforeMs, avoid, on } = event
+  const highest = level ?? before?.highest
+  assert(
+    before?.highest === undefined || recoveryLevels.indexOf(highest!) >= recoveryLevels.indexOf(before.highest),
+    'a task never returns to a lower recovery level',
+  )
+  const tries = highest === before?.highest ? (before?.tries ?? 0) : 0
+  return {
+    timeOuts: (before?.timeOuts ?? 0) + (cause === 'timed-out' ? 1 : 0),
+    failedStarts: (before?.failedStarts ?? 0) + (cause === 'infrastructure' ? 1 : 0),
+    kind: kindOf(cause, run.spec.framework),
+    level,
+    highest,
+    tries: level === undefined ? tries : tries + 1,
+    notBeforeMs: notBeforeMs ?? 0,
+    avoid,
+    on,
+    later: notBeforeMs !== undefined,
   }
 }
 
@@ -98,9 +137,14 @@ export function applyEnded(state: State, run: Run, event: TaskEnded): void {
     const task = moveTask(state, run, index, event.state)
     task.batch = undefined
     task.why = event.why
+    if (event.cause !== undefined && task.again?.level !== undefined)
+      countIsolated(state.recoveries, kindOf(event.cause, run.spec.framework), 1, state.atMs, state.limits)
     if (event.state === 'failed' || event.state === 'timed-out') run.failureCount += Math.max(1, task.counts?.[1] ?? 0)
   }
 }
+
+/** What a new attempt needs, beyond the size of its batch. */
+export type TryAgain = Pick<TaskRequeued, 'level' | 'notBeforeMs' | 'avoid' | 'on'>
 
 /** Groups decisions about single tasks into as few events as they allow, in the order they came up. */
 export class TaskDecisions {
@@ -111,18 +155,27 @@ export class TaskDecisions {
     this.#run = run
   }
 
-  end(index: TaskIndex, state: TaskEnded['state'], why: string): void {
-    this.#add(`e ${state} ${why}`, index, (tasks) => ({ type: 'task.ended', run: this.#run, tasks, state, why }))
+  /** `cause`: no further attempt is allowed after one that did not count. */
+  end(index: TaskIndex, state: TaskEnded['state'], why: string, cause?: RetryCause): void {
+    this.#add(`e ${state} ${cause ?? ''} ${why}`, index, (tasks) => ({
+      type: 'task.ended',
+      run: this.#run,
+      tasks,
+      state,
+      why,
+      ...(cause === undefined ? {} : { cause }),
+    }))
   }
 
-  requeue(index: TaskIndex, cause: TaskRequeued['cause'], why: string, batchMax: number): void {
-    this.#add(`r ${cause} ${batchMax} ${why}`, index, (tasks) => ({
+  requeue(index: TaskIndex, cause: TaskRequeued['cause'], why: string, batchMax: number, how: TryAgain = {}): void {
+    this.#add(`r ${cause} ${batchMax} ${JSON.stringify(how)} ${why}`, index, (tasks) => ({
       type: 'task.requeued',
       run: this.#run,
       tasks,
       cause,
       why,
       batchMax,
+      ...how,
     }))
   }
 

@@ -1,7 +1,9 @@
 /** The worker family: joining, draining, leaving, and what becomes of the work of one that is gone. */
-import type { Event, WorkerJoined } from './events.ts'
-import { Refused, type Drain, type Join, type Leave } from './input.ts'
-import type { State } from './state.ts'
+import type { Event, WorkerJoined, WorkerRecycled, WorkerRecycling } from './events.ts'
+import { Refused, type Drain, type Join, type Leave, type Recycled } from './input.ts'
+import { recoveriesOf } from './recovery.ts'
+import { giveUp, mayRetry, requeue } from './retry.ts'
+import type { Batch, Run, State, Worker } from './state.ts'
 import { TaskDecisions } from './task.ts'
 
 export function stepJoin(state: State, input: Join): readonly Event[] {
@@ -38,13 +40,15 @@ export function stepDrain(state: State, input: Drain): readonly Event[] {
   return worker.draining ? [] : [{ type: 'worker.drained', worker: worker.id, who: input.who, why: input.why }]
 }
 
-export function stepLeave(state: State, input: Leave): readonly Event[] {
+export function stepLeave(state: State, input: Leave, nowMs: number): readonly Event[] {
   const worker = state.workers.get(input.worker)
   if (!worker) return []
   const events: Event[] = []
   for (const id of worker.batches) {
     const batch = state.batches.get(id)!
     const run = state.runs.get(batch.run)!
+    const decided = lostEvents(state, worker, batch, run, input.why, nowMs)
+    const recoveries = recoveriesOf(state, batch, decided, { wallMs: Math.max(0, nowMs - batch.assignedAtMs) })
     events.push({
       type: 'batch.ended',
       batch: id,
@@ -57,20 +61,48 @@ export function stepLeave(state: State, input: Leave): readonly Event[] {
       startupMs: null,
       wallMs: 0,
       message: input.why,
+      ...(recoveries.length === 0 ? {} : { recoveries }),
     })
-    const decisions = new TaskDecisions(run.id)
-    for (const index of batch.tasks) {
-      const task = run.tasks[index]!
-      if (task.batch !== id || (task.state !== 'assigned' && task.state !== 'running')) continue
-      const why = `worker ${worker.name} was lost (${input.why})`
-      if (run.cancelled) decisions.end(index, 'cancelled', run.cancelled.why)
-      else if (task.losses >= state.limits.lostRetriesMax) decisions.end(index, 'lost', why)
-      else decisions.requeue(index, 'lost', why, task.losses > 0 && task.state === 'running' ? 1 : 0)
-    }
-    events.push(...decisions.events())
+    events.push(...decided)
   }
   events.push({ type: 'worker.left', worker: worker.id, why: input.why })
   return events
+}
+
+/** What becomes of the tasks that it held. */
+function lostEvents(state: State, worker: Worker, batch: Batch, run: Run, reason: string, nowMs: number): Event[] {
+  const decisions = new TaskDecisions(run.id)
+  for (const index of batch.tasks) {
+    const task = run.tasks[index]!
+    if (task.batch !== batch.id || (task.state !== 'assigned' && task.state !== 'running')) continue
+    const words = `worker ${worker.name} was lost (${reason})`
+    if (run.cancelled) decisions.end(index, 'cancelled', run.cancelled.why)
+    else if (mayRetry(state, run, task, 'lost')) {
+      const innocent = task.state === 'assigned'
+      const batchMax = task.losses > 0 && !innocent ? 1 : 0
+      requeue(decisions, state, run, batch, index, { cause: 'lost', words, innocent, batchMax }, nowMs)
+    } else giveUp(decisions, state, task, index, 'lost', 'lost', words)
+  }
+  return decisions.events()
+}
+
+export function stepRecycled(state: State, input: Recycled): readonly Event[] {
+  const worker = state.workers.get(input.worker)
+  if (worker?.recycling?.id !== input.id) return []
+  return [{ type: 'worker.recycled', worker: input.worker, id: input.id }]
+}
+
+export function applyRecycling(state: State, event: WorkerRecycling, atMs: number): void {
+  const worker = state.workers.get(event.worker)!
+  state.recycles = event.id
+  worker.recycling = { id: event.id, sinceMs: atMs, untilMs: event.untilMs }
+  worker.recycledAtMs = atMs
+}
+
+export function applyRecycled(state: State, event: WorkerRecycled, atMs: number): void {
+  const worker = state.workers.get(event.worker)!
+  worker.recycledMs = Math.max(0, atMs - worker.recycling!.sinceMs)
+  worker.recycling = undefined
 }
 
 export function applyJoined(state: State, event: WorkerJoined): void {
@@ -87,6 +119,9 @@ export function applyJoined(state: State, event: WorkerJoined): void {
     version: event.version,
     capabilities: event.capabilities,
     draining: false,
+    recycling: undefined,
+    recycledAtMs: 0,
+    recycledMs: 0,
     cpusUsed: 0,
     batches: new Set(),
   })

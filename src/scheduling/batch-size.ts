@@ -6,7 +6,8 @@
  * from how unsure the estimates are; nothing is, once evening it out would cost more (another
  * process's start-up) than it could gain.
  */
-import { expectedMs, type Batch, type Run, type State } from '../core/state.ts'
+import { dueTasks } from '../core/due.ts'
+import { expectedMs, type Batch, type Run, type State, type Task } from '../core/state.ts'
 
 /** How far a share's real work may be off: with a duration from history for every file, and with none. */
 const uncertaintyKnown = 0.15
@@ -45,14 +46,24 @@ function batchLeftMs(batch: Batch, startupMs: number, nowMs: number): number {
   return Math.max(0, Math.min(batch.openMs, byClockMs))
 }
 
-/** Indexes of the queued tasks that make up the next batch: those that failed before first, then the longest that fit. */
-export function pickTasks(run: Run, targetMs: number, tasksMax: number): number[] {
+/**
+ * Indexes of the queued tasks that make up the next batch: those that failed before first, then the longest
+ * that fit. A task that waits for its time is passed over, as is one that `may` keeps away from the worker.
+ */
+export function pickTasks(
+  run: Run,
+  targetMs: number,
+  tasksMax: number,
+  nowMs: number,
+  may: (task: Task) => boolean,
+): number[] {
   const picked: number[] = []
   let sumMs = 0
   let limit = tasksMax
   /** Returns whether the batch is full. */
   const offer = (index: number): boolean => {
     const task = run.tasks[index]!
+    if (task.again !== undefined && !may(task)) return false
     const max = task.batchMax === 0 ? limit : Math.min(limit, task.batchMax)
     const workMs = expectedMs(run, task)
     // The first one is taken whatever it costs; one that would overshoot by more than half waits.
@@ -63,11 +74,13 @@ export function pickTasks(run: Run, targetMs: number, tasksMax: number): number[
     return picked.length >= limit || sumMs >= targetMs
   }
   for (const index of run.again) if (run.tasks[index]!.state === 'queued' && offer(index)) return picked
+  for (const index of dueTasks(run, nowMs)) if (offer(index)) return picked
   const again = run.again.length > 0 ? new Set(run.again) : undefined
   let passed = 0
   for (let at = run.queueHead; at < run.queue.length && passed < lookAheadMax; at += 1) {
     const index = run.queue[at]!
-    if (run.tasks[index]!.state !== 'queued' || again?.has(index)) continue
+    const task = run.tasks[index]!
+    if (task.state !== 'queued' || task.again?.later || again?.has(index)) continue
     const before = picked.length
     if (offer(index)) return picked
     if (picked.length === before) passed += 1

@@ -1,19 +1,11 @@
 /** Which workers could run which run: the matching half of scheduling. */
+import { fits } from '../core/fit.ts'
 import type { Run, State, Worker } from '../core/state.ts'
 
 export type View = {
   readonly state: State
   /** Connected and willing: what the shell knows and state does not. */
   readonly available: (worker: Worker) => boolean
-}
-
-/** Whether the worker could ever run tasks of the run, be it busy or not. */
-export function fits(run: Run, worker: Worker): boolean {
-  if (worker.draining) return false
-  const { workspace, labels } = run.spec
-  if (workspace.type === 'in-place' && workspace.host !== worker.capabilities.host) return false
-  for (const key in labels) if (worker.capabilities.labels[key] !== labels[key]) return false
-  return true
 }
 
 /** CPUs that a batch of the run gets on this worker: what it asked for, at most the whole host. */

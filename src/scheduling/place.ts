@@ -4,9 +4,11 @@
  * host reserved against later runs. Pure: the same view gives the same placement.
  */
 import type { Assign } from '../core/input.ts'
-import type { Run, State, Worker } from '../core/state.ts'
+import { hasReady } from '../core/due.ts'
+import type { Run, State, Task, Worker } from '../core/state.ts'
 import { pickTasks, targetWorkMs } from './batch-size.ts'
 import { fittingWorkers, fleetCpus, grantOf, type View } from './fleet.ts'
+import { givenUp, mayRunOn, whereabouts, type Whereabouts } from './whereabouts.ts'
 
 /** Waiting this long is worth one point of priority. */
 const ageingMsPerPoint = 60_000
@@ -20,7 +22,7 @@ export function waitingOrder(state: State, nowMs: number): Run[] {
   const waiting: Run[] = []
   for (const id of state.active) {
     const run = state.runs.get(id)!
-    if (run.queuedCount > 0 && (run.state === 'queued' || run.state === 'running')) waiting.push(run)
+    if ((run.state === 'queued' || run.state === 'running') && hasReady(run, nowMs)) waiting.push(run)
   }
   if (waiting.length > 1) {
     waiting.sort((a, b) => effectivePriority(b, nowMs) - effectivePriority(a, nowMs) || a.createdAtMs - b.createdAtMs)
@@ -36,9 +38,13 @@ export function place(view: View, nowMs: number): Assign | undefined {
   for (const run of waitingOrder(state, nowMs)) {
     const fitting = fittingWorkers(view, run)
     if (fitting.length === 0) continue
-    const worker = freeWorker(run, fitting, reserved)
-    if (worker) return placement(state, run, worker, fitting, nowMs)
-    if (!atWorkerLimit(run)) for (const busy of fitting) reserved.add(busy.id)
+    const where = whereabouts(fitting, nowMs)
+    for (const worker of freeWorkers(run, fitting, reserved, nowMs)) {
+      const assign = placement(state, run, worker, fitting, where, nowMs)
+      if (assign) return assign
+    }
+    if (atWorkerLimit(run)) continue
+    for (const worker of fitting) if (!isFree(run, worker, nowMs)) reserved.add(worker.id)
   }
   return undefined
 }
@@ -47,16 +53,21 @@ function atWorkerLimit(run: Run): boolean {
   return run.spec.workersMax !== undefined && run.batches.size >= run.spec.workersMax
 }
 
-/** The free worker with most CPUs; a host takes one batch of a run at a time. */
-function freeWorker(run: Run, fitting: readonly Worker[], reserved: ReadonlySet<string>): Worker | undefined {
-  if (atWorkerLimit(run)) return undefined
-  let best: Worker | undefined
-  for (const worker of fitting) {
-    const free = worker.capabilities.cpus - worker.cpusUsed
-    if (reserved.has(worker.id) || free < grantOf(run, worker) || holdsBatchOf(run, worker)) continue
-    if (!best || free > best.capabilities.cpus - best.cpusUsed) best = worker
-  }
-  return best
+/** Free workers, the one with most CPUs first; a host takes one batch of a run at a time. */
+function freeWorkers(run: Run, fitting: readonly Worker[], reserved: ReadonlySet<string>, nowMs: number): Worker[] {
+  if (atWorkerLimit(run)) return []
+  const free = fitting.filter((worker) => !reserved.has(worker.id) && isFree(run, worker, nowMs))
+  if (free.length > 1) free.sort((a, b) => freeCpus(b) - freeCpus(a))
+  return free
+}
+
+function freeCpus(worker: Worker): number {
+  return worker.capabilities.cpus - worker.cpusUsed
+}
+
+function isFree(run: Run, worker: Worker, nowMs: number): boolean {
+  if (worker.recycling && worker.recycling.untilMs > nowMs) return false
+  return freeCpus(worker) >= grantOf(run, worker) && !holdsBatchOf(run, worker)
 }
 
 function holdsBatchOf(run: Run, worker: Worker): boolean {
@@ -64,14 +75,24 @@ function holdsBatchOf(run: Run, worker: Worker): boolean {
   return false
 }
 
-function placement(state: State, run: Run, worker: Worker, fitting: readonly Worker[], nowMs: number): Assign {
+function placement(
+  state: State,
+  run: Run,
+  worker: Worker,
+  fitting: readonly Worker[],
+  where: Whereabouts,
+  nowMs: number,
+): Assign | undefined {
   const cpus = grantOf(run, worker)
   const startupMs = run.startupMs ?? run.spec.startupMs
   const targetMs = targetWorkMs(state, run, cpus, fleetCpus(run, fitting), startupMs, nowMs)
-  const tasks = pickTasks(run, targetMs, state.limits.batchTasksMax)
+  const may = (task: Task) => mayRunOn(where, task, worker)
+  const tasks = pickTasks(run, targetMs, state.limits.batchTasksMax, nowMs, may)
+  if (tasks.length === 0) return undefined
   const why =
     targetMs === Infinity
       ? `the only host that fits; ${tasks.length} tasks at once`
       : `${tasks.length} tasks, about ${Math.round(targetMs)} ms of the ${Math.round(run.queuedMs)} ms left`
-  return { type: 'assign', run: run.id, worker: worker.id, tasks, cpus, why }
+  const given = givenUp(run, tasks, worker)
+  return { type: 'assign', run: run.id, worker: worker.id, tasks, cpus, why: given === '' ? why : `${why}; ${given}` }
 }

@@ -1,0 +1,106 @@
+/**
+ * Moments to come, per run as a heap: a task that waits out its back-off is queued but not placeable
+ * before its time, and nobody walks all tasks to find the ones whose time has come. One entry stands
+ * for all tasks that were put back by one event. Entries of tasks that went another way meanwhile
+ * (cancelled, lost) stay until their moment and are skipped then.
+ *
+ * `apply` moves what is due into the run's `again`, by the time of the entry, so that a replay does the same;
+ * placement, which happens between two entries, looks at what is due by its own clock.
+ */
+import type { TaskIndex } from './entities.ts'
+import type { Run, State, Wake } from './state.ts'
+
+export function addWake(state: State, run: Run, wake: Wake): void {
+  const heap = run.wakes
+  let at = heap.length
+  heap.push(wake)
+  while (at > 0) {
+    const parent = (at - 1) >> 1
+    if (heap[parent]!.atMs <= wake.atMs) break
+    heap[at] = heap[parent]!
+    at = parent
+  }
+  heap[at] = wake
+  state.waking.add(run.id)
+}
+
+function takeFirst(heap: Wake[]): Wake {
+  const first = heap[0]!
+  const last = heap.pop()!
+  if (heap.length === 0) return first
+  let at = 0
+  for (;;) {
+    let child = 2 * at + 1
+    if (child >= heap.length) break
+    if (child + 1 < heap.length && heap[child + 1]!.atMs < heap[child]!.atMs) child += 1
+    if (heap[child]!.atMs >= last.atMs) break
+    heap[at] = heap[child]!
+    at = child
+  }
+  heap[at] = last
+  return first
+}
+
+/** Still waiting for exactly this moment. */
+function waits(run: Run, index: TaskIndex, wake: Wake): boolean {
+  const again = run.tasks[index]!.again
+  return again !== undefined && again.later && again.notBeforeMs === wake.atMs
+}
+
+/** Everything that is due by the state's own time goes where it can be placed from. */
+export function promoteDue(state: State): void {
+  for (const id of state.waking) {
+    const run = state.runs.get(id)!
+    while (run.wakes.length > 0 && run.wakes[0]!.atMs <= state.atMs) {
+      const wake = takeFirst(run.wakes)
+      for (const index of wake.tasks) {
+        if (!waits(run, index, wake)) continue
+        run.tasks[index]!.again!.later = false
+        run.laterCount -= 1
+        run.again.push(index)
+      }
+    }
+    if (run.wakes.length === 0) state.waking.delete(id)
+  }
+}
+
+/** Nothing of the run waits any more. */
+export function forgetWakes(state: State, run: Run): void {
+  run.wakes = []
+  state.waking.delete(run.id)
+}
+
+/** Tasks whose time has come since state was last moved on, soonest entry first within what the heap knows. */
+export function* dueTasks(run: Run, nowMs: number, at = 0): Generator<TaskIndex> {
+  const wake = run.wakes[at]
+  if (wake === undefined || wake.atMs > nowMs) return
+  for (const index of wake.tasks) if (waits(run, index, wake)) yield index
+  yield* dueTasks(run, nowMs, 2 * at + 1)
+  yield* dueTasks(run, nowMs, 2 * at + 2)
+}
+
+/** Whether a task of the run can be placed now, as far as its time goes. */
+export function hasReady(run: Run, nowMs: number): boolean {
+  if (run.queuedCount > run.laterCount) return true
+  return run.laterCount > 0 && !dueTasks(run, nowMs).next().done
+}
+
+/** The next moment after `nowMs` at which something may become placeable without anything else happening. */
+export function nextDueMs(state: State, nowMs: number): number | undefined {
+  let next = Infinity
+  const look = (heap: readonly Wake[], at: number): void => {
+    const wake = heap[at]
+    if (wake === undefined || wake.atMs >= next) return
+    if (wake.atMs > nowMs) {
+      next = wake.atMs
+      return
+    }
+    look(heap, 2 * at + 1)
+    look(heap, 2 * at + 2)
+  }
+  for (const id of state.waking) look(state.runs.get(id)!.wakes, 0)
+  for (const { recycling } of state.workers.values()) {
+    if (recycling && recycling.untilMs > nowMs && recycling.untilMs < next) next = recycling.untilMs
+  }
+  return next === Infinity ? undefined : next
+}
