@@ -50,15 +50,15 @@ export function testLog(name: string, createMedium: () => Promise<LogMedium>): v
   /** Like withLog, with a restart in the middle. */
   const withRestart = (
     criterion: string,
-    before: (log: Log) => Promise<void>,
-    after: (log: Log) => Promise<void>,
+    before: (log: Log) => Promise<number>,
+    after: (log: Log, epoch: number) => Promise<void>,
   ): void =>
     withLog(criterion, async (first, medium) => {
-      await before(first)
+      const epoch = await before(first)
       await first[Symbol.asyncDispose]()
       const second = await medium.open()
       try {
-        await after(second)
+        await after(second, epoch)
       } finally {
         await second[Symbol.asyncDispose]()
       }
@@ -275,14 +275,16 @@ export function testLog(name: string, createMedium: () => Promise<LogMedium>): v
         await fill(log, epoch, 1, 20)
         await log.putSnapshot(epoch, { position: 15, bytes: text('state 15') })
         await log.trim(11)
+        return epoch
       },
-      async (log) => {
-        assert.deepEqual(await log.head(), { position: 20, epoch: 1, firstPosition: 11 })
+      async (log, epoch) => {
+        assert.deepEqual(await log.head(), { position: 20, epoch, firstPosition: 11 })
         assert.equal((await readAll(log, 11)).length, 10)
         assert.deepEqual(string((await log.getSnapshot())!.bytes), 'state 15')
-        assert.deepEqual(await log.append(1, 20, text('entry 20')), { type: 'ok' }, 'a retry across the restart')
-        assert.equal((await log.claim('b')).epoch, 2)
-        assert.deepEqual(await log.append(1, 21, text('late')), { type: 'fenced', epoch: 2 })
+        assert.deepEqual(await log.append(epoch, 20, text('entry 20')), { type: 'ok' }, 'a retry across the restart')
+        const next = await log.claim('b')
+        assert.ok(next.epoch > epoch)
+        assert.deepEqual(await log.append(epoch, 21, text('late')), { type: 'fenced', epoch: next.epoch })
       },
     )
 
@@ -293,13 +295,14 @@ export function testLog(name: string, createMedium: () => Promise<LogMedium>): v
         await fill(log, epoch, 1, 5)
         await log.putSnapshot(epoch, { position: 5, bytes: text('state') })
         await log.trim(6)
+        return epoch
       },
-      async (log) => {
-        assert.deepEqual(await log.head(), { position: 5, epoch: 1, firstPosition: 6 })
+      async (log, epoch) => {
+        assert.deepEqual(await log.head(), { position: 5, epoch, firstPosition: 6 })
         await log.trim(6)
-        const { epoch } = await log.claim('b')
-        await fill(log, epoch, 6, 6)
-        assert.deepEqual(await readAll(log, 6), [[6, epoch, 'entry 6']])
+        const next = await log.claim('b')
+        await fill(log, next.epoch, 6, 6)
+        assert.deepEqual(await readAll(log, 6), [[6, next.epoch, 'entry 6']])
       },
     )
 
