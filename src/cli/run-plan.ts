@@ -3,7 +3,6 @@
  * of them. The listing is the framework's own; Muster only takes parts of it.
  */
 import { resolve } from 'node:path'
-import type { Client } from '../client/client.ts'
 import { MusterError } from '../protocol/errors.ts'
 import { detectSuites, type Detected, type Suite } from '../runners/detect.ts'
 import { cachedList } from '../runners/listing-cache.ts'
@@ -34,8 +33,11 @@ export type RunPlan = {
   readonly notices: readonly string[]
 }
 
-/** Lists what would run. `client` is asked only for what failed last. */
-export async function planRun(flags: PlanFlags, client: () => Promise<Client>, signal: AbortSignal): Promise<RunPlan> {
+/** Of a coordinator. */
+type Get = (path: string, config: Detected['config']) => Promise<unknown>
+
+/** Lists what would run. A coordinator is asked only for what failed last. */
+export async function planRun(flags: PlanFlags, get: Get, signal: AbortSignal): Promise<RunPlan> {
   const cwd = resolve(flags.cwd ?? '.')
   const detected = await detectSuites({
     cwd,
@@ -68,9 +70,10 @@ export async function planRun(flags: PlanFlags, client: () => Promise<Client>, s
     files = files.filter((file) => wanted.has(file))
   }
   if (flags.lastFailed) {
-    const { files: failed } = await (
-      await client()
-    ).get<{ files: string[] }>(`/history/last-failed?${new URLSearchParams({ project, suite: suite.name }).toString()}`)
+    const query = new URLSearchParams({ project, suite: suite.name })
+    const { files: failed } = (await get(`/history/last-failed?${query.toString()}`, detected.config)) as {
+      files: string[]
+    }
     const wanted = new Set(failed)
     const kept = files.filter((file) => wanted.has(file))
     if (kept.length === 0) notices.push('nothing failed in the last run: running everything')

@@ -15,13 +15,16 @@ export type WatchOptions = {
   readonly connection: Connection
   readonly run: string
   readonly interrupt: AbortSignal
+  /** Default: `awayMaxMs`. */
+  readonly patienceMs?: number
   readonly onMessage: (message: FeedMessage) => void
   readonly say: (text: string) => void
 }
 
 export type Watched = { readonly run: RunView; readonly interrupted: boolean }
 
-export async function watchRun({ connection, run, interrupt, onMessage, say }: WatchOptions): Promise<Watched> {
+export async function watchRun(options: WatchOptions): Promise<Watched> {
+  const { connection, run, interrupt, onMessage, say } = options
   const cancel = () => {
     connection.client.act(run, 'cancel', { why: 'interrupted', drain: true }).catch((error: unknown) => {
       // Over already, or the coordinator is away: then it is told when it is back.
@@ -36,13 +39,11 @@ export async function watchRun({ connection, run, interrupt, onMessage, say }: W
   interrupt.addEventListener('abort', onInterrupt)
   try {
     const view = await follow({
-      connection,
-      run,
+      ...options,
       onMessage(message) {
         if (message.type === 'snapshot' && interrupt.aborted) cancel()
         onMessage(message)
       },
-      say,
     })
     return { run: view, interrupted: interrupt.aborted }
   } finally {
@@ -50,7 +51,8 @@ export async function watchRun({ connection, run, interrupt, onMessage, say }: W
   }
 }
 
-async function follow({ connection, run, onMessage, say }: Omit<WatchOptions, 'interrupt'>): Promise<RunView> {
+async function follow(options: WatchOptions): Promise<RunView> {
+  const { connection, run, onMessage, say, patienceMs = awayMaxMs } = options
   let awaySinceMs: number | undefined
   for (;;) {
     try {
@@ -68,7 +70,7 @@ async function follow({ connection, run, onMessage, say }: Omit<WatchOptions, 'i
         awaySinceMs = Date.now()
         say(`the coordinator is away; workers go on, waiting for it (${error.message})`)
       }
-      if (Date.now() - awaySinceMs > awayMaxMs) throw error
+      if (Date.now() - awaySinceMs > patienceMs) throw error
       await new Promise((resolve) => setTimeout(resolve, againMs))
       await connection.revive()
     }

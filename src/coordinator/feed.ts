@@ -7,7 +7,7 @@ import type { Event } from '../core/events.ts'
 import type { Run, State } from '../core/state.ts'
 import type { FeedMessage, RunningTask } from '../protocol/run-view.ts'
 import type { Live } from '../protocol/worker-messages.ts'
-import { taskIsFinal } from './views.ts'
+import { countsOf, taskIsFinal } from './views.ts'
 
 export interface Watcher {
   send(message: FeedMessage): void
@@ -29,9 +29,17 @@ export class Feed {
   /** When running tasks began, for watchers that come later; only for watched runs. */
   readonly #started = new Map<string, Map<number, RunningTask>>()
 
-  constructor(state: State, view: (run: Run) => import('../protocol/run-view.ts').RunView) {
+  readonly #onWatched: (run: string, on: boolean) => void
+
+  /** `onWatched`: a run has got its first watcher here, or lost its last. */
+  constructor(
+    state: State,
+    view: (run: Run) => import('../protocol/run-view.ts').RunView,
+    onWatched: (run: string, on: boolean) => void = () => undefined,
+  ) {
     this.#state = state
     this.#view = view
+    this.#onWatched = onWatched
   }
 
   get watchers(): number {
@@ -46,17 +54,32 @@ export class Feed {
     if (!channel) {
       channel = { watchers: new Set(), timer: undefined }
       this.#channels.set(run.id, channel)
+      this.#onWatched(run.id, true)
     }
     channel.watchers.add(watcher)
-    watcher.send({ type: 'snapshot', run: this.#view(run), running: this.#running(run) })
-    if (run.state === 'finished') watcher.send({ type: 'end', run: this.#view(run) })
+    this.#greet(run, watcher)
     const own = channel
     return () => {
       own.watchers.delete(watcher)
       if (own.watchers.size === 0) {
         clearTimeout(own.timer)
         this.#channels.delete(run.id)
+        this.#onWatched(run.id, false)
       }
+    }
+  }
+
+  #greet(run: Run, watcher: Watcher): void {
+    watcher.send({ type: 'snapshot', run: this.#view(run), running: this.#running(run) })
+    if (run.state === 'finished') watcher.send({ type: 'end', run: this.#view(run) })
+  }
+
+  /** State was read anew: every watcher is told the whole again. */
+  reset(): void {
+    this.#started.clear()
+    for (const [id, channel] of this.#channels) {
+      const run = this.#state.runs.get(id)
+      if (run) for (const watcher of channel.watchers) this.#greet(run, watcher)
     }
   }
 
@@ -142,6 +165,7 @@ export class Feed {
       known?.delete(index)
       if (!channel) continue
       const state = final || taskIsFinal(task) ? task.state : 'queued'
+      const counts = final ? countsOf(task) : undefined
       this.#send(run.id, {
         type: 'task-ended',
         task: index,
@@ -151,6 +175,7 @@ export class Feed {
         durationMs: task.durationMs,
         ...(why === undefined ? {} : { why }),
         ...(worker === undefined ? {} : { worker }),
+        ...(counts === undefined ? {} : { counts }),
       })
     }
   }
@@ -195,7 +220,9 @@ export class Feed {
     if (!channel || channel.timer) return
     channel.timer = setTimeout(() => {
       channel.timer = undefined
-      if (run.state !== 'finished') this.#send(run.id, { type: 'run', run: this.#view(run) })
+      // State may have been read anew meanwhile: then it is another object.
+      const current = this.#state.runs.get(run.id)
+      if (current && current.state !== 'finished') this.#send(run.id, { type: 'run', run: this.#view(current) })
     }, runEveryMs)
     channel.timer.unref()
   }

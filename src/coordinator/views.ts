@@ -2,6 +2,7 @@
 import type { Run, State, Task, Worker } from '../core/state.ts'
 import { accounted } from '../core/state.ts'
 import { isTerminal } from '../core/task-state.ts'
+import type { TestCounts } from '../protocol/results.ts'
 import type { RunView, TaskView, WorkerView } from '../protocol/run-view.ts'
 import { fittingWorkers, type View } from '../scheduling/fleet.ts'
 import type { Forecast } from '../scheduling/forecast.ts'
@@ -90,8 +91,16 @@ export function taskView(state: State, run: Run, index: number): TaskView {
       estimateMs: task.estimateMs < 0 ? undefined : task.estimateMs,
       durationMs: isTerminal(task.state) ? task.durationMs : undefined,
       why: task.why,
+      counts: countsOf(task),
     }),
   }
+}
+
+/** Undefined when it has reported no test. */
+export function countsOf(task: Task): TestCounts | undefined {
+  if (task.counts === undefined) return undefined
+  const [passed, failed, flaky, skipped] = task.counts
+  return { passed, failed, flaky, skipped, total: passed + failed + flaky + skipped }
 }
 
 export function workerView(state: State, worker: Worker, connected: boolean, lastHeardMs: number): WorkerView {

@@ -78,6 +78,8 @@ export type TaskView = {
   readonly estimateMs?: number
   readonly durationMs?: number
   readonly why?: string
+  /** Its tests, as far as it reported any. */
+  readonly counts?: TestCounts
 }
 
 export type WorkerView = {
@@ -137,6 +139,8 @@ export type FeedMessage =
       readonly why?: string
       readonly durationMs: number
       readonly worker?: string
+      /** Its tests, as far as it reported any. */
+      readonly counts?: TestCounts
     }
   | {
       readonly type: 'test'
@@ -171,6 +175,8 @@ export type TaskRecord = {
   /** The task's final state. */
   readonly state: string
   readonly why?: string
+  /** Where it ran, when that isn't where the run was meant to. */
+  readonly place?: string
   /** Every attempt that reported, oldest first. */
   readonly attempts: readonly {
     readonly attempt: number

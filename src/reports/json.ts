@@ -16,6 +16,7 @@ export type JsonReport = {
   readonly frameworkVersion: string
   readonly suite: string
   readonly project: string
+  readonly place: string | null
   readonly planned: number
   readonly accounted: number
   readonly tasks: TaskTotals
@@ -39,6 +40,7 @@ export function jsonReport(
   run: RunView,
   exitCode: number,
   digest: Pick<Digest, 'failures' | 'flaky' | 'unfinished'>,
+  place?: string,
 ): JsonReport {
   return {
     run: run.run,
@@ -49,6 +51,7 @@ export function jsonReport(
     frameworkVersion: run.frameworkVersion,
     suite: run.suite,
     project: run.project,
+    place: place ?? null,
     planned: run.planned,
     accounted: run.accounted,
     tasks: run.tasks,
@@ -74,6 +77,7 @@ export async function writeJson(
   exitCode: number,
   digest: Pick<Digest, 'failures' | 'flaky' | 'unfinished'>,
   sink: TextSink,
+  place?: string,
 ): Promise<void> {
-  await sink(`${JSON.stringify(jsonReport(run, exitCode, digest), null, 2)}\n`)
+  await sink(`${JSON.stringify(jsonReport(run, exitCode, digest, place), null, 2)}\n`)
 }

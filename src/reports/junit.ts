@@ -57,7 +57,12 @@ function suite(task: MergedTask, fileIsTest: boolean): string {
     xmlAttribute('timestamp', timestamp),
     xmlAttribute('hostname', task.workerName),
   ].join('')
-  return cases === '' ? `  <testsuite${head}/>\n` : `  <testsuite${head}>\n${cases}  </testsuite>\n`
+  const place =
+    task.place === undefined
+      ? ''
+      : `    <properties>\n      <property name="place"${xmlAttribute('value', task.place)}/>\n    </properties>\n`
+  const body = place + cases
+  return body === '' ? `  <testsuite${head}/>\n` : `  <testsuite${head}>\n${body}  </testsuite>\n`
 }
 
 function fileCase(task: MergedTask, fileIsTest: boolean, counts: Counts): string {

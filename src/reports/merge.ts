@@ -52,6 +52,8 @@ export type MergedTask = {
   /** The task's final state, as the ledger counts it. */
   readonly state: string
   readonly why?: string
+  /** Where it ran, when that isn't where the run was meant to. */
+  readonly place?: string
   readonly attempt: number
   readonly worker?: string
   readonly workerName?: string
@@ -86,6 +88,7 @@ export function mergeTask(record: TaskRecord): MergedTask {
     file: record.file,
     state: record.state,
     ...(record.why !== undefined && { why: record.why }),
+    ...(record.place !== undefined && { place: record.place }),
     attempt: last?.attempt ?? 0,
     ...(last && { worker: last.worker, workerName: last.workerName, startedAtMs: last.startedAtMs }),
     durationMs: last?.durationMs ?? 0,

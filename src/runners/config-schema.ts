@@ -49,8 +49,9 @@ const configSchema = Type.Object(
   {
     suites: Type.Optional(Type.Array(suiteSchema, { description: 'a list of suites' })),
     env: Type.Optional(texts('a list of names of environment variables')),
+    fallback: Type.Optional(choice('none', 'local', 'local-when-busy')),
   },
-  { additionalProperties: false, description: 'an object: { suites, env }' },
+  { additionalProperties: false, description: 'an object: { suites, env, fallback }' },
 )
 
 /** Returns `value` as a configuration, or throws config_invalid naming the file and the place in it. */

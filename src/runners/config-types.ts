@@ -6,6 +6,8 @@ export type MusterConfig = {
   readonly suites?: readonly SuiteConfig[]
   /** Names of environment variables whose values travel to workers on other machines. */
   readonly env?: readonly string[]
+  /** What `muster run` does when no coordinator can take the run; `--fallback` and MUSTER_FALLBACK win. */
+  readonly fallback?: 'none' | 'local' | 'local-when-busy'
 }
 
 export type SuiteConfig = {

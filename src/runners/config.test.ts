@@ -48,7 +48,10 @@ test('loadConfig: none, JSON, TypeScript with defineConfig from a Muster that is
 test('loadConfig: every refusal names the file, the place, what was expected and what came', async () => {
   const json = (config: unknown) => refusal('muster.config.json', JSON.stringify(config))
   assert.match(await refusal('muster.config.json', '{ suites'), /^Cannot read muster\.config\.json: expected JSON, /)
-  assert.equal(await json([]), 'Cannot use muster.config.json: expected an object: { suites, env }, received []')
+  assert.equal(
+    await json([]),
+    'Cannot use muster.config.json: expected an object: { suites, env, fallback }, received []',
+  )
   assert.equal(
     await json({ suite: [] }),
     "Cannot use suite in muster.config.json: expected one of suites, env, received the unknown key 'suite'",

@@ -10,7 +10,8 @@ import type { Output } from './output-file.ts'
 import type { Reporter, RunSummary } from './reporter.ts'
 
 export const dataFormats = {
-  json: (summary: RunSummary, sink: TextSink): Promise<void> => writeJson(summary.run, summary.exitCode, summary, sink),
+  json: (summary: RunSummary, sink: TextSink): Promise<void> =>
+    writeJson(summary.run, summary.exitCode, summary, sink, summary.place),
   junit: (summary: RunSummary, sink: TextSink): Promise<void> => writeJunit(summary.run, summary.records(), sink),
   ctrf: (summary: RunSummary, sink: TextSink): Promise<void> => writeCtrf(summary.run, summary.records(), sink),
 } as const

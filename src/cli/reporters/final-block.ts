@@ -70,6 +70,7 @@ function troubleLines(summary: RunSummary, columns: number, paint: Paint): strin
   const { run, failures, unfinished } = summary
   const noun = taskNoun(run.framework)
   const lines: string[] = []
+  if (summary.place !== undefined) lines.push(`  ${paint('yellow', summary.place)}`)
   for (const message of run.errors) lines.push(`  ${paint('red', 'error outside any file:')} ${message.split('\n')[0]}`)
   const broken = failures.filter(
     (one) => one.name.length === 0 && one.errors[0]?.type !== 'lost' && one.errors[0]?.type !== 'timed-out',

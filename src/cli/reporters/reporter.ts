@@ -30,6 +30,8 @@ export type RunInfo = {
 export type RunSummary = Digest & {
   readonly run: RunView
   readonly exitCode: number
+  /** Where it ran and why, when that isn't where it was meant to. */
+  readonly place?: string
   records(): AsyncIterable<TaskRecord>
 }
 
@@ -45,6 +47,7 @@ export async function summarise(
   run: RunView,
   exitCode: number,
   records: () => AsyncIterable<TaskRecord>,
+  place?: string,
 ): Promise<RunSummary> {
-  return { ...(await digestRecords(records())), run, exitCode, records }
+  return { ...(await digestRecords(records())), run, exitCode, records, ...(place === undefined ? {} : { place }) }
 }

@@ -1,0 +1,101 @@
+/** A run whose coordinator isn't there, or doesn't stay: what `--fallback local` makes of it, and what it says. */
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { test } from 'node:test'
+import type { JsonReport } from '../../reports/json.ts'
+import { Fleet } from './fixtures/fleet.ts'
+import { gate, marked, marks, shellSuite } from './fixtures/projects.ts'
+import { Stage, until } from './fixtures/stage.ts'
+
+/** An address of this host where nobody listens. */
+async function nobody(): Promise<string> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return `http://127.0.0.1:${port}`
+}
+
+test('without a coordinator the run is made here when that was asked for, and says so everywhere', async () => {
+  await using stage = await Stage.open()
+  await stage.write(shellSuite({ 'a.sh': 'exit 0\n', 'b.sh': 'exit 1\n' }))
+  const addresses = `${await nobody()},${await nobody()}`
+  const server = ['--server', addresses, '--token', 'none']
+
+  const refused = await stage.muster(['run', ...server])
+  assert.equal(refused.code, 3)
+  assert.match(
+    refused.stderr,
+    /^muster: Cannot reach any of 2 coordinators: http\S+ \(.*ECONNREFUSED.*\), http\S+ \(.*ECONNREFUSED/m,
+  )
+
+  const ended = await stage.muster(['run', ...server, '--fallback', 'local', '--json', '--junit', 'out.xml'])
+  assert.equal(ended.code, 1, ended.stderr)
+  assert.match(ended.stderr, /^muster: running on this host instead/m)
+  assert.match(ended.stderr, /this host \(\d+ CPUs\), local fallback: Cannot reach any of 2 coordinators/)
+  const report = JSON.parse(ended.stdout) as JsonReport
+  assert.match(report.place!, /^local fallback: Cannot reach any of 2 coordinators/)
+  assert.deepEqual([report.verdict, report.planned, report.accounted], ['failed', 2, 2])
+  assert.match(readFileSync(`${stage.project}/out.xml`, 'utf8'), /<property name="place" value="local fallback: /)
+
+  // The environment says it too, and the configuration, and a flag has the last word.
+  assert.equal((await stage.muster(['run', ...server], { env: { MUSTER_FALLBACK: 'local' } })).code, 1)
+  const config = JSON.parse(readFileSync(`${stage.project}/muster.config.json`, 'utf8')) as object
+  await stage.write({ 'muster.config.json': JSON.stringify({ ...config, fallback: 'local' }) })
+  assert.equal((await stage.muster(['run', ...server])).code, 1)
+  assert.equal((await stage.muster(['run', ...server, '--fallback', 'none'])).code, 3)
+  assert.equal((await stage.muster(['run', ...server, '--fallback', 'maybe'])).code, 2)
+})
+
+test('a coordinator that does not come back: what has no result runs here, and the verdict is that of both parts', async () => {
+  await using stage = await Stage.open()
+  const fleet = await Fleet.open(stage, ['one'])
+  const here = stage.path()
+  // The first run elsewhere; the others wait behind a gate that is opened once the coordinator is away.
+  await stage.write(
+    shellSuite({
+      'a.sh': marked('a', here),
+      'b.sh': `${marked('b', here)}exit 1\n`,
+      'c.sh': `${marked('c', here, gate(here))}`,
+      'd.sh': marked('d', here, gate(here)),
+    }),
+  )
+  const patience = ['--fallback', 'local', '--wait-for-coordinator', '1s']
+  const run = stage.start([
+    'run',
+    ...fleet.flags,
+    ...patience,
+    '--cpus',
+    '1',
+    '--json',
+    '--junit',
+    'out.xml',
+    '--reporter',
+    'plain',
+  ])
+  await run.says(/b\.sh/)
+  await until(() => marks(here, 'begun')['c'] === 1 || marks(here, 'begun')['d'] === 1, 'the third file')
+  stage.kill(fleet.server.pid)
+  await run.says(/the coordinator is away/)
+  await run.says(/files have a result; running the other/)
+  await stage.write({ gate: '' }, here)
+  const ended = await run.ended
+  assert.equal(ended.code, 1, ended.stderr)
+  const report = JSON.parse(ended.stdout) as JsonReport
+  assert.deepEqual([report.verdict, report.planned, report.accounted], ['failed', 4, 4], ended.stderr)
+  assert.deepEqual([report.tasks.passed, report.tasks.failed, report.tasks.lost], [3, 1, 0])
+  assert.match(report.place!, /^local fallback: 2 of 4 files, because /)
+  assert.match(report.reason!, /^2 of 4 files ended before the coordinator was away/)
+  assert.deepEqual(
+    report.failures.map((one) => one.file),
+    ['t/b.sh'],
+  )
+  const junit = readFileSync(`${stage.project}/out.xml`, 'utf8')
+  assert.equal(junit.match(/<property name="place" value="local fallback: /g)?.length, 2)
+  assert.equal(junit.match(/<property name="place" value="http:/g)?.length, 2)
+
+  // What the worker held is not lost either: it was only not waited for.
+  await fleet.serveAgain()
+  await until(async () => (await fleet.client.run(report.run)).accounted === 4, 'the results that the worker kept')
+})

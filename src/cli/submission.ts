@@ -1,0 +1,102 @@
+/** What is submitted for a plan, and what is said about where it will run. */
+import type { PlanView } from '../client/client.ts'
+import type { SubmitBody } from '../protocol/api.ts'
+import { availableCpus } from '../worker/capabilities.ts'
+import { hostId } from '../worker/host-id.ts'
+import { addressesOf, serverOf, type Connection } from './connect.ts'
+import { labelsOf } from './flags.ts'
+import type { RunPlan } from './run-plan.ts'
+
+export type SubmissionFlags = {
+  readonly workers?: number
+  readonly cpus?: number
+  readonly retries?: number
+  readonly maxFailures?: number
+  readonly priority?: number
+  readonly label?: readonly string[]
+  readonly env?: readonly string[]
+  readonly setup?: string
+  readonly server?: string
+}
+
+export type RunTimes = { readonly taskMs: number | undefined; readonly noWorkerMs: number }
+
+const taskTimeoutMs = 30 * 60_000
+
+/** Uploads what the coordinator lacks of the workspace, when it is another host's. */
+export async function submission(
+  connection: Connection,
+  plan: RunPlan,
+  flags: SubmissionFlags,
+  times: RunTimes,
+): Promise<SubmitBody> {
+  const { suite } = plan
+  const place = isElsewhere(connection, flags)
+    ? await (
+        await import('./travel.ts')
+      ).travel(connection.client, suite, flags.setup ?? suite.setup, [
+        ...(plan.detected.config?.env ?? []),
+        ...(flags.env ?? []),
+      ])
+    : { cwd: suite.project.cwd, workspace: { type: 'in-place' as const, host: hostId() }, env: suite.project.env }
+  return {
+    framework: suite.detection.framework,
+    frameworkVersion: suite.detection.version,
+    suite: suite.name,
+    project: plan.project,
+    cwd: place.cwd,
+    workspace: place.workspace,
+    files: [...plan.files],
+    paths: [...plan.paths],
+    args: [...plan.args],
+    complete: plan.complete,
+    ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),
+    ...(flags.workers === undefined ? {} : { workersMax: flags.workers }),
+    retries: flags.retries ?? suite.retries ?? 0,
+    taskTimeoutMs: times.taskMs ?? suite.timeoutMs ?? taskTimeoutMs,
+    maxFailures: flags.maxFailures ?? 0,
+    priority: flags.priority ?? 0,
+    labels: { ...suite.labels, ...labelsOf(flags.label ?? []) },
+    noWorkerTimeoutMs: times.noWorkerMs,
+    // They would be gone with this run's own coordinator.
+    ...(connection.kind === 'embedded' ? { deadLetters: [] } : {}),
+    context: {
+      env: { ...place.env },
+      detection: suite.detection,
+      ...(suite.command === undefined ? {} : { suite: suite.command }),
+    },
+  }
+}
+
+function isElsewhere(connection: Connection, flags: SubmissionFlags): boolean {
+  if (connection.kind !== 'server') return false
+  return !addressesOf(serverOf(flags) ?? '').every((address) => address.startsWith('unix:'))
+}
+
+export function placeOf(
+  connection: Connection,
+  known: PlanView,
+  flags: SubmissionFlags,
+  why: string | undefined,
+): { readonly words: string; readonly cpus: number } {
+  if (connection.kind !== 'server') {
+    const cpus = Math.min(flags.cpus ?? Infinity, availableCpus())
+    const words = `this host (${cpus} CPUs)`
+    return { words: why === undefined ? words : `${words}, ${fallbackWords(why)}`, cpus }
+  }
+  const workers = known.workers.filter((worker) => worker.state === 'idle' || worker.state === 'busy')
+  const cpus = workers.reduce((sum, worker) => sum + Math.min(worker.cpus, flags.cpus ?? Infinity), 0)
+  const words = `${connection.client.transport.address} (${workers.length} workers, ${cpus} CPUs)`
+  return { words: workers.length === 1 ? words.replace('workers', 'worker') : words, cpus }
+}
+
+export function fallbackWords(why: string): string {
+  return `local fallback: ${why}`
+}
+
+export function predict(known: PlanView, cpus: number): number | undefined {
+  const durations = known.durationsMs.filter((one) => one !== null)
+  if (durations.length === 0 || cpus === 0) return undefined
+  const mean = durations.reduce((sum, one) => sum + one, 0) / durations.length
+  return (known.startupMs ?? 0) + Math.max((mean * known.durationsMs.length) / cpus, Math.max(...durations))
+}
