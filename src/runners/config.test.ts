@@ -54,7 +54,7 @@ test('loadConfig: every refusal names the file, the place, what was expected and
   )
   assert.equal(
     await json({ suite: [] }),
-    "Cannot use suite in muster.config.json: expected one of suites, env, received the unknown key 'suite'",
+    "Cannot use suite in muster.config.json: expected one of suites, env, fallback, received the unknown key 'suite'",
   )
   assert.equal(
     await json({ suites: {} }),
