@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs the system packages that the tests use: git, pytest, Go and a Chromium; fetches an etcd
-# for the tests of clusters (get-etcd.sh) and a promtool for those of metrics (get-promtool.sh). It
-# does nothing when all are here. Debian and Ubuntu only, through apt-get, as root or with a sudo that
+# Installs the system packages that the tests use: git, pytest, Go, a Chromium and an S3 server
+# (Swift's libraries, no service); fetches an etcd for the tests of clusters (get-etcd.sh) and a promtool
+# for those of metrics (get-promtool.sh). It does nothing when all are here. Debian and Ubuntu only, through apt-get, as root or with a sudo that
 # asks no password; elsewhere it says what to install. `npm test` calls it.
 set -eu
 
@@ -13,6 +13,8 @@ command -v python3 >/dev/null 2>&1 && python3 -c 'import pytest' >/dev/null 2>&1
   || missing="$missing python3-pytest"
 command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 \
   || command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
+[ -x /usr/bin/python3 ] && /usr/bin/python3 -c 'import swift.proxy.server' >/dev/null 2>&1 \
+  || missing="$missing python3-swift"
 
 fetch_programs() {
   "$(dirname -- "$0")/get-etcd.sh" >/dev/null

@@ -13,6 +13,13 @@ export interface Blobs {
   /** Which of the keys are absent. */
   missing(keys: readonly string[]): Promise<string[]>
   remove(key: string): Promise<void>
-  /** Every key with its size and last use (ms since the epoch), for garbage collection. */
+  /**
+   * Removes those whose last use is before `sinceMs`, looked at again right before; returns how many. One that is
+   * used at that moment stays, or is absent for whoever asks from then on.
+   */
+  removeUnused(keys: readonly string[], sinceMs: number): Promise<number>
+  /** Every key with its size and last use (ms since the epoch, late by up to a day), for garbage collection. */
   list(): AsyncIterable<{ readonly key: string; readonly bytes: number; readonly usedAtMs: number }>
+  /** Whether it works now, by a small write: undefined, or the problem and what to do, in words. Takes seconds at most. */
+  check?(): Promise<string | undefined>
 }

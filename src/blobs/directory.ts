@@ -5,20 +5,25 @@
  *
  * The file's modification time is its last use, renewed at most once an hour, also by a put, `has`
  * or `missing` that finds it: garbage collection must not take what somebody was just told is there.
+ * Several processes, on several hosts, may share it: nothing is ever changed in place, each step is a
+ * rename, and a collector takes a blob aside before it looks at its last use again.
+ *
  * Leaves out compression (callers know what is worth it) and quotas (the collector's business).
  */
 import { createHash, randomUUID } from 'node:crypto'
-import { mkdir, open, opendir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
+import { link, mkdir, open, opendir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MusterError } from '../protocol/errors.ts'
 import type { Blobs } from './blobs.ts'
+import { damaged, isKey, refuseWrongKey, tooLarge, wrongContent } from './keys.ts'
 
 const useRenewedAfterMs = 3_600_000
 /** A blob older than this was certainly synced by the process that wrote it, whatever became of that process. */
 const settledAfterMs = 60_000
-const keyPattern = /^[0-9a-f]{64}$/
 const fanOut = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'))
 const temporaryFolder = 'tmp'
+/** Before the key, in the name of what a collector has taken aside. */
+const collected = 'collected-'
 
 export class DirectoryBlobs implements Blobs {
   readonly #directory: string
@@ -58,15 +63,7 @@ export class DirectoryBlobs implements Blobs {
     const aside = this.#aside()
     try {
       const received = await this.#receive(aside, source, maxBytes)
-      if (received !== key) {
-        throw new MusterError(
-          'request_invalid',
-          `Cannot store blob ${key}: the content received has the SHA-256 ${received}`,
-          {
-            hint: 'Send the content whose hash the key is.',
-          },
-        )
-      }
+      if (received !== key) throw wrongContent(key, received)
       await rename(aside, path)
       await syncDirectory(join(path, '..'))
     } catch (error) {
@@ -87,13 +84,7 @@ export class DirectoryBlobs implements Blobs {
     const actual = createHash('sha256').update(bytes).digest('hex')
     if (actual !== key) {
       await rm(path, { force: true })
-      throw new MusterError(
-        'unavailable',
-        `Cannot read blob ${key}: its content no longer matches (SHA-256 ${actual}); it was dropped`,
-        {
-          hint: 'Check the disk; what made it can be run again.',
-        },
-      )
+      throw damaged(key, actual, 'the disk')
     }
     await this.#find(key)
     return bytes
@@ -118,14 +109,55 @@ export class DirectoryBlobs implements Blobs {
     await rm(this.#path(key), { force: true })
   }
 
+  async removeUnused(keys: readonly string[], sinceMs: number): Promise<number> {
+    let removed = 0
+    for (const key of keys) if (await this.#removeUnused(key, sinceMs)) removed += 1
+    return removed
+  }
+
   async *list(): AsyncIterable<{ readonly key: string; readonly bytes: number; readonly usedAtMs: number }> {
     for (const folder of fanOut) {
       for await (const file of await opendir(join(this.#directory, folder))) {
-        if (!keyPattern.test(file.name)) continue
+        if (!isKey(file.name)) continue
         const found = await stat(join(this.#directory, folder, file.name)).catch(absentIsUndefined)
         if (found !== undefined) yield { key: file.name, bytes: found.size, usedAtMs: found.mtimeMs }
       }
     }
+  }
+
+  async check(): Promise<string | undefined> {
+    const aside = this.#aside()
+    try {
+      await writeWhole(aside, Buffer.from('muster'))
+      await rm(aside)
+      return undefined
+    } catch (error) {
+      if (!(error instanceof Error)) throw error
+      return `Cannot write to the blob directory ${this.#directory}: ${error.message}. Check the disk and the directory's permissions.`
+    }
+  }
+
+  /**
+   * Aside first: who asks from now on hears that it is absent and puts it again. Who found it before has renewed its
+   * last use, which is seen here; then it goes back. Opened to be looked at, because on NFS only that asks the server.
+   */
+  async #removeUnused(key: string, sinceMs: number): Promise<boolean> {
+    const path = this.#path(key)
+    const found = await stat(path).catch(absentIsUndefined)
+    if (found === undefined || found.mtimeMs >= sinceMs) return false
+    const aside = join(this.#directory, temporaryFolder, collected + key)
+    if ((await rename(path, aside).then(() => true, absentIsUndefined)) === undefined) return false
+    const usedAtMs = await open(aside, 'r').then(async (file) => {
+      await using opened = file
+      return (await opened.stat()).mtimeMs
+    }, absentIsUndefined)
+    if (usedAtMs === undefined) return false
+    if (usedAtMs >= sinceMs) {
+      await this.#putBack(key)
+      return false
+    }
+    await rm(aside, { force: true })
+    return true
   }
 
   async #put(key: string, bytes: Uint8Array): Promise<void> {
@@ -138,13 +170,7 @@ export class DirectoryBlobs implements Blobs {
     }
     const aside = this.#aside()
     try {
-      const file = await open(aside, 'wx', 0o600)
-      try {
-        await file.writeFile(bytes)
-        await file.sync()
-      } finally {
-        await file.close()
-      }
+      await writeWhole(aside, bytes)
       await rename(aside, path)
       await syncDirectory(join(path, '..'))
     } catch (error) {
@@ -160,15 +186,7 @@ export class DirectoryBlobs implements Blobs {
     let bytes = 0
     for await (const chunk of source) {
       bytes += chunk.length
-      if (bytes > maxBytes) {
-        throw new MusterError(
-          'request_invalid',
-          `Cannot store a blob: expected at most ${maxBytes} bytes, received more`,
-          {
-            hint: 'Leave large files out of the workspace, or raise the limit.',
-          },
-        )
-      }
+      if (bytes > maxBytes) throw tooLarge(maxBytes)
       hash.update(chunk)
       await file.writeFile(chunk)
     }
@@ -193,6 +211,11 @@ export class DirectoryBlobs implements Blobs {
   async #removeAbandoned(): Promise<void> {
     const folder = join(this.#directory, temporaryFolder)
     for (const name of await readdir(folder)) {
+      const key = name.startsWith(collected) ? name.slice(collected.length) : ''
+      if (isKey(key)) {
+        await this.#putBack(key)
+        continue
+      }
       const found = await stat(join(folder, name)).catch(absentIsUndefined)
       // Younger ones may belong to another process that shares the directory.
       if (found !== undefined && Date.now() - found.mtimeMs > useRenewedAfterMs)
@@ -200,13 +223,23 @@ export class DirectoryBlobs implements Blobs {
     }
   }
 
-  #path(key: string): string {
-    if (!keyPattern.test(key)) {
-      throw new MusterError(
-        'request_invalid',
-        `Cannot use the blob key: expected 64 lower-case hex digits, received '${key.slice(0, 80)}'`,
-      )
+  /**
+   * Its collector ended in between, or is at it now: then the blob merely stays until the next time. Linked, since a
+   * rename would replace one that was put meanwhile, and with it the time of its use.
+   */
+  async #putBack(key: string): Promise<void> {
+    const aside = join(this.#directory, temporaryFolder, collected + key)
+    try {
+      await link(aside, this.#path(key))
+    } catch (error) {
+      if (hasCode(error, 'ENOENT')) return
+      if (!hasCode(error, 'EEXIST')) throw error
     }
+    await rm(aside, { force: true })
+  }
+
+  #path(key: string): string {
+    refuseWrongKey(key)
     return join(this.#directory, key.slice(0, 2), key)
   }
 
@@ -237,6 +270,12 @@ function hasCode(error: unknown, code: string): boolean {
 
 function absentIsUndefined(error: unknown): undefined {
   if (!hasCode(error, 'ENOENT')) throw error
+}
+
+async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
+  await using file = await open(path, 'wx', 0o600)
+  await file.writeFile(bytes)
+  await file.sync()
 }
 
 async function syncDirectory(path: string): Promise<void> {

@@ -12,7 +12,8 @@ import type { State } from '../core/state.ts'
 import type { Log } from '../log/log.ts'
 import { isMusterError } from '../protocol/errors.ts'
 import type { Contexts } from './contexts.ts'
-import type { Committed, Leader } from './leader.ts'
+import type { Committed } from './leader.ts'
+import type { Seat } from './seat.ts'
 import { workspaceBlobs } from './workspace-check.ts'
 
 const compress = promisify(zstdCompress)
@@ -20,19 +21,38 @@ const compress = promisify(zstdCompress)
 /** A snapshot is due after this much log, whichever comes first. */
 const snapshotBytesMax = 16 * 1024 * 1024
 const snapshotEntriesMax = 20_000
-/** Workspace blobs nobody used for this long are dropped; results and output live as long as their run. */
+/**
+ * Blobs that nothing names and nobody used for this long are dropped. Much longer than an input that names one can be
+ * on its way, and than the day by which an S3 store's last use may lag.
+ */
 const blobIdleMs = 7 * 24 * 3_600_000
-/** Younger blobs may be named by an input that is still on its way. */
-const blobGraceMs = 3_600_000
 const collectEveryMs = 6 * 3_600_000
+/** A shared log this full wants a snapshot whatever else; and this full, that histories which lag are left behind. */
+const fillToSnapshot = 0.25
+const fillToForceTrim = 0.6
+/** A snapshot that was asked for and didn't come is asked for again. */
+const requestAgainMs = 60_000
 
 type RetentionOptions = {
   readonly log: Log
   readonly blobs: Blobs
   readonly contexts: Contexts
-  readonly leader: Leader
-  /** What history has applied; Infinity when there is none to wait for. */
+  readonly seat: Pick<
+    Seat,
+    | 'state'
+    | 'role'
+    | 'epoch'
+    | 'position'
+    | 'between'
+    | 'submit'
+    | 'followers'
+    | 'snapshotPosition'
+    | 'requestSnapshot'
+  >
+  /** What history here has applied; huge when there is none to wait for. */
   readonly historyPosition: () => number
+  /** Of a shared log, against its own budget; 0 for others. */
+  readonly fill: () => number
   readonly say: (level: 'info' | 'warn', message: string, detail: Record<string, unknown>) => void
 }
 
@@ -45,12 +65,11 @@ export class Retention {
   #snapshotting: Promise<void> | undefined
   #collecting: Promise<void> | undefined
   #collectedAtMs = Date.now()
+  #requestedAtMs = 0
   #pruning = false
 
-  /** `snapshotPosition`: of the snapshot that state was recovered from. */
-  constructor(options: RetentionOptions, snapshotPosition: number) {
+  constructor(options: RetentionOptions) {
     this.#options = options
-    this.#previousPosition = snapshotPosition
   }
 
   committed(entry: Committed): void {
@@ -65,25 +84,33 @@ export class Retention {
   /** Kept while state knows the run, or dead letters of it that may be replayed. */
   #dropContext(event: Event): void {
     if (!('run' in event)) return
-    const { state } = this.#options.leader
+    const { state } = this.#options.seat
     if (state.runs.has(event.run) || state.letters.sources.has(event.run)) return
     void this.#guard(this.#options.contexts.remove(event.run))
   }
 
   #prune(): void {
-    if (this.#pruning) return
+    const { seat } = this.#options
+    if (this.#pruning || seat.role !== 'leading') return
     this.#pruning = true
-    void this.#guard(this.#options.leader.submit({ type: 'prune' })).finally(() => {
+    seat.submit({ type: 'prune' }, () => {
       this.#pruning = false
     })
   }
 
-  /** Once a second. */
+  /** Once a second, on the leader. */
   tick(): void {
-    if (!this.#snapshotting && (this.#bytes > snapshotBytesMax || this.#entries > snapshotEntriesMax)) {
-      this.#snapshotting = this.#guard(this.snapshot()).finally(() => {
-        this.#snapshotting = undefined
-      })
+    const { seat, fill } = this.#options
+    const due = this.#bytes > snapshotBytesMax || this.#entries > snapshotEntriesMax || fill() > fillToSnapshot
+    // A follower makes it, if there is one: the leader has its hands full. It says so by `snapshotted`.
+    if (due && !this.#snapshotting && Date.now() - this.#requestedAtMs > requestAgainMs) {
+      this.#requestedAtMs = Date.now()
+      if (!seat.requestSnapshot()) {
+        this.#snapshotting = this.#guard(this.snapshot()).finally(() => {
+          this.#snapshotting = undefined
+          this.#requestedAtMs = 0
+        })
+      }
     }
     if (!this.#collecting && Date.now() - this.#collectedAtMs > collectEveryMs) {
       this.#collectedAtMs = Date.now()
@@ -93,37 +120,74 @@ export class Retention {
     }
   }
 
+  /** Makes a snapshot and trims the log behind the one before it. */
   async snapshot(): Promise<void> {
-    const { leader, log } = this.#options
-    const { position, text } = await new Promise<{ position: number; text: string }>((resolve) => {
-      leader.between(() => {
-        this.#bytes = 0
-        this.#entries = 0
-        resolve({ position: leader.position, text: JSON.stringify(capture(leader.state)) })
-      })
-    })
+    const { position } = await this.#store()
+    await this.#trim(position)
+  }
+
+  /** On a follower that was asked to: makes one; the leader trims. */
+  async snapshotFor(
+    done: (result: { readonly position: number; readonly bytes: number } | { readonly why: string }) => void,
+  ): Promise<void> {
+    try {
+      const stored = await this.#store()
+      this.#previousPosition = stored.position
+      done(stored)
+    } catch (error) {
+      done({ why: error instanceof Error ? error.message : String(error) })
+    }
+  }
+
+  /** On the leader: a follower has made one. */
+  async snapshotted(position: number): Promise<void> {
+    this.#bytes = 0
+    this.#entries = 0
+    this.#requestedAtMs = 0
+    await this.#guard(this.#trim(position))
+  }
+
+  async #store(): Promise<{ position: number; bytes: number }> {
+    const { seat, log } = this.#options
+    const { position, epoch, text } = await new Promise<{ position: number; epoch: number; text: string }>(
+      (resolve) => {
+        seat.between(() => {
+          this.#bytes = 0
+          this.#entries = 0
+          resolve({ position: seat.position, epoch: seat.epoch, text: JSON.stringify(capture(seat.state)) })
+        })
+      },
+    )
     const bytes = await compress(Buffer.from(text))
-    await log.putSnapshot(leader.epoch, { position, bytes })
-    // Trimmed to the older of the two snapshots that are kept: should the newest not verify, the other
-    // one must still join up with the log.
-    await log.trim(Math.min(this.#previousPosition, this.#options.historyPosition()) + 1)
-    this.#previousPosition = position
+    await log.putSnapshot(epoch, { position, bytes })
     this.#options.say('info', 'snapshot taken', { position, bytes: bytes.length })
+    return { position, bytes: bytes.length }
+  }
+
+  /**
+   * To the older of the two snapshots that are kept: should the newest not verify, the other one must
+   * still join up with the log. And not past what a history has applied, unless the log runs full.
+   */
+  async #trim(newest: number): Promise<void> {
+    const { seat, log, historyPosition, fill } = this.#options
+    const previous = Math.max(this.#previousPosition, Math.min(seat.snapshotPosition, newest))
+    this.#previousPosition = newest
+    const histories = [historyPosition(), ...seat.followers.map((follower) => follower.history)]
+    const needed = fill() > fillToForceTrim ? previous : Math.min(previous, ...histories)
+    await log.trim(needed + 1)
   }
 
   async collect(nowMs: number): Promise<void> {
-    const { blobs, leader } = this.#options
-    const named = namedBlobs(leader.state)
-    for (const manifest of letterManifests(leader.state)) {
+    const { blobs, seat } = this.#options
+    const named = namedBlobs(seat.state)
+    for (const manifest of letterManifests(seat.state)) {
       for (const key of (await workspaceBlobs(blobs, manifest)) ?? []) named.add(key)
     }
-    let dropped = 0
+    const idle: string[] = []
     for await (const blob of blobs.list()) {
-      const idleMs = nowMs - blob.usedAtMs
-      if (idleMs < blobGraceMs || named.has(blob.key) || idleMs < blobIdleMs) continue
-      await blobs.remove(blob.key)
-      dropped += 1
+      if (nowMs - blob.usedAtMs >= blobIdleMs && !named.has(blob.key)) idle.push(blob.key)
     }
+    const dropped = await blobs.removeUnused(idle, nowMs - blobIdleMs)
     if (dropped > 0) this.#options.say('info', 'dropped unused blobs', { dropped })
   }
 
