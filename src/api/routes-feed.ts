@@ -36,7 +36,7 @@ export async function feedRoutes(app: FastifyInstance, { coordinator }: ApiOptio
   })
 
   app.get('/worker', { websocket: true, config: { allow: ['worker'] } }, (socket) => {
-    const connection = coordinator.sessions.connect({
+    const connection = coordinator.connectWorker({
       send: (text) => socket.send(text),
       close: (code, reason) => socket.close(code, reason),
     })

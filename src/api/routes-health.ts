@@ -39,7 +39,7 @@ export async function healthRoutes(app: FastifyInstance, options: ApiOptions): P
       startedAtMs: coordinator.startedAtMs,
       position: coordinator.position,
       activeRuns: coordinator.activeRuns,
-      workers: coordinator.sessions.connected,
+      workers: coordinator.workersConnected,
     }
   })
 

@@ -29,7 +29,7 @@ export async function taskRoutes(app: FastifyInstance, { coordinator }: ApiOptio
     async (request, reply) => {
       const { run, file } = request.body
       checkFiles([file])
-      const events = await coordinator.submit({
+      const { changed } = await coordinator.submit({
         type: 'extend',
         run,
         who: whoOf(request),
@@ -37,7 +37,7 @@ export async function taskRoutes(app: FastifyInstance, { coordinator }: ApiOptio
         estimates: [null],
       })
       reply.status(201)
-      return { run, file, added: events.length }
+      return { run, file, added: changed ? 1 : 0 }
     },
   )
 

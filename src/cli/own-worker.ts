@@ -134,7 +134,7 @@ export class OwnWorker {
     const { coordinator } = this.#options
     for (const worker of coordinator.state.workers.values()) {
       if (worker.capabilities.labels[pidLabel] === String(pid)) {
-        coordinator.sessions.lost(worker.id, `its process ended: ${how}`)
+        coordinator.workerLost(worker.id, `its process ended: ${how}`)
       }
     }
   }

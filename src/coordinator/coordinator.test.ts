@@ -162,17 +162,27 @@ describe('Coordinator', () => {
         onFatal: (error) => assert.fail(String(error)),
         onHealth: () => undefined,
       })
-      const retention = new Retention(
-        {
-          log,
-          blobs: await DirectoryBlobs.open(join(directory, 'blobs')),
-          contexts: await Contexts.open(join(directory, 'contexts')),
-          leader,
-          historyPosition: () => Infinity,
-          say: () => undefined,
+      const retention = new Retention({
+        log,
+        blobs: await DirectoryBlobs.open(join(directory, 'blobs')),
+        contexts: await Contexts.open(join(directory, 'contexts')),
+        seat: {
+          state: leader.state,
+          role: 'leading',
+          epoch,
+          get position() {
+            return leader.position
+          },
+          followers: [],
+          snapshotPosition: 0,
+          between: (look) => leader.between(look),
+          submit: () => undefined,
+          requestSnapshot: () => false,
         },
-        0,
-      )
+        historyPosition: () => Infinity,
+        fill: () => 0,
+        say: () => undefined,
+      })
       let count = 0
       let loading = true
       const load = async (): Promise<void> => {

@@ -1,46 +1,64 @@
 /**
- * The shell round the core: opens log, blobs, history; runs the leader loop; carries out effects; and
- * offers the API what it needs. One process, one directory. Everything it holds in memory can be
- * thrown away and rebuilt from the directory.
+ * The shell round the core: opens log, blobs, history; gives the seat (which leads or follows) its
+ * clock, log and network; carries out effects; and offers the API what it needs. Everything it holds
+ * in memory can be thrown away and rebuilt from log and blobs.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { zstdDecompressSync } from 'node:zlib'
 import { DirectoryBlobs } from '../blobs/directory.ts'
 import type { Blobs } from '../blobs/blobs.ts'
 import type { RunSpec } from '../core/entities.ts'
-import type { Event } from '../core/events.ts'
 import { readableFormat } from '../core/format.ts'
 import { Refused, type Input } from '../core/input.ts'
 import { defaultLimits, type Limits } from '../core/limits.ts'
+import { restore, type SnapshotData } from '../core/snapshot.ts'
 import type { Run, State, Worker } from '../core/state.ts'
 import type { Estimates, History } from '../history/history.ts'
-import type { Log } from '../log/log.ts'
+import type { Log, MemberCard, SharedLog } from '../log/log.ts'
 import { MemoryLog } from '../log/memory.ts'
 import { SqliteLog } from '../log/sqlite.ts'
-import { isMusterError, MusterError } from '../protocol/errors.ts'
+import { MusterError } from '../protocol/errors.ts'
 import type { RunView, WorkerView } from '../protocol/run-view.ts'
 import type { RunContext } from '../protocol/worker-messages.ts'
 import { fittingWorkers, type View } from '../scheduling/fleet.ts'
 import { forecasts } from '../scheduling/forecast.ts'
+import { systemClock } from '../stdx/clock.ts'
+import { defaultClusterTimes, type ClusterTimes } from './cluster-times.ts'
 import { Contexts } from './contexts.ts'
 import { Feed } from './feed.ts'
-import { HistoryFeeder } from './history-feeder.ts'
-import { Leader, type Committed } from './leader.ts'
+import { KeptHistory } from './kept-history.ts'
+import type { Committed } from './leader.ts'
 import { logPort } from './log-port.ts'
-import { recover } from './recover.ts'
+import type { PeerPort, WorkerSocket } from './ports.ts'
 import { Retention } from './retention.ts'
+import { Seat, type Role } from './seat.ts'
 import type { Readiness, Standing } from './standing.ts'
 import { StoredInputs } from './stored-input.ts'
 import { runView, workerView } from './views.ts'
-import { defaultSessionTimes, WorkerSessions, type SessionTimes } from './worker-sessions.ts'
+import { defaultSessionTimes, type SessionTimes, type WorkerConnection } from './worker-sessions.ts'
+
+/** Several coordinators over one log. */
+export type ClusterOptions = {
+  readonly log: SharedLog
+  readonly blobs: Blobs
+  readonly contexts: Contexts
+  /** Name of the log, the same for every member. */
+  readonly source: string
+  readonly peers: PeerPort
+  readonly card: MemberCard
+  readonly times?: ClusterTimes
+}
 
 export type CoordinatorOptions = {
   readonly directory: string
   readonly version: string
   /** `memory`: for a coordinator that lives and dies with one run. */
   readonly log?: 'sqlite' | 'memory'
+  /** Instead of a log of its own. The coordinator closes its log when it is closed. */
+  readonly cluster?: ClusterOptions
   /** Where history is kept; default: within `directory`. False: no history. */
   readonly history?: string | false
   readonly limits?: Partial<Limits>
@@ -51,6 +69,9 @@ export type CoordinatorOptions = {
   readonly onFatal?: (error: unknown) => void
 }
 
+/** What became of a write: durable, and state here includes it. */
+export type Written = { readonly position: number; readonly changed: boolean }
+
 export type SubmitRequest = {
   readonly who: string
   readonly key?: string
@@ -60,156 +81,227 @@ export type SubmitRequest = {
 }
 
 const forecastsAgeMaxMs = 250
-const estimatesWaitMs = 2000
 const tickMs = 1000
+/** A log of one coordinator that fails so often in a row wants a new process. */
+const appendFailuresMax = 20
+/** A reader who asks for a position that isn't here waits so long for it. */
+const reachWaitMs = 5000
+const membersEveryMs = 1000
+
+type Parts = {
+  readonly log: Log
+  readonly blobs: Blobs
+  readonly contexts: Contexts
+  readonly source: string
+  readonly card: MemberCard
+}
 
 export class Coordinator implements AsyncDisposable {
   readonly version: string
-  /** Which coordinator this is; the owner of its epochs. */
+  /** Which coordinator this is. */
   readonly name: string
-  readonly startedAtMs = Date.now()
+  readonly startedAtMs: number
   readonly blobs: Blobs
   readonly contexts: Contexts
-  readonly sessions: WorkerSessions
   readonly feed: Feed
+  readonly seat: Seat
   readonly #options: CoordinatorOptions
   readonly #log: Log
-  readonly #state: State
-  readonly #leader: Leader
+  readonly #card: MemberCard
   readonly #storing: StoredInputs
   readonly #retention: Retention
+  readonly #history: KeptHistory
   readonly #view: View
   readonly #runsWithoutWorker = new Map<string, number>()
   readonly #observers = new Set<(entry: Committed) => void>()
-  #history: History | undefined
-  #historyOpening: Promise<void>
-  #historyTrouble: string | undefined
-  /** False when switched off, or when DuckDB isn't installed: then nothing waits for it. */
-  #historyWanted = true
-  #feeder: HistoryFeeder | undefined
+  readonly #firstPlace = Promise.withResolvers<void>()
   #logTrouble: string | undefined
   #blobTrouble: string | undefined
   readonly #noted = new Map<string, string>()
   #forecasts: { readonly atMs: number; readonly of: ReturnType<typeof forecasts> } = { atMs: 0, of: new Map() }
   #tick: NodeJS.Timeout
+  #membersTimer: NodeJS.Timeout | undefined
   #leaving = false
   #closing: Promise<void> | undefined
 
-  private constructor(
-    options: CoordinatorOptions,
-    parts: {
-      log: Log
-      blobs: Blobs
-      contexts: Contexts
-      state: State
-      position: number
-      snapshotPosition: number
-      epoch: number
-      owner: string
-    },
-  ) {
+  private constructor(options: CoordinatorOptions, parts: Parts) {
     this.#options = options
-    this.name = parts.owner
+    this.#card = parts.card
+    this.name = parts.card.member
+    this.startedAtMs = parts.card.startedAtMs
     this.version = options.version
     this.blobs = parts.blobs
     this.contexts = parts.contexts
     this.#log = parts.log
-    this.#state = parts.state
-    this.#view = { state: parts.state, available: (worker) => this.sessions.isConnected(worker) }
-    this.feed = new Feed(parts.state, (run) => this.view(run))
     this.#storing = new StoredInputs(parts.blobs, (trouble) => {
       if (trouble !== undefined && this.#blobTrouble === undefined) this.#say('error', trouble, {})
       this.#blobTrouble = trouble
     })
-    this.sessions = new WorkerSessions({
-      state: parts.state,
-      leader: () => this.#leader,
-      times: options.times ?? defaultSessionTimes,
+    const { cluster } = options
+    const limits = { ...defaultLimits, ...options.limits }
+    this.seat = new Seat({
+      clock: systemClock,
+      log: logPort(parts.log, cluster?.log, (error) => this.#fatal(error)),
+      ...(cluster ? { peers: cluster.peers } : { appendFailuresMax }),
+      card: parts.card,
+      limits,
+      sessionTimes: options.times ?? defaultSessionTimes,
+      times: cluster?.times ?? defaultClusterTimes,
+      restore: ({ bytes }) => restore(JSON.parse(zstdDecompressSync(bytes).toString('utf8')) as SnapshotData, limits),
       inputOf: (worker, message, done) => this.#storing.of(worker, message, done),
-      confirmed: () => true,
-      onLive: (run, name, message) => this.feed.live(run, name, message),
-      log: (message, detail) => this.#say('info', message, detail),
-    })
-    const port = logPort(parts.log, undefined, (error) => this.#fatal(error))
-    this.#leader = new Leader({
-      append: port.append,
-      state: parts.state,
-      epoch: parts.epoch,
-      position: parts.position,
-      available: this.#view.available,
-      appendFailuresMax: 20,
       onCommitted: (entry) => this.#committed(entry),
-      onDeposed: (epoch) => this.#fatal(new Error(`another coordinator took over (epoch ${epoch})`)),
-      onFatal: (error) => this.#fatal(error),
+      onReset: () => this.#reset(),
+      onRole: (role) => this.#onRole(role),
+      onLive: (run, name, message) => this.feed.live(run, name, message),
+      onSnapshotWanted: () => void this.#retention.snapshotFor((result) => this.seat.snapshotted(result)),
+      onSnapshotted: (position) => void this.#retention.snapshotted(position),
       onHealth: (trouble) => {
         if (trouble !== this.#logTrouble)
           this.#say(trouble ? 'error' : 'info', trouble ?? 'the log can be written again', {})
         this.#logTrouble = trouble
       },
+      onFatal: (error) => this.#fatal(error),
+      historyPosition: () => this.#history.position,
+      say: (message, detail) => this.#say('info', message, detail),
     })
-    this.#retention = new Retention(
-      {
-        log: parts.log,
-        blobs: parts.blobs,
-        contexts: parts.contexts,
-        leader: this.#leader,
-        historyPosition: () => this.#feeder?.applied ?? (this.#historyWanted ? 0 : Infinity),
-        say: (level, message, detail) => this.#say(level, message, detail),
-      },
-      parts.snapshotPosition,
+    const { state } = this.seat
+    this.#view = { state, available: (worker) => this.seat.isConnected(worker) }
+    this.feed = new Feed(
+      state,
+      (run) => this.view(run),
+      (run, on) => this.seat.watch(run, on),
     )
-    this.#historyOpening = this.#openHistory()
-    this.#tick = setInterval(() => void this.#onTick(), tickMs)
+    this.#retention = new Retention({
+      log: parts.log,
+      blobs: parts.blobs,
+      contexts: parts.contexts,
+      seat: this.seat,
+      historyPosition: () => this.#history.position,
+      fill: () => cluster?.log.fill ?? 0,
+      say: (level, message, detail) => this.#say(level, message, detail),
+    })
+    this.#history = new KeptHistory({
+      directory: options.history ?? join(options.directory, 'history'),
+      blobsDirectory: join(options.directory, 'blobs'),
+      source: parts.source,
+      log: parts.log,
+      onTrouble: (trouble) => this.#say('warn', `history is away: ${trouble}`, {}),
+    })
+    this.#tick = setInterval(() => this.#onTick(), tickMs)
     this.#tick.unref()
   }
 
+  /**
+   * Opens the log and takes its place. Alone it leads when this resolves. In a cluster it may be that
+   * nobody leads yet: `start` must be called once the others can reach this coordinator.
+   */
   static async open(options: CoordinatorOptions): Promise<Coordinator> {
+    if (options.cluster) {
+      const { log, blobs, contexts, source, card } = options.cluster
+      return new Coordinator(options, { log, blobs: options.wrapBlobs?.(blobs) ?? blobs, contexts, source, card })
+    }
     const log = options.log === 'memory' ? new MemoryLog() : await SqliteLog.open(join(options.directory, 'log'))
+    let coordinator: Coordinator | undefined
     try {
-      const limits = { ...defaultLimits, ...options.limits }
-      const owner = `${hostname()}:${process.pid}`
-      const head = await log.claim(owner)
-      const { state, position, snapshotPosition } = await recover(log, limits)
-      const directory = await DirectoryBlobs.open(join(options.directory, 'blobs'))
-      const blobs = options.wrapBlobs?.(directory) ?? directory
+      const blobs = await DirectoryBlobs.open(join(options.directory, 'blobs'))
       const contexts = await Contexts.open(join(options.directory, 'contexts'))
-      await contexts.keepOnly(new Set([...state.runs.keys(), ...state.letters.sources.keys()]))
-      const coordinator = new Coordinator(options, {
+      coordinator = new Coordinator(options, {
         log,
-        blobs,
+        blobs: options.wrapBlobs?.(blobs) ?? blobs,
         contexts,
-        state,
-        position,
-        snapshotPosition,
-        epoch: head.epoch,
-        owner,
+        source: await logName(options),
+        card: soloCard(options.version),
       })
-      await coordinator.submit({ type: 'lead', epoch: head.epoch, owner, version: options.version })
-      // Alone, it is every member.
-      await coordinator.submit({ type: 'raise-format', format: readableFormat })
-      coordinator.sessions.expectKnown()
+      await coordinator.start()
+      const { runs, letters } = coordinator.state
+      await contexts.keepOnly(new Set([...runs.keys(), ...letters.sources.keys()]))
       return coordinator
     } catch (error) {
-      await log[Symbol.asyncDispose]()
+      if (coordinator) await coordinator.close()
+      else await log[Symbol.asyncDispose]()
       throw error
     }
   }
 
+  /** Takes its place among the others; resolves when it leads, or follows somebody. */
+  async start(): Promise<void> {
+    const { cluster } = this.#options
+    if (cluster) {
+      await cluster.log.announce(this.#card)
+      await this.#lookForMembers(cluster.log)
+    }
+    this.seat.start()
+    await this.#firstPlace.promise
+  }
+
+  async #lookForMembers(log: SharedLog): Promise<void> {
+    try {
+      this.seat.setMembers(await log.members())
+    } catch (error) {
+      // The log says itself when it can't be reached; who is there is asked again in any case.
+      this.#say('warn', 'the members of the cluster cannot be listed', { error: String(error) })
+    }
+    if (this.#closing) return
+    this.#membersTimer = setTimeout(() => void this.#lookForMembers(log), membersEveryMs)
+    this.#membersTimer.unref()
+  }
+
+  #onRole(role: Role): void {
+    this.#say('info', `this coordinator is ${role}`, { role, epoch: this.seat.epoch, position: this.seat.position })
+    if (role === 'leading' || role === 'following') this.#firstPlace.resolve()
+  }
+
   get state(): State {
-    return this.#state
+    return this.seat.state
   }
 
   get position(): number {
-    return this.#leader.position
+    return this.seat.position
   }
 
-  submit(input: Input): Promise<readonly Event[]> {
-    return this.#leader.submit(input)
+  /** Resolves when it is durable and state here includes it. Rejects with Refused, or MusterError when nobody can take it. */
+  submit(input: Input): Promise<Written> {
+    return new Promise((resolve, reject) => {
+      this.seat.submit(input, (outcome) => (outcome.type === 'ok' ? resolve(outcome) : reject(outcome.error)))
+    })
   }
 
-  /** Waits until what state shows is durable; every read goes through it. */
-  settled(): Promise<void> {
-    return this.#leader.settled()
+  /**
+   * Waits until what state shows is durable, and includes the entry at `position`; every read goes
+   * through it. Rejects with MusterError unavailable when that takes too long.
+   */
+  async settled(position = 0): Promise<void> {
+    if (this.seat.role === 'loading') await this.#within(this.#firstPlace.promise, 'it is still reading the log')
+    if (position > this.seat.position) {
+      const reached = new Promise<void>((resolve) => this.seat.whenReached(position, resolve))
+      await this.#within(reached, `it has not come to position ${position} of the log yet`)
+    }
+    await new Promise<void>((resolve) => this.seat.between(resolve))
+  }
+
+  async #within(work: Promise<void>, why: string): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(
+        () => reject(new MusterError('unavailable', `this coordinator can't answer: ${why}`)),
+        reachWaitMs,
+      )
+    })
+    await Promise.race([work, late]).finally(() => clearTimeout(timer))
+  }
+
+  connectWorker(socket: WorkerSocket): WorkerConnection {
+    return this.seat.connectWorker(socket)
+  }
+
+  /** Workers connected to any coordinator, as far as this one knows. */
+  get workersConnected(): number {
+    return this.seat.workersConnected
+  }
+
+  /** Its process was seen to end: no need to wait for the lease. */
+  workerLost(id: string, why: string): void {
+    this.seat.lost(id, why)
   }
 
   // ---- runs ----
@@ -217,7 +309,7 @@ export class Coordinator implements AsyncDisposable {
   /** Creates the run and returns it once it is durable. The same key again returns the same run. */
   async submitRun(request: SubmitRequest): Promise<Run> {
     let id = newRunId()
-    while (this.#state.runs.has(id)) id = newRunId()
+    while (this.state.runs.has(id)) id = newRunId()
     const estimates = await this.estimates(request.spec.project, request.spec.suite, request.files)
     if (request.context) await this.contexts.put(id, request.context)
     const spec: RunSpec = {
@@ -225,9 +317,8 @@ export class Coordinator implements AsyncDisposable {
       context: request.context ? id : '',
       startupMs: estimates.startupMs ?? request.spec.startupMs ?? 0,
     }
-    let events: readonly Event[]
     try {
-      events = await this.submit({
+      await this.submit({
         type: 'submit',
         run: id,
         who: request.who,
@@ -240,9 +331,10 @@ export class Coordinator implements AsyncDisposable {
       if (request.context) await this.contexts.remove(id)
       throw error
     }
-    const submitted = events.find((event) => event.type === 'run.submitted')
-    if (!submitted && request.context) await this.contexts.remove(id)
-    return this.run(submitted ? id : this.#state.keys.get(request.key!)!)
+    // The same key was there before: so was its run.
+    const taken = this.state.runs.has(id)
+    if (!taken && request.context) await this.contexts.remove(id)
+    return this.run(taken ? id : this.state.keys.get(request.key!)!)
   }
 
   /** Returns the index of the first of the new tasks. */
@@ -254,7 +346,7 @@ export class Coordinator implements AsyncDisposable {
   }
 
   run(id: string): Run {
-    const run = this.#state.runs.get(id)
+    const run = this.state.runs.get(id)
     if (!run) throw new Refused('not_found', `no run ${id}; muster runs lists those that are kept`)
     return run
   }
@@ -270,22 +362,22 @@ export class Coordinator implements AsyncDisposable {
   }
 
   runs(): Run[] {
-    return [...this.#state.runs.values()].reverse()
+    return [...this.state.runs.values()].reverse()
   }
 
   workers(): WorkerView[] {
-    return [...this.#state.workers.values()].map((worker) =>
-      workerView(this.#state, worker, this.sessions.isConnected(worker), this.sessions.lastHeardMs(worker.id)),
+    return [...this.state.workers.values()].map((worker) =>
+      workerView(this.state, worker, this.seat.isConnected(worker), this.seat.lastHeardMs(worker.id)),
     )
   }
 
   isConnected(worker: Worker): boolean {
-    return this.sessions.isConnected(worker)
+    return this.seat.isConnected(worker)
   }
 
   /** Active runs that have something to do. */
   get activeRuns(): number {
-    return this.#state.active.size
+    return this.state.active.size
   }
 
   /** Calls back with every durable entry, until the returned function is called. */
@@ -296,73 +388,37 @@ export class Coordinator implements AsyncDisposable {
 
   // ---- history ----
 
-  async #openHistory(): Promise<void> {
-    if (this.#options.history === false) {
-      this.#historyWanted = false
-      return
-    }
-    try {
-      const { openHistory } = await import('../history/duckdb-history.ts')
-      const directory = this.#options.history ?? join(this.#options.directory, 'history')
-      const blobsDirectory = join(this.#options.directory, 'blobs')
-      this.#history = await openHistory({ directory, blobsDirectory, source: await logName(this.#options) })
-      this.#feeder = new HistoryFeeder(this.#history, this.#log, (error) => this.#historyFailed(error))
-      this.#feeder.start()
-    } catch (error) {
-      this.#historyFailed(error)
-    }
-  }
-
-  #historyFailed(error: unknown): void {
-    if (isMusterError(error) && error.code === 'tool_missing') this.#historyWanted = false
-    this.#historyTrouble = error instanceof Error ? error.message : String(error)
-    this.#say('warn', `history is away: ${this.#historyTrouble}`, {})
-  }
-
   /** Durations from history; without history, or when it takes too long, nothing is known. */
-  async estimates(project: string, suite: string, files: readonly string[]): Promise<Estimates> {
-    const nothing: Estimates = { durationsMs: files.map(() => null), startupMs: null }
-    if (files.length === 0 || this.#options.history === false) return nothing
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<Estimates>((resolve) => {
-      timer = setTimeout(() => resolve(nothing), estimatesWaitMs)
-    })
-    const asked = this.#historyOpening.then(() => this.#history?.estimates(project, suite, files) ?? nothing)
-    try {
-      return await Promise.race([asked, late])
-    } catch (error) {
-      this.#historyFailed(error)
-      return nothing
-    } finally {
-      clearTimeout(timer)
-      asked.catch(() => nothing)
-    }
+  estimates(project: string, suite: string, files: readonly string[]): Promise<Estimates> {
+    return this.#history.estimates(project, suite, files)
   }
 
   /** History with everything committed so far; MusterError unavailable without it. */
-  async history(): Promise<History> {
-    await this.#historyOpening
-    if (!this.#history || !this.#feeder) {
-      throw new MusterError('unavailable', `history is not available: ${this.#historyTrouble ?? 'switched off'}`)
-    }
-    await this.#feeder.settle()
-    return this.#history
+  history(): Promise<History> {
+    return this.#history.current()
   }
 
   // ---- life ----
 
   #committed(entry: Committed): void {
-    this.sessions.committed(entry.events)
     this.feed.committed(entry.events, entry.atMs)
-    this.#feeder?.committed(entry.position, entry.bytes)
+    this.#history.committed(entry)
     this.#retention.committed(entry)
     for (const observer of this.#observers) observer(entry)
   }
 
-  async #onTick(): Promise<void> {
+  /** State was read anew as a whole: what happened meanwhile was not told event by event. */
+  #reset(): void {
+    this.feed.reset()
+    this.#history.missed()
+    this.#forecasts = { atMs: 0, of: new Map() }
+  }
+
+  #onTick(): void {
+    if (this.seat.role !== 'leading') return this.#runsWithoutWorker.clear()
     const now = Date.now()
-    for (const id of this.#state.active) {
-      const run = this.#state.runs.get(id)!
+    for (const id of this.state.active) {
+      const run = this.state.runs.get(id)!
       if (run.startedAtMs === undefined) this.feed.refresh(run)
       const starved = run.queuedCount > 0 && run.state !== 'paused' && fittingWorkers(this.#view, run).length === 0
       if (!starved) {
@@ -373,14 +429,13 @@ export class Coordinator implements AsyncDisposable {
       this.#runsWithoutWorker.set(id, since)
       if (now - since < run.spec.noWorkerTimeoutMs) continue
       this.#runsWithoutWorker.delete(id)
-      const count = this.sessions.connected
+      const count = this.seat.workersConnected
       const why =
         count === 0 ? 'no worker is connected' : `none of the ${count} connected workers fits (host or labels)`
-      await this.submit({ type: 'abandon', run: id, why }).catch((error: unknown) => {
-        if (!(error instanceof Refused) && !isMusterError(error)) throw error
-      })
+      // Refused: the run has ended meanwhile. Unavailable: the next tick finds it again.
+      this.seat.submit({ type: 'abandon', run: id, why }, () => undefined)
     }
-    for (const id of this.#runsWithoutWorker.keys()) if (!this.#state.active.has(id)) this.#runsWithoutWorker.delete(id)
+    for (const id of this.#runsWithoutWorker.keys()) if (!this.state.active.has(id)) this.#runsWithoutWorker.delete(id)
     this.#retention.tick()
   }
 
@@ -388,8 +443,9 @@ export class Coordinator implements AsyncDisposable {
     const problems: string[] = []
     if (this.#logTrouble !== undefined) problems.push(`log: ${this.#logTrouble}`)
     if (this.#blobTrouble !== undefined) problems.push(`results can't be stored: ${this.#blobTrouble}`)
-    if (this.#leader.stopped) problems.push('the leader loop has stopped')
-    if (this.#historyTrouble !== undefined) problems.push(`history: ${this.#historyTrouble}`)
+    if (this.seat.role === 'stopped') problems.push('it has stopped')
+    else if (!this.seat.canWrite) problems.push('no coordinator leads, as far as it knows')
+    if (this.#history.trouble !== undefined) problems.push(`history: ${this.#history.trouble}`)
     for (const [subject, problem] of this.#noted) problems.push(`${subject}: ${problem}`)
     return { status: problems.length === 0 ? 'ok' : 'degraded', problems }
   }
@@ -404,22 +460,24 @@ export class Coordinator implements AsyncDisposable {
   readiness(): Readiness {
     const reasons: string[] = []
     if (this.#leaving) reasons.push('it is shutting down')
-    if (this.#leader.stopped && !this.#leaving) reasons.push('the leader loop has stopped')
+    if (this.seat.role === 'stopped' && !this.#leaving) reasons.push('it has stopped')
+    else if (this.seat.role === 'loading') reasons.push('it is reading the log')
+    else if (!this.seat.canWrite) reasons.push('no coordinator leads')
     if (this.#logTrouble !== undefined) reasons.push('the log cannot be written')
     return { ready: reasons.length === 0, reasons }
   }
 
   standing(): Standing {
-    const { position, epoch } = this.#leader
+    const { role, epoch, position, headPosition, silentMs } = this.seat
     return {
       coordinator: this.name,
-      role: 'leader',
+      role: role === 'leading' ? 'leader' : 'follower',
       epoch,
       position,
-      headPosition: position,
-      behindMs: 0,
-      logWritable: this.#logTrouble === undefined && !this.#leader.stopped,
-      historyBehind: this.#feeder === undefined ? undefined : Math.max(0, position - this.#feeder.applied),
+      headPosition,
+      behindMs: position < headPosition || !this.seat.canWrite ? silentMs : 0,
+      logWritable: this.#logTrouble === undefined && this.seat.canWrite,
+      historyBehind: this.#history.behind(position),
     }
   }
 
@@ -438,7 +496,9 @@ export class Coordinator implements AsyncDisposable {
   }
 
   #fatal(error: unknown): void {
-    this.#say('error', 'the leader loop stopped', { error: error instanceof Error ? error.stack : String(error) })
+    this.#firstPlace.reject(error)
+    this.#firstPlace.promise.catch(() => undefined)
+    this.#say('error', 'the coordinator cannot go on', { error: error instanceof Error ? error.stack : String(error) })
     if (this.#options.onFatal) this.#options.onFatal(error)
     else throw error
   }
@@ -452,23 +512,30 @@ export class Coordinator implements AsyncDisposable {
   async #close(): Promise<void> {
     this.leave()
     clearInterval(this.#tick)
-    this.sessions.close()
+    clearTimeout(this.#membersTimer)
     this.#storing.close()
-    await this.#leader.stop()
-    await this.#historyOpening
-    try {
-      await this.#feeder?.settle()
-    } catch (error) {
-      this.#historyFailed(error)
-    }
-    this.#feeder?.stop()
+    await new Promise<void>((resolve) => this.seat.stop(resolve))
     await this.#retention.stop()
-    await this.#history?.[Symbol.asyncDispose]()
+    await this.#history.close()
     await this.#log[Symbol.asyncDispose]()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+}
+
+function soloCard(version: string): MemberCard {
+  const member = `${hostname()}:${process.pid}`
+  return {
+    member,
+    name: member,
+    address: '',
+    version,
+    build: '',
+    format: readableFormat,
+    draining: false,
+    startedAtMs: Date.now(),
   }
 }
 

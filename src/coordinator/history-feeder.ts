@@ -39,6 +39,13 @@ export class HistoryFeeder {
     this.start()
   }
 
+  /** Entries were committed that were not handed over here. */
+  missed(): void {
+    this.#pending = []
+    this.#behind = true
+    this.start()
+  }
+
   start(): void {
     if (this.#running || this.#stopped) return
     this.#running = this.#run()

@@ -13,6 +13,7 @@
  * Synchronous, with time and log given, so that the simulator runs this very loop.
  */
 import { advance } from '../core/advance.ts'
+import { nextDueMs } from '../core/due.ts'
 import type { Event } from '../core/events.ts'
 import { encodeEntry } from '../core/events.ts'
 import { Refused, type Assign, type Input } from '../core/input.ts'
@@ -89,6 +90,8 @@ export class Leader {
   #again = false
   #troubled = false
   #appending = false
+  #dueMs: number | undefined
+  #forgetDue: () => void = () => undefined
   readonly #looks: (() => void)[] = []
 
   constructor(options: LeaderOptions) {
@@ -188,6 +191,7 @@ export class Leader {
   #stop(undecided: boolean): void {
     if (this.#stopped) return
     this.#stopped = true
+    this.#forgetDue()
     // Those of the round under way may be in the log; those that wait are not.
     for (const waiting of this.#inRound.splice(0)) waiting.done(unavailable(undecided))
     for (const waiting of this.#queue.splice(0)) waiting.done(unavailable(false))
@@ -204,7 +208,7 @@ export class Leader {
       }
       if (this.#idle) {
         this.#running = false
-        return
+        return this.#wakeWhenDue()
       }
       this.#again = false
       this.#inRound = this.#queue
@@ -213,6 +217,20 @@ export class Leader {
     } catch (error) {
       this.#fail(error)
     }
+  }
+
+  /** What waits for its time is placed when that has come, also if nobody asks for anything. */
+  #wakeWhenDue(): void {
+    const nowMs = this.#clock.wallMs()
+    const dueMs = this.#stopped ? undefined : nextDueMs(this.state, Math.max(nowMs, this.state.atMs))
+    if (dueMs === this.#dueMs) return
+    this.#forgetDue()
+    this.#dueMs = dueMs
+    if (dueMs === undefined) return
+    this.#forgetDue = this.#clock.after(Math.max(1, dueMs - nowMs), () => {
+      this.#dueMs = undefined
+      this.kick()
+    })
   }
 
   get #idle(): boolean {

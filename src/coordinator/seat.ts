@@ -459,7 +459,7 @@ export class Seat {
   }
 
   #tellReached(position: number): void {
-    for (let at = 0; at < this.#reached.length; ) {
+    for (let at = 0; at < this.#reached.length;) {
       const waiting = this.#reached[at]!
       if (waiting.position > position) at += 1
       else {

@@ -236,6 +236,8 @@ export class WorkerSessions {
       if (!held.has(id)) this.#assign(session, id)
       if (run.cancelled) this.#tell(session, cancelMessage(id, run.cancelled))
     }
+    if (worker?.recycling)
+      this.#tell(session, { type: 'recycle', id: worker.recycling.id, why: 'it was asked to recycle' })
     if (worker?.draining && !hello.draining) this.#tell(session, { type: 'drain', why: 'it was asked to drain' })
   }
 
@@ -258,6 +260,9 @@ export class WorkerSessions {
       } else if (event.type === 'worker.drained') {
         const session = this.#sessions.get(event.worker)
         if (session && !event.who.startsWith('worker:')) this.#tell(session, { type: 'drain', why: event.why })
+      } else if (event.type === 'worker.recycling') {
+        const session = this.#sessions.get(event.worker)
+        if (session) this.#tell(session, { type: 'recycle', id: event.id, why: event.why })
       }
     }
   }
@@ -325,6 +330,11 @@ export class WorkerSessions {
           why: message.why,
         })
         return next()
+      case 'recycled': {
+        const { id, seq } = message
+        this.#submit(session, seq, { type: 'recycled', worker: session.worker, id })
+        return next()
+      }
       default:
         return next()
     }

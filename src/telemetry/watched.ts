@@ -3,5 +3,5 @@ import type { Coordinator } from '../coordinator/coordinator.ts'
 
 export type Watched = Pick<
   Coordinator,
-  'health' | 'state' | 'sessions' | 'feed' | 'observe' | 'workers' | 'standing' | 'readiness' | 'logSizeBytes'
+  'health' | 'state' | 'feed' | 'observe' | 'workers' | 'standing' | 'readiness' | 'logSizeBytes'
 >

@@ -1,0 +1,116 @@
+/**
+ * This coordinator's history: opened beside everything else, fed from the log, asked with a bound on
+ * the time. When it is away nothing waits for it; the log is kept until it is back.
+ */
+import type { Estimates, History } from '../history/history.ts'
+import type { Log } from '../log/log.ts'
+import { isMusterError, MusterError } from '../protocol/errors.ts'
+import { HistoryFeeder } from './history-feeder.ts'
+import type { Committed } from './leader.ts'
+
+export type KeptHistoryOptions = {
+  /** Where the database is; false: none is kept. */
+  readonly directory: string | false
+  readonly blobsDirectory: string
+  /** Positions mean something only within one log, so history must know which it is fed from. */
+  readonly source: string
+  readonly log: Log
+  readonly onTrouble: (trouble: string) => void
+}
+
+const estimatesWaitMs = 2000
+
+export class KeptHistory {
+  readonly #options: KeptHistoryOptions
+  readonly #opening: Promise<void>
+  #history: History | undefined
+  #feeder: HistoryFeeder | undefined
+  /** False when switched off, or when DuckDB isn't installed: then nothing waits for it. */
+  #wanted: boolean
+  trouble: string | undefined
+
+  constructor(options: KeptHistoryOptions) {
+    this.#options = options
+    this.#wanted = options.directory !== false
+    this.#opening = this.#open()
+  }
+
+  async #open(): Promise<void> {
+    const { directory, blobsDirectory, source, log } = this.#options
+    if (directory === false) return
+    try {
+      const { openHistory } = await import('../history/duckdb-history.ts')
+      this.#history = await openHistory({ directory, blobsDirectory, source })
+      this.#feeder = new HistoryFeeder(this.#history, log, (error) => this.#failed(error))
+      this.#feeder.start()
+    } catch (error) {
+      this.#failed(error)
+    }
+  }
+
+  #failed(error: unknown): void {
+    if (isMusterError(error) && error.code === 'tool_missing') this.#wanted = false
+    this.trouble = error instanceof Error ? error.message : String(error)
+    this.#options.onTrouble(this.trouble)
+  }
+
+  committed(entry: Committed): void {
+    this.#feeder?.committed(entry.position, entry.bytes)
+  }
+
+  /** Entries were applied to state without being told here: they are in the log. */
+  missed(): void {
+    this.#feeder?.missed()
+  }
+
+  /** Entries up to here may be trimmed as far as history is concerned. */
+  get position(): number {
+    return this.#feeder?.applied ?? (this.#wanted ? 0 : Number.MAX_SAFE_INTEGER)
+  }
+
+  /** Entries that it has not taken yet; undefined without history. */
+  behind(position: number): number | undefined {
+    return this.#feeder === undefined ? undefined : Math.max(0, position - this.#feeder.applied)
+  }
+
+  /** Durations from history; without history, or when it takes too long, nothing is known. */
+  async estimates(project: string, suite: string, files: readonly string[]): Promise<Estimates> {
+    const nothing: Estimates = { durationsMs: files.map(() => null), startupMs: null }
+    if (files.length === 0 || this.#options.directory === false) return nothing
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<Estimates>((resolve) => {
+      timer = setTimeout(() => resolve(nothing), estimatesWaitMs)
+    })
+    const asked = this.#opening.then(() => this.#history?.estimates(project, suite, files) ?? nothing)
+    try {
+      return await Promise.race([asked, late])
+    } catch (error) {
+      this.#failed(error)
+      return nothing
+    } finally {
+      clearTimeout(timer)
+      asked.catch(() => nothing)
+    }
+  }
+
+  /** With everything committed so far; MusterError unavailable without it. */
+  async current(): Promise<History> {
+    await this.#opening
+    if (!this.#history || !this.#feeder) {
+      throw new MusterError('unavailable', `history is not available: ${this.trouble ?? 'switched off'}`)
+    }
+    await this.#feeder.settle()
+    return this.#history
+  }
+
+  async close(): Promise<void> {
+    await this.#opening
+    try {
+      await this.#feeder?.settle()
+    } catch (error) {
+      this.#failed(error)
+    }
+    this.#feeder?.stop()
+    await this.#history?.[Symbol.asyncDispose]()
+  }
+}
