@@ -6,6 +6,16 @@
 import { unreachable } from '../stdx/assert.ts'
 import { applyAssigned, applyBatchEnded, stepAssign, stepEnd, stepReport, stepStart } from './batch.ts'
 import { applyLetter, expiredLetters, stepDiscard, stepReplay } from './dead-letter.ts'
+import {
+  applyCounted,
+  applyMoved,
+  breakerEvents,
+  stepObserve,
+  stepOpen,
+  stepProbe,
+  stepReset,
+  stepTick,
+} from './breaker.ts'
 import { letterEvents } from './dead-letter-events.ts'
 import { promoteDue } from './due.ts'
 import type { RunId } from './entities.ts'
@@ -75,6 +85,16 @@ export function step(state: State, input: Input, nowMs: number): readonly Event[
       return stepEnd(state, input, nowMs)
     case 'replay':
       return stepReplay(state, input)
+    case 'tick':
+      return stepTick(state, nowMs)
+    case 'probe':
+      return stepProbe(state, input, nowMs)
+    case 'observe':
+      return stepObserve(state, input)
+    case 'open-breaker':
+      return stepOpen(state, input, nowMs)
+    case 'reset-breakers':
+      return stepReset(state, input, nowMs)
     case 'discard':
       return stepDiscard(state, input)
     case 'prune':
@@ -118,6 +138,10 @@ export function apply(state: State, event: Event, atMs: number): void {
     case 'dead-letter.discarded':
     case 'dead-letter.dropped':
       return applyLetter(state, event)
+    case 'breaker.moved':
+      return applyMoved(state, event, atMs)
+    case 'breaker.counted':
+      return applyCounted(state, event)
     default:
       applyToRun(state, event, atMs)
   }
@@ -187,6 +211,7 @@ export function advance(state: State, input: Input, nowMs: number): readonly Eve
   const follow = (more: readonly Event[]) => {
     take(more)
     take(letterEvents(state, more, input.type))
+    take(breakerEvents(state, more, nowMs))
   }
   follow(first)
   const touched = new Set<RunId>()

@@ -3,6 +3,7 @@
  * who may speak for a batch; whatever else arrives is stale and changes nothing.
  */
 import { assert } from '../stdx/assert.ts'
+import { allowance, countBatch, noteProbe } from './breaker.ts'
 import { noteMishap } from './dead-letter-events.ts'
 import type { RetryCause, TaskIndex } from './entities.ts'
 import type { BatchAssigned, BatchEnded, Event } from './events.ts'
@@ -39,6 +40,10 @@ export function stepAssign(state: State, input: Assign, nowMs: number): readonly
       throw new Refused('conflict', `task ${run.id}/${index} wants a batch of at most ${task.batchMax}`)
     }
   }
+  const allowed = allowance(state, run, worker)
+  if (input.tasks.length > allowed) {
+    throw new Refused('conflict', `a breaker allows a batch of ${allowed} tasks of run ${run.id} on worker ${worker.id}`)
+  }
   const token = state.lastToken + 1
   return [
     {
@@ -73,6 +78,7 @@ export function applyAssigned(state: State, run: Run, event: BatchAssigned, atMs
     expectedMs: workMs,
     retried: retriedOf(run, event.tasks),
   })
+  noteProbe(state, run, state.batches.get(event.batch)!)
   worker.cpusUsed += event.cpus
   worker.batches.add(event.batch)
   assert(worker.cpusUsed <= worker.capabilities.cpus, `worker ${worker.id} is not over-committed`)
@@ -345,6 +351,7 @@ function endWords(input: End): string {
 export function applyBatchEnded(state: State, run: Run, event: BatchEnded): void {
   const batch = state.batches.get(event.batch)!
   noteMishap(state, run, batch, event)
+  countBatch(state, run, batch, event)
   state.batches.delete(batch.id)
   run.batches.delete(batch.id)
   run.batchesEnded += 1

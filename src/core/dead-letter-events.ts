@@ -107,6 +107,7 @@ function causeOf(
   kind: LetterKind,
 ): LetterCause {
   if (kind === 'timed-out') return 'timed-out'
+  if (input === 'tick') return 'breaker'
   if (input === 'abandon') return 'no-worker'
   // Given up before its turn: for what became of the others.
   const neighbour = events.find((event) => event.type === 'batch.ended' && event.run === run)

@@ -278,6 +278,32 @@ export type WorkerRecycling = {
 }
 export type WorkerRecycled = { readonly type: 'worker.recycled'; readonly worker: WorkerId; readonly id: number }
 
+export type BreakerStand = 'closed' | 'open' | 'half-open'
+/** Outcomes within the window; workers: how many had failures. */
+export type BreakerCounts = { readonly ok: number; readonly failed: number; readonly workers: number }
+export type BreakerMoved = {
+  readonly type: 'breaker.moved'
+  /** `worker:ID`, `class:PROJECT/SUITE` or `integration:NAME`. */
+  readonly scope: string
+  readonly from: BreakerStand
+  readonly to: BreakerStand
+  readonly who: string
+  readonly why: string
+  readonly counts: BreakerCounts
+  /** How often it has opened in a row. */
+  readonly opens?: number
+  /** When it was opened: end of its cool-down; absent = until it is reset. */
+  readonly untilMs?: number
+}
+/** What became of calls to something outside, while they are of interest. */
+export type BreakerCounted = {
+  readonly type: 'breaker.counted'
+  readonly scope: string
+  readonly ok: number
+  readonly failed: number
+  readonly why: string
+}
+
 export type LeaderStarted = {
   readonly type: 'leader.started'
   readonly epoch: number
@@ -317,6 +343,8 @@ export type Event =
   | DeadLetterSettled
   | DeadLetterDiscarded
   | DeadLetterDropped
+  | BreakerMoved
+  | BreakerCounted
 
 /** What one log entry holds. */
 export type EntryBody = { readonly atMs: number; readonly events: readonly Event[] }

@@ -43,6 +43,8 @@ const typeFormats: Readonly<Record<Event['type'], number>> = {
   'dead-letter.settled': 2,
   'dead-letter.discarded': 2,
   'dead-letter.dropped': 2,
+  'breaker.moved': 2,
+  'breaker.counted': 2,
 }
 
 type Since = {

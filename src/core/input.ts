@@ -125,6 +125,32 @@ export type Discard = {
   readonly why: string
 }
 
+/** Time has passed: cool-downs that are over end. Due at `tickDueMs`. */
+export type Tick = { readonly type: 'tick' }
+/** Try an open breaker before its time. */
+export type Probe = { readonly type: 'probe'; readonly scope: string; readonly why: string }
+/** Calls to something outside since the last time. `why`: of the last failure. */
+export type Observe = {
+  readonly type: 'observe'
+  readonly scope: string
+  readonly ok: number
+  readonly failed: number
+  readonly why: string
+}
+export type OpenBreaker = {
+  readonly type: 'open-breaker'
+  readonly scope: string
+  readonly who: string
+  readonly why: string
+}
+export type ResetBreakers = {
+  readonly type: 'reset-breakers'
+  /** Absent = all. */
+  readonly scopes?: readonly string[]
+  readonly who: string
+  readonly why: string
+}
+
 export type Lead = { readonly type: 'lead'; readonly epoch: number; readonly owner: string; readonly version: string }
 /** From now on everything that came with this format may be written. */
 export type RaiseFormat = { readonly type: 'raise-format'; readonly format: number }
@@ -152,6 +178,11 @@ export type Input =
   | End
   | Replay
   | Discard
+  | Tick
+  | Probe
+  | Observe
+  | OpenBreaker
+  | ResetBreakers
   | Prune
 
 /** Why an input was turned down. Nothing happened. */

@@ -32,6 +32,31 @@ export type Limits = {
   readonly deadLettersMax: number
   /** Dead letters older than this are dropped. */
   readonly deadLetterAgeMaxMs: number
+  /** A worker's breaker opens at so many failed batches … */
+  readonly workerBreakerFailuresMin: number
+  /** … that are at least this share of its batches … */
+  readonly workerBreakerRatePercent: number
+  /** … within this time (of breakers: at most ten minutes), for this long the first time. */
+  readonly workerBreakerWindowMs: number
+  readonly workerBreakerCoolDownMs: number
+  /** Likewise for a class of tasks, whose failures must come from so many workers. */
+  readonly classBreakerFailuresMin: number
+  readonly classBreakerRatePercent: number
+  readonly classBreakerWindowMs: number
+  readonly classBreakerCoolDownMs: number
+  readonly classBreakerWorkersMin: number
+  /** Tasks that wait so long behind their class's breaker are lost. */
+  readonly classBreakerWaitMaxMs: number
+  /** Likewise for calls to something outside. */
+  readonly integrationBreakerFailuresMin: number
+  readonly integrationBreakerRatePercent: number
+  readonly integrationBreakerWindowMs: number
+  readonly integrationBreakerCoolDownMs: number
+  /** Cool-downs double each time, up to this. */
+  readonly breakerCoolDownMaxMs: number
+  /** Batches (or calls) at once that try whether a half-open breaker can close, and tasks of such a batch. */
+  readonly breakerProbesMax: number
+  readonly breakerProbeTasksMax: number
 }
 
 export const defaultLimits: Limits = {
@@ -51,4 +76,21 @@ export const defaultLimits: Limits = {
   runErrorsMax: 20,
   deadLettersMax: 10_000,
   deadLetterAgeMaxMs: 30 * 24 * 3_600_000,
+  workerBreakerFailuresMin: 3,
+  workerBreakerRatePercent: 50,
+  workerBreakerWindowMs: 300_000,
+  workerBreakerCoolDownMs: 30_000,
+  classBreakerFailuresMin: 6,
+  classBreakerRatePercent: 80,
+  classBreakerWindowMs: 300_000,
+  classBreakerCoolDownMs: 30_000,
+  classBreakerWorkersMin: 2,
+  classBreakerWaitMaxMs: 600_000,
+  integrationBreakerFailuresMin: 5,
+  integrationBreakerRatePercent: 50,
+  integrationBreakerWindowMs: 60_000,
+  integrationBreakerCoolDownMs: 5_000,
+  breakerCoolDownMaxMs: 600_000,
+  breakerProbesMax: 1,
+  breakerProbeTasksMax: 4,
 }

@@ -3,6 +3,7 @@
  * over random histories, and the coordinator trims the log on the strength of it.
  */
 import { assertReadable } from './format.ts'
+import { captureBreakers, restoreBreakers, type BreakerData } from './breaker-state.ts'
 import { captureLetters, restoreLetters, type LettersData } from './letter-state.ts'
 import type { Limits } from './limits.ts'
 import type { Kind } from './recovery-table.ts'
@@ -53,6 +54,7 @@ export type SnapshotData = {
   readonly recoveries?: readonly Kind[]
   readonly recycles?: number
   readonly letters?: LettersData
+  readonly breakers?: readonly BreakerData[]
 }
 
 export function capture(state: State): SnapshotData {
@@ -80,6 +82,7 @@ export function capture(state: State): SnapshotData {
     })),
     recycles: state.recycles,
     letters: captureLetters(state.letters),
+    breakers: captureBreakers(state.breakers),
   }
 }
 
@@ -169,6 +172,7 @@ export function restore(data: SnapshotData, limits: Limits): State {
   for (const kind of data.recoveries ?? []) state.recoveries.set(kind.kind, kind)
   state.recycles = data.recycles ?? 0
   state.letters = restoreLetters(data.letters)
+  state.breakers = restoreBreakers(data.breakers)
   return state
 }
 

@@ -17,6 +17,7 @@ import type {
   Verdict,
   WorkerId,
 } from './entities.ts'
+import { emptyBreakers, type Breakers } from './breaker-state.ts'
 import { emptyLetters, type Letters, type Mishap } from './letter-state.ts'
 import { defaultLimits, type Limits } from './limits.ts'
 import type { KindTable } from './recovery-table.ts'
@@ -203,6 +204,7 @@ export type State = {
   recycles: number
   readonly workers: Map<WorkerId, Worker>
   letters: Letters
+  breakers: Breakers
 }
 
 export function emptyState(limits: Limits = defaultLimits): State {
@@ -224,6 +226,7 @@ export function emptyState(limits: Limits = defaultLimits): State {
     recycles: 0,
     workers: new Map(),
     letters: emptyLetters(),
+    breakers: emptyBreakers(),
   }
 }
 

@@ -1,4 +1,6 @@
 /** Which workers could run which run: the matching half of scheduling. */
+import { isOpen } from '../core/breaker.ts'
+import { workerScope } from '../core/breaker-state.ts'
 import { fits } from '../core/fit.ts'
 import type { Run, State, Worker } from '../core/state.ts'
 
@@ -13,10 +15,14 @@ export function grantOf(run: Run, worker: Worker): number {
   return Math.max(1, Math.min(run.spec.cpus ?? worker.capabilities.cpus, worker.capabilities.cpus))
 }
 
+/** Could run it now or once it is free; not behind an open breaker. */
 export function fittingWorkers(view: View, run: Run): Worker[] {
+  const { breakers } = view.state
   const fitting: Worker[] = []
   for (const worker of view.state.workers.values()) {
-    if (fits(run, worker) && view.available(worker)) fitting.push(worker)
+    if (!fits(run, worker) || !view.available(worker)) continue
+    if (breakers.notClosed.size > 0 && isOpen(view.state, workerScope(worker.id))) continue
+    fitting.push(worker)
   }
   return fitting
 }

@@ -3,6 +3,8 @@
  * grows with waiting, so nothing starves), then age; a run that must wait for a busy host keeps that
  * host reserved against later runs. Pure: the same view gives the same placement.
  */
+import { allowance, scopeAllowance } from '../core/breaker.ts'
+import { classScope } from '../core/breaker-state.ts'
 import type { Assign } from '../core/input.ts'
 import { hasReady } from '../core/due.ts'
 import type { Run, State, Task, Worker } from '../core/state.ts'
@@ -36,6 +38,7 @@ export function place(view: View, nowMs: number): Assign | undefined {
   if (state.queuedCount === 0 || state.workers.size === 0) return undefined
   const reserved = new Set<string>()
   for (const run of waitingOrder(state, nowMs)) {
+    if (scopeAllowance(state, classScope(run.spec)) === 0) continue
     const fitting = fittingWorkers(view, run)
     if (fitting.length === 0) continue
     const where = whereabouts(fitting, nowMs)
@@ -87,12 +90,16 @@ function placement(
   const startupMs = run.startupMs ?? run.spec.startupMs
   const targetMs = targetWorkMs(state, run, cpus, fleetCpus(run, fitting), startupMs, nowMs)
   const may = (task: Task) => mayRunOn(where, task, worker)
-  const tasks = pickTasks(run, targetMs, state.limits.batchTasksMax, nowMs, may)
+  const allowed = allowance(state, run, worker)
+  if (allowed === 0) return undefined
+  const tasks = pickTasks(run, targetMs, Math.min(state.limits.batchTasksMax, allowed), nowMs, may)
   if (tasks.length === 0) return undefined
   const why =
-    targetMs === Infinity
-      ? `the only host that fits; ${tasks.length} tasks at once`
-      : `${tasks.length} tasks, about ${Math.round(targetMs)} ms of the ${Math.round(run.queuedMs)} ms left`
+    allowed < Infinity
+      ? `${tasks.length} tasks to try whether a breaker can close`
+      : targetMs === Infinity
+        ? `the only host that fits; ${tasks.length} tasks at once`
+        : `${tasks.length} tasks, about ${Math.round(targetMs)} ms of the ${Math.round(run.queuedMs)} ms left`
   const given = givenUp(run, tasks, worker)
   return { type: 'assign', run: run.id, worker: worker.id, tasks, cpus, why: given === '' ? why : `${why}; ${given}` }
 }
