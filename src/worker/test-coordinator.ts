@@ -17,15 +17,20 @@ import type {
   WorkerMessage,
 } from '../protocol/worker-messages.ts'
 
+export function temporarySocket(): string {
+  return path.join(os.tmpdir(), `muster-test-${randomBytes(6).toString('hex')}.sock`)
+}
+
 export type Received = WorkerMessage & { readonly atMs: number }
 
 export class TestCoordinator {
-  readonly socketPath = path.join(os.tmpdir(), `muster-test-${randomBytes(6).toString('hex')}.sock`)
+  readonly socketPath: string
   readonly received: Received[] = []
   readonly blobs = new Map<string, Buffer>()
   readonly blobRequests: string[] = []
   readonly contexts = new Map<string, RunContext>()
   contextRequests = 0
+  onReceived: (message: WorkerMessage) => void = () => {}
   /** Acknowledge as it comes; off to see what is sent again. */
   acknowledge = true
   heartbeatMs = 1000
@@ -43,8 +48,9 @@ export class TestCoordinator {
   #waiting = new Set<() => void>()
   #tokens = 0
 
-  constructor(token?: string) {
+  constructor(token?: string, socketPath = temporarySocket()) {
     this.#token = token
+    this.socketPath = socketPath
   }
 
   get url(): string {
@@ -60,6 +66,8 @@ export class TestCoordinator {
       }
       sockets.handleUpgrade(request, socket, head, (webSocket) => this.#opened(webSocket))
     })
+    // Left by one that was killed.
+    rmSync(this.socketPath, { force: true })
     await new Promise<void>((resolve) => server.listen(this.socketPath, resolve))
     this.#server = server
     return this
@@ -195,6 +203,7 @@ export class TestCoordinator {
       } else if ('seq' in message && this.acknowledge) {
         socket.send(JSON.stringify({ type: 'ack', seq: message.seq } satisfies CoordinatorMessage))
       }
+      this.onReceived(message)
       for (const tryIt of this.#waiting) tryIt()
     })
   }
