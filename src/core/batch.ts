@@ -42,7 +42,10 @@ export function stepAssign(state: State, input: Assign, nowMs: number): readonly
   }
   const allowed = allowance(state, run, worker)
   if (input.tasks.length > allowed) {
-    throw new Refused('conflict', `a breaker allows a batch of ${allowed} tasks of run ${run.id} on worker ${worker.id}`)
+    throw new Refused(
+      'conflict',
+      `a breaker allows a batch of ${allowed} tasks of run ${run.id} on worker ${worker.id}`,
+    )
   }
   const token = state.lastToken + 1
   return [
@@ -200,8 +203,9 @@ export function stepEnd(state: State, input: End, nowMs: number): readonly Event
     who: `worker:${batch.worker}`,
     message,
   }))
-  const decided = unreportedEvents(state, run, batch, input, nowMs)
-  const recoveries = recoveriesOf(state, batch, decided, input)
+  const decisions = decideUnreported(state, run, batch, input, nowMs)
+  const decided = decisions.events()
+  const recoveries = recoveriesOf(state, batch, decisions.blamed, input)
   events.push({
     type: 'batch.ended',
     batch: batch.id,
@@ -223,17 +227,17 @@ export function stepEnd(state: State, input: End, nowMs: number): readonly Event
 }
 
 /** What becomes of the tasks that a batch left without a report. */
-function unreportedEvents(state: State, run: Run, batch: Batch, input: End, nowMs: number): Event[] {
-  const open = batch.tasks.filter((index) => isOpen(run, batch, index))
-  if (open.length === 0) return []
+function decideUnreported(state: State, run: Run, batch: Batch, input: End, nowMs: number): TaskDecisions {
   const decisions = new TaskDecisions(run.id)
+  const open = batch.tasks.filter((index) => isOpen(run, batch, index))
+  if (open.length === 0) return decisions
   const timedOut = new Set(input.timedOut)
   if (run.cancelled) {
     for (const index of open) {
       if (timedOut.has(index)) decisions.end(index, 'timed-out', `ran longer than ${run.spec.taskTimeoutMs} ms`)
       else decisions.end(index, 'cancelled', run.cancelled.why)
     }
-    return decisions.events()
+    return decisions
   }
   const interrupted = new Set(input.interrupted)
   const progress = batch.begun || interrupted.size > 0
@@ -254,7 +258,7 @@ function unreportedEvents(state: State, run: Run, batch: Batch, input: End, nowM
       if (run.tasks[index]!.state === 'queued') decisions.end(index, notStarted ? 'lost' : 'failed', ending.words)
     }
   }
-  return decisions.events()
+  return decisions
 }
 
 type Ending = {

@@ -1,6 +1,6 @@
 /** Which worker may run what, as far as it follows from what is known of both; being busy is another matter. */
 import type { Avoid, Capabilities, RetryWhere } from './entities.ts'
-import type { Run, Worker } from './state.ts'
+import type { Run, State, Worker } from './state.ts'
 
 /** Whether the worker could ever run tasks of the run, be it busy or not. */
 export function fits(run: Run, worker: Worker): boolean {
@@ -46,10 +46,8 @@ export function avoidMore(
   }
 }
 
-/** Another worker than this one that could run tasks of the run, and that is not avoided. */
-export function anotherFits(workers: Iterable<Worker>, run: Run, than: string, avoid: Avoid | undefined): boolean {
-  for (const worker of workers) {
-    if (worker.id !== than && fits(run, worker) && (avoid === undefined || !avoids(avoid, worker))) return true
-  }
+/** A worker that could run tasks of the run, and that is not avoided. */
+export function anotherFits(state: State, run: Run, avoid: Avoid): boolean {
+  for (const worker of state.workers.values()) if (fits(run, worker) && !avoids(avoid, worker)) return true
   return false
 }

@@ -14,7 +14,7 @@
  * could be started, being alone changes nothing.
  */
 import type { RecoveryLevel, RetryCause, TaskIndex, Usage } from './entities.ts'
-import type { Event, Recovery } from './events.ts'
+import type { Recovery } from './events.ts'
 import { anotherFits } from './fit.ts'
 import { countsOf, kindOf, recoveryLevels, type KindTable, type LevelCounts } from './recovery-table.ts'
 import { expectedMs, type Batch, type Run, type State, type Task } from './state.ts'
@@ -37,8 +37,8 @@ const elsewhereMs = 500
 /** A worker that is being recycled does nothing else meanwhile. */
 const recycleMs = 10_000
 
-/** `why` is absent for the plainest choice, when nothing was measured. */
-export type Choice = { readonly level: RecoveryLevel; readonly why: string | undefined }
+/** `level` is absent when the task has been at the highest that is open; `why` for the plainest choice, when nothing was measured. */
+export type Choice = { readonly level: RecoveryLevel | undefined; readonly why: string | undefined }
 
 /** Where the attempt that did not count ran, and whether the policy wants the next one elsewhere. */
 export type Origin = { readonly worker: string; readonly elsewhere: boolean }
@@ -59,12 +59,13 @@ export function chooseLevel(
     bets.push(bet)
     if (!best || bet.msPerSuccess < best.msPerSuccess) best = bet
   }
-  const { level } = best!
+  if (!best) return { level: undefined, why: 'once more: it has been at every level' }
+  const { level } = best
   const plain = level === 'in-place' && bets.every((bet) => (bet.counts?.tried ?? 0) === 0)
-  return { level, why: plain ? undefined : words(best!, bets, framework, cause) }
+  return { level, why: plain ? undefined : words(best, bets, framework, cause) }
 }
 
-/** From the highest that the task has had; never none. */
+/** From the highest that the task has had. */
 function openLevels(
   state: State,
   run: Run,
@@ -75,13 +76,12 @@ function openLevels(
 ): RecoveryLevel[] {
   const highest = task.again?.highest
   const from = highest === undefined ? 0 : recoveryLevels.indexOf(highest)
-  const open = recoveryLevels.slice(from).filter((level) => {
+  return recoveryLevels.slice(from).filter((level) => {
     if (priors[cause][level] === undefined) return false
     if (level === 'in-place' || level === 'fresh-process') return !origin.elsewhere
     if (level === 'recycle-worker') return !origin.elsewhere && mayRecycle(state, origin.worker, nowMs)
-    return origin.elsewhere || anotherFits(state.workers.values(), run, origin.worker, undefined)
+    return origin.elsewhere || anotherFits(state, run, { workers: [origin.worker], untilMs: 0 })
   })
-  return open.length > 0 ? open : [highest ?? 'fresh-process']
 }
 
 function mayRecycle(state: State, id: string, nowMs: number): boolean {
@@ -143,19 +143,17 @@ function words(best: Bet, bets: readonly Bet[], framework: string, cause: RetryC
   return `${levelWords[best.level]}${proof}${others.join('')}`
 }
 
-/** How the tasks of an ended batch did that were tried again at some level; `decided` is what becomes of the unreported ones. */
+/** How the tasks of an ended batch did that were tried again at some level; `blamed` are those whose attempt ended without a report and says something. */
 export function recoveriesOf(
   state: State,
   batch: Batch,
-  decided: readonly Event[],
+  blamed: ReadonlySet<TaskIndex>,
   took: { readonly wallMs: number; readonly usage?: Usage },
 ): Recovery[] {
   if (!batch.retried) return []
-  const failed = new Set<TaskIndex>()
-  for (const event of decided) if (holdsAgainst(event)) for (const index of event.tasks) failed.add(index)
   const groups = new Map<string, TaskIndex[]>()
   for (const [index, { kind, level, worked }] of batch.retried) {
-    if (worked === undefined && !failed.has(index)) continue
+    if (worked === undefined && !blamed.has(index)) continue
     const key = JSON.stringify([kind, level, worked === true ? 'worked' : 'failed'])
     const group = groups.get(key)
     if (group) group.push(index)
@@ -176,10 +174,4 @@ export function recoveriesOf(
         : { cpuMs: Math.round(took.usage.cpuMs * share), memoryBytes: took.usage.memoryBytesMax }),
     }
   })
-}
-
-/** The attempt is over and did not count, and that says something about the task's recovery. */
-function holdsAgainst(event: Event): event is Extract<Event, { type: 'task.requeued' | 'task.ended' }> {
-  if (event.type === 'task.requeued') return event.level !== undefined
-  return event.type === 'task.ended' && event.cause !== undefined
 }

@@ -9,7 +9,7 @@
  */
 import type { Avoid, RecoveryLevel, RetryCause, RetryRule, RetryWhere } from './entities.ts'
 import type { Event } from './events.ts'
-import { avoidMore } from './fit.ts'
+import { anotherFits, avoidMore } from './fit.ts'
 import { chooseLevel } from './recovery.ts'
 import type { Batch, Run, State, Task } from './state.ts'
 import type { TaskDecisions } from './task.ts'
@@ -104,19 +104,20 @@ export function requeue(
   const waits = waitMs > 0 ? `, in ${(waitMs / 1000).toFixed(1)} s` : ''
   const untilMs = readyMs + state.limits.avoidWaitMs
   if (mishap.innocent) {
-    const avoid = avoidOf(state, batch, task, rule.where, untilMs)
+    const avoid = avoidOf(state, run, batch, task, rule.where, untilMs)
     decisions.requeue(index, cause, `${words}${waits}`, batchMax, { ...wait, ...avoid })
     return
   }
   const origin = { worker: batch.worker, elsewhere: rule.where !== 'any' }
+  decisions.blamed.add(index)
   const { level, why } = chooseLevel(state, run, task, cause, origin, nowMs)
   const next = why === undefined ? '' : `; next ${why}`
   const far = rule.where === 'any' && level === 'other-worker' ? 'other-worker' : rule.where
   const on = { worker: batch.worker, untilMs: untilMs + state.limits.recycleMaxMs }
   decisions.requeue(index, cause, `${words}${next}${waits}`, batchMaxOf(task, mishap, level), {
     ...wait,
-    level,
-    ...(level === 'recycle-worker' ? { on } : avoidOf(state, batch, task, far, untilMs)),
+    ...(level === undefined ? {} : { level }),
+    ...(level === 'recycle-worker' ? { on } : avoidOf(state, run, batch, task, far, untilMs)),
   })
 }
 
@@ -130,20 +131,35 @@ export function giveUp(
   cause: RetryCause,
   words: string,
 ): void {
+  decisions.blamed.add(index)
   if (state.format < 2) decisions.end(index, end, words)
-  else if (task.again?.level === undefined) decisions.end(index, end, words, cause)
+  else if (task.again?.highest === undefined) decisions.end(index, end, words, cause)
   else decisions.end(index, end, `${words}; given up after ${task.attempts} attempts`, cause)
 }
 
-function avoidOf(state: State, batch: Batch, task: Task, where: RetryWhere, untilMs: number): { avoid?: Avoid } {
+function avoidOf(
+  state: State,
+  run: Run,
+  batch: Batch,
+  task: Task,
+  where: RetryWhere,
+  untilMs: number,
+): { readonly avoid?: Avoid } {
   if (where === 'any') return {}
   const worker = state.workers.get(batch.worker)!
-  return { avoid: avoidMore(task.again?.avoid, where, worker, untilMs, state.limits.avoidMax) }
+  const { avoidMax } = state.limits
+  const before = task.again?.avoid
+  const all = avoidMore(before, where, worker, untilMs, avoidMax)
+  if (before === undefined || anotherFits(state, run, all)) return { avoid: all }
+  // It has been everywhere: going back to where it was longest ago beats waiting for a new worker.
+  const last = avoidMore(undefined, where, worker, untilMs, avoidMax)
+  return { avoid: anotherFits(state, run, last) ? last : all }
 }
 
-function batchMaxOf(task: Task, mishap: Mishap, level: RecoveryLevel): number {
+function batchMaxOf(task: Task, mishap: Mishap, level: RecoveryLevel | undefined): number {
   if (level === 'in-place' || mishap.cause === 'infrastructure') return mishap.batchMax
   const alone =
+    level === undefined ||
     level === 'fresh-process' ||
     mishap.cause === 'crashed' ||
     mishap.cause === 'timed-out' ||
@@ -158,7 +174,7 @@ export function recyclingEvents(state: State, decided: readonly Event[], nowMs: 
     if (event.type !== 'task.requeued' || event.on === undefined) continue
     const { worker } = event.on
     if ((state.workers.get(worker)!.recycling?.untilMs ?? 0) > nowMs) continue
-    const why = `run ${event.run} task ${event.tasks[0]}: ${event.why}`
+    const why = `task ${event.run}/${event.tasks[0]}: ${event.why}`
     const untilMs = nowMs + state.limits.recycleMaxMs
     return [{ type: 'worker.recycling', worker, id: state.recycles + 1, why, untilMs }]
   }

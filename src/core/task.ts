@@ -137,7 +137,7 @@ export function applyEnded(state: State, run: Run, event: TaskEnded): void {
     const task = moveTask(state, run, index, event.state)
     task.batch = undefined
     task.why = event.why
-    if (event.cause !== undefined && task.again?.level !== undefined)
+    if (event.cause !== undefined && task.again?.highest !== undefined)
       countIsolated(state.recoveries, kindOf(event.cause, run.spec.framework), 1, state.atMs, state.limits)
     if (event.state === 'failed' || event.state === 'timed-out') run.failureCount += Math.max(1, task.counts?.[1] ?? 0)
   }
@@ -150,6 +150,8 @@ export type TryAgain = Pick<TaskRequeued, 'level' | 'notBeforeMs' | 'avoid' | 'o
 export class TaskDecisions {
   readonly #run: string
   readonly #events = new Map<string, { event: Event; tasks: TaskIndex[] }>()
+  /** Tasks whose attempt ended without a report in a way that says something about them. */
+  readonly blamed = new Set<TaskIndex>()
 
   constructor(run: string) {
     this.#run = run

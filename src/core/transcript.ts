@@ -4,11 +4,12 @@
  *
  * Commands: `submit R a b c retries=1`, `join W cpus=2`, `assign R W 0 1`, `start B 0`,
  * `report B 0:passed 1:failed`, `end B completed`, `leave W`, `cancel R`, `pause R`, `resume R`,
- * `extend R d`, `seal R`, `drain W`, `abandon R`, `format 2`, `replay R2 d1 d2 again=yes`, `discard d1`, `prune`.
+ * `extend R d`, `seal R`, `drain W`, `abandon R`, `format 2`, `replay R2 d1 d2 again=yes`, `discard d1`, `prune`,
+ * `recycled W 1`, `wait 500` (milliseconds). A retry policy: `retry=lost,max:5,where:other-worker;failed,backoffMs:100`.
  */
 import { advance } from './advance.ts'
-import type { RunSpec } from './entities.ts'
-import type { Event } from './events.ts'
+import type { RetryPolicy, RunSpec } from './entities.ts'
+import type { Event, Recovery, TaskRequeued } from './events.ts'
 import { Refused, type Input } from './input.ts'
 import { accounted, type State } from './state.ts'
 
@@ -42,6 +43,10 @@ export function transcript(state: State, script: string): string {
     if (command === '') continue
     nowMs += 1
     lines.push(`> ${command}`)
+    if (command.startsWith('wait ')) {
+      nowMs += Number(command.slice(5))
+      continue
+    }
     try {
       for (const event of advance(state, parse(state, command), nowMs)) lines.push(`  ${show(event)}`)
     } catch (error) {
@@ -71,7 +76,8 @@ function parse(state: State, command: string): Input {
       const numbers = Object.fromEntries(
         ['retries', 'maxFailures', 'priority'].flatMap((key) => (options[key] ? [[key, Number(options[key])]] : [])),
       )
-      const spec = { ...plainSpec, ...numbers, open: options['open'] === 'yes' }
+      const retry = options['retry'] === undefined ? {} : { retry: retryPolicy(options['retry']) }
+      const spec = { ...plainSpec, ...numbers, ...retry, open: options['open'] === 'yes' }
       return {
         type: 'submit',
         run: first,
@@ -90,7 +96,7 @@ function parse(state: State, command: string): Input {
         arch: 'x64',
         cpus: Number(options['cpus'] ?? 1),
         memoryBytes: 1,
-        host: first,
+        host: options['host'] ?? first,
         labels: {},
         tools: {},
       }
@@ -138,6 +144,7 @@ function parse(state: State, command: string): Input {
         interrupted: interrupted.map(Number),
         timedOut: reason === 'timed-out' ? interrupted.map(Number) : [],
         errors: options['error'] === undefined ? [] : [options['error']],
+        ...(options['cpu'] === undefined ? {} : { usage: { cpuMs: Number(options['cpu']), memoryBytesMax: 1000 } }),
       }
     }
     case 'leave':
@@ -171,6 +178,8 @@ function parse(state: State, command: string): Input {
         estimates: rest.map(() => null),
         startupMs: 0,
       }
+    case 'recycled':
+      return { type: 'recycled', worker: first, id: Number(rest[0]) }
     case 'discard':
       return { type: 'discard', letters: [first, ...rest], who, why: 'asked' }
     case 'prune':
@@ -180,6 +189,36 @@ function parse(state: State, command: string): Input {
     default:
       throw new Error(`not a command: ${command}`)
   }
+}
+
+function retryPolicy(text: string): RetryPolicy {
+  const rules = text.split(';').map((rule) => {
+    const [cause, ...parts] = rule.split(',')
+    const values = parts.map((part) => {
+      const [key, value] = part.split(':')
+      return [key, key === 'where' ? value : Number(value)]
+    })
+    return [cause, { jitter: 0, ...Object.fromEntries(values) }]
+  })
+  return Object.fromEntries(rules)
+}
+
+function showRequeued(event: TaskRequeued): string {
+  const { avoid, on, notBeforeMs, level, batchMax } = event
+  const avoided = [...(avoid?.workers ?? []), ...(avoid?.hosts ?? []), ...(avoid?.classes ?? [])]
+  const parts = [
+    `task.requeued ${event.run}[${event.tasks.join(' ')}] ${event.cause}`,
+    ...(batchMax > 0 ? [`batchMax ${batchMax}`] : []),
+    ...(level === undefined ? [] : [level]),
+    ...(notBeforeMs === undefined ? [] : [`at ${notBeforeMs}`]),
+    ...(avoided.length > 0 ? [`not on ${avoided.join(', ')}`] : []),
+    ...(on === undefined ? [] : [`on ${on.worker}`]),
+  ]
+  return `${parts.join(' ')}: ${event.why}`
+}
+
+function showRecovery({ kind, level, outcome, tasks, wallMs }: Recovery): string {
+  return `, ${level} ${outcome} for ${kind} [${tasks.join(' ')}] ${wallMs} ms`
 }
 
 function show(event: Event): string {
@@ -195,17 +234,21 @@ function show(event: Event): string {
     case 'batch.assigned':
       return `batch.assigned ${event.batch} ${event.run}[${event.tasks.join(' ')}] to ${event.worker} token ${event.token}`
     case 'batch.ended':
-      return `batch.ended ${event.batch} ${event.reason}`
+      return `batch.ended ${event.batch} ${event.reason}${(event.recoveries ?? []).map(showRecovery).join('')}`
     case 'task.started':
       return `task.started ${event.run}[${event.tasks.join(' ')}]`
     case 'task.reported':
       return `task.reported ${event.reports.map((report) => `${report.task}:${report.outcome}`).join(' ')}`
     case 'task.requeued':
-      return `task.requeued ${event.run}[${event.tasks.join(' ')}] ${event.cause}${event.batchMax > 0 ? ` batchMax ${event.batchMax}` : ''}: ${event.why}`
+      return showRequeued(event)
     case 'task.ended':
       return `task.ended ${event.run}[${event.tasks.join(' ')}] ${event.state}: ${event.why}`
     case 'worker.joined':
       return `worker.joined ${event.worker} ${event.capabilities.cpus} CPUs`
+    case 'worker.recycling':
+      return `worker.recycling ${event.worker} ${event.id} until ${event.untilMs}: ${event.why}`
+    case 'worker.recycled':
+      return `worker.recycled ${event.worker} ${event.id}`
     case 'worker.drained':
     case 'worker.left':
       return `${event.type} ${event.worker}: ${event.why}`

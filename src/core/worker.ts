@@ -47,8 +47,8 @@ export function stepLeave(state: State, input: Leave, nowMs: number): readonly E
   for (const id of worker.batches) {
     const batch = state.batches.get(id)!
     const run = state.runs.get(batch.run)!
-    const decided = lostEvents(state, worker, batch, run, input.why, nowMs)
-    const recoveries = recoveriesOf(state, batch, decided, { wallMs: Math.max(0, nowMs - batch.assignedAtMs) })
+    const decisions = decideLost(state, worker, batch, run, input.why, nowMs)
+    const recoveries = recoveriesOf(state, batch, decisions.blamed, { wallMs: Math.max(0, nowMs - batch.assignedAtMs) })
     events.push({
       type: 'batch.ended',
       batch: id,
@@ -63,14 +63,21 @@ export function stepLeave(state: State, input: Leave, nowMs: number): readonly E
       message: input.why,
       ...(recoveries.length === 0 ? {} : { recoveries }),
     })
-    events.push(...decided)
+    events.push(...decisions.events())
   }
   events.push({ type: 'worker.left', worker: worker.id, why: input.why })
   return events
 }
 
 /** What becomes of the tasks that it held. */
-function lostEvents(state: State, worker: Worker, batch: Batch, run: Run, reason: string, nowMs: number): Event[] {
+function decideLost(
+  state: State,
+  worker: Worker,
+  batch: Batch,
+  run: Run,
+  reason: string,
+  nowMs: number,
+): TaskDecisions {
   const decisions = new TaskDecisions(run.id)
   for (const index of batch.tasks) {
     const task = run.tasks[index]!
@@ -83,7 +90,7 @@ function lostEvents(state: State, worker: Worker, batch: Batch, run: Run, reason
       requeue(decisions, state, run, batch, index, { cause: 'lost', words, innocent, batchMax }, nowMs)
     } else giveUp(decisions, state, task, index, 'lost', 'lost', words)
   }
-  return decisions.events()
+  return decisions
 }
 
 export function stepRecycled(state: State, input: Recycled): readonly Event[] {

@@ -8,10 +8,14 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { advance, apply } from '../core/advance.ts'
-import type { Event } from '../core/events.ts'
+import { nextDueMs } from '../core/due.ts'
+import type { RetryCause, RetryPolicy } from '../core/entities.ts'
+import type { BatchAssigned, Event, TaskRequeued } from '../core/events.ts'
+import { avoids, fits } from '../core/fit.ts'
 import { formatOf } from '../core/format.ts'
 import { Refused, type Input } from '../core/input.ts'
 import { defaultLimits } from '../core/limits.ts'
+import { countsOnce, recoveryLevels } from '../core/recovery-table.ts'
 import { capture, restore, type SnapshotData } from '../core/snapshot.ts'
 import { accounted, emptyState, type Batch, type Run, type State } from '../core/state.ts'
 import { isTerminal } from '../core/task-state.ts'
@@ -25,20 +29,30 @@ type World = {
   ended: Map<string, number>
   /** Of the history: what it may hold. */
   format: number
+  /** What each task that was put back may do next, and what it has been through. */
+  again: Map<string, { last: TaskRequeued; counts: Map<string, number>; level: number }>
 }
 
 const picks = fc.array(fc.nat({ max: 1_000_000 }), { minLength: 20, maxLength: 200 })
 
 function feed(world: World, input: Input): void {
   world.atMs += 1
-  let events: readonly Event[]
   try {
-    events = advance(world.state, input, world.atMs)
+    record(world, advance(world.state, input, world.atMs))
   } catch (error) {
     if (!(error instanceof Refused)) throw error
     return
   }
-  record(world, events)
+  placeAll(world)
+}
+
+/** Nothing happens but that time goes by, to the next moment that somebody waits for or by so much. */
+function wait(world: World, byMs: number): void {
+  world.atMs = Math.max(world.atMs, Math.min(nextDueMs(world.state, world.atMs) ?? Infinity, world.atMs + byMs))
+  placeAll(world)
+}
+
+function placeAll(world: World): void {
   for (;;) {
     const next = place({ state: world.state, available: () => true }, world.atMs)
     if (!next) break
@@ -52,6 +66,8 @@ function record(world: World, events: readonly Event[]): void {
   world.log.push({ atMs: world.atMs, events })
   for (const event of events) {
     assert.ok(formatOf(event) <= world.format, `${event.type} is no event of format ${world.format}`)
+    if (event.type === 'task.requeued') checkRequeued(world, event)
+    if (event.type === 'batch.assigned') checkAssigned(world, event)
     if (event.type !== 'task.ended') continue
     for (const index of event.tasks) {
       const id: string = `${event.run}/${index}`
@@ -59,6 +75,70 @@ function record(world: World, events: readonly Event[]): void {
       assert.equal(world.ended.get(id), 1, `${id} ends once`)
     }
   }
+}
+
+/** No more often than the policy says, never at a lower level than before. */
+function checkRequeued(world: World, event: TaskRequeued): void {
+  if (event.cause === 'unstarted') return
+  const { spec, tasks } = world.state.runs.get(event.run)!
+  for (const index of event.tasks) {
+    const known = world.again.get(`${event.run}/${index}`) ?? { last: event, counts: new Map(), level: 0 }
+    const level = event.level === undefined ? known.level : recoveryLevels.indexOf(event.level)
+    assert.ok(level >= known.level, 'levels only rise')
+    const count: number = (known.counts.get(event.cause) ?? 0) + 1
+    known.counts.set(event.cause, count)
+    const max: number | undefined = spec.retry?.[event.cause]?.max
+    // Among others, nobody knows yet which of them it is.
+    const among: number = event.cause === 'crashed' ? 1 : 0
+    if (max !== undefined && world.format > 1)
+      assert.ok(count <= Math.max(max, among), `${event.cause} ${count} times, at most ${max}`)
+    world.again.set(`${event.run}/${index}`, { last: event, counts: known.counts, level })
+    assert.ok(tasks[index]!.attempts > 0)
+  }
+}
+
+/** Not before its time, not where it should not run, not on a worker that is being recycled. */
+function checkAssigned(world: World, event: BatchAssigned): void {
+  const { state, atMs } = world
+  const run = state.runs.get(event.run)!
+  const worker = state.workers.get(event.worker)!
+  assert.ok((worker.recycling?.untilMs ?? 0) <= atMs, 'a worker that is recycled takes nothing')
+  for (const index of event.tasks) {
+    const last = world.again.get(`${event.run}/${index}`)?.last
+    if (!last) continue
+    assert.ok((last.notBeforeMs ?? 0) <= atMs, 'back-off is kept')
+    const { avoid, on } = last
+    if (avoid && avoids(avoid, worker)) {
+      assert.ok(avoid.untilMs <= atMs, 'it waits for somewhere else')
+      for (const other of state.workers.values())
+        assert.ok(!fits(run, other) || avoids(avoid, other), 'somewhere else is there')
+      assert.match(event.why, /should run elsewhere/)
+    }
+    if (on && on.worker !== worker.id)
+      assert.ok(on.untilMs <= atMs || !state.workers.has(on.worker), 'it waits for its worker')
+  }
+}
+
+/** What the log says of recoveries is what the table counts. */
+function checkTable(world: World): void {
+  const tried: Record<string, number> = {}
+  for (const { events } of world.log) {
+    for (const event of events) {
+      if (event.type !== 'batch.ended') continue
+      for (const { kind, level, tasks } of event.recoveries ?? []) {
+        const cause = kind.split(' ')[0] as RetryCause
+        tried[`${kind} ${level}`] = (tried[`${kind} ${level}`] ?? 0) + (countsOnce(cause) ? 1 : tasks.length)
+      }
+    }
+  }
+  const counted: Record<string, number> = {}
+  for (const { kind, levels } of world.state.recoveries.values()) {
+    for (const counts of levels) {
+      assert.ok(counts.worked <= counts.tried)
+      if (counts.level !== 'isolate') counted[`${kind} ${counts.level}`] = counts.tried
+    }
+  }
+  assert.deepEqual(counted, tried)
 }
 
 function checkBooks(state: State): void {
@@ -69,6 +149,7 @@ function checkBooks(state: State): void {
     for (const [name, count] of Object.entries(run.byState))
       assert.equal(count, by[name] ?? 0, `${run.id} counts ${name}`)
     assert.equal(run.queuedCount, by['queued'] ?? 0)
+    assert.equal(run.laterCount, run.tasks.filter((task) => task.again?.later).length, 'those that wait are counted')
     queued += run.queuedCount
     assert.ok(run.tests.passed >= 0 && run.tests.failed >= 0)
     if (run.state === 'finished') assert.ok(run.tasks.every((task) => isTerminal(task.state)))
@@ -91,7 +172,8 @@ const openTasks = (run: Run, batch: Batch): number[] =>
   )
 
 function join(worker: string, cpus: number): Input {
-  const capabilities = { os: 'linux', arch: 'x64', cpus, memoryBytes: 1, host: worker, labels: {}, tools: {} }
+  const host = `h${worker.at(-1)! < '2' ? 0 : 1}`
+  const capabilities = { os: 'linux', arch: 'x64', cpus, memoryBytes: 1, host, labels: {}, tools: {} }
   return { type: 'join', worker, name: worker, version: '1', capabilities, draining: false }
 }
 
@@ -100,16 +182,22 @@ function happen(world: World, pick: number): void {
   const { state } = world
   const batches = [...state.batches.values()]
   const batch = batches[pick % Math.max(1, batches.length)]
-  const kind = Math.floor(pick / 7) % 16
+  const kind = Math.floor(pick / 7) % 18
   const runs = [...state.runs.keys()]
   const someRun = runs[pick % Math.max(1, runs.length)] ?? 'none'
   if (kind === 0) return feed(world, join(`w${pick % 4}`, 1 + (pick % 3)))
   if (kind === 1) return feed(world, { type: 'leave', worker: `w${pick % 4}`, why: 'gone' })
-  if (kind === 2) return feed(world, submit(`r${pick % 1000}`, 1 + (pick % 12), pick % 3, pick % 5 === 0 ? 2 : 0))
+  if (kind === 2) return feed(world, submit(`r${pick % 1000}`, 1 + (pick % 12), pick % 3, pick % 5 === 0 ? 2 : 0, pick))
   if (kind === 3) return feed(world, { type: 'pause', run: someRun, who: 'x', why: 'x' })
   if (kind === 4) return feed(world, { type: 'resume', run: someRun, who: 'x' })
   if (kind === 5 && pick % 4 === 0)
     return feed(world, { type: 'cancel', run: someRun, who: 'x', why: 'x', drain: pick % 8 === 0 })
+  if (kind === 16) return wait(world, pick % 2 === 0 ? 40_000 : 50)
+  if (kind === 17) {
+    const worker = [...state.workers.values()].find((one) => one.recycling !== undefined)
+    if (worker) feed(world, { type: 'recycled', worker: worker.id, id: worker.recycling!.id })
+    return
+  }
   if (!batch) return
   const run = state.runs.get(batch.run)!
   const open = openTasks(run, batch)
@@ -152,10 +240,27 @@ function plain(state: State): unknown {
   return JSON.parse(JSON.stringify(capture(state)))
 }
 
-function submit(run: string, count: number, retries: number, maxFailures: number): Input {
+const causes: readonly RetryCause[] = ['failed', 'timed-out', 'lost', 'crashed', 'infrastructure']
+
+function policy(pick: number): { readonly retry?: RetryPolicy } {
+  if (pick % 3 === 0) return {}
+  const where = (['any', 'other-worker', 'other-host', 'other-class'] as const)[pick % 4]!
+  const rule = { max: pick % 5, backoffMs: (pick % 7) * 20, backoffMaxMs: 500, where }
+  const chosen = causes.filter((_, at) => (pick >> at) % 2 === 1)
+  return { retry: Object.fromEntries(chosen.map((cause, at) => [cause, { ...rule, max: (rule.max + at) % 5 }])) }
+}
+
+function submit(run: string, count: number, retries: number, maxFailures: number, pick: number): Input {
   const files = Array.from({ length: count }, (_, index) => `f${index}`)
   const estimates = files.map((_, index) => (index % 3 === 0 ? null : index * 10))
-  return { type: 'submit', run, who: 'x', spec: { ...plainSpec, retries, maxFailures }, files, estimates }
+  return {
+    type: 'submit',
+    run,
+    who: 'x',
+    spec: { ...plainSpec, retries, maxFailures, ...policy(pick) },
+    files,
+    estimates,
+  }
 }
 
 /** Everybody is well: every batch reports all it has. */
@@ -165,7 +270,9 @@ function heal(world: World): void {
   feed(world, join('healthy', 2))
   for (let round = 0; world.state.active.size > 0; round += 1) {
     assert.ok(round < 10_000, 'the runs come to an end')
+    if (world.state.batches.size === 0) wait(world, Infinity)
     const [batch] = world.state.batches.values()
+    if (!batch && nextDueMs(world.state, world.atMs) !== undefined) continue
     assert.ok(batch, 'active runs have work under way')
     const run = world.state.runs.get(batch.run)!
     const base = { worker: batch.worker, batch: batch.id, token: batch.token }
@@ -195,28 +302,41 @@ test('random histories balance, finish, and replay to the same state', () => {
   const seen = new Set<string>()
   fc.assert(
     fc.property(picks, fc.constantFrom(1, 2), (numbers, format) => {
-      const world: World = { state: emptyState(), atMs: 0, log: [], ended: new Map(), format }
+      const world: World = { state: emptyState(), atMs: 0, log: [], ended: new Map(), format, again: new Map() }
       if (format > 1) feed(world, { type: 'raise-format', format })
       feed(world, join('w0', 2))
-      feed(world, submit('first', 6, 1, 0))
+      feed(world, submit('first', 6, 1, 0, numbers[0]!))
       for (const pick of numbers) happen(world, pick)
       const middle = plain(world.state)
       assert.deepEqual(plain(restore(middle as SnapshotData, defaultLimits)), middle, 'a snapshot holds everything')
+      // Half of them go on from the snapshot.
+      if (numbers.length % 2 === 0) world.state = restore(middle as SnapshotData, defaultLimits)
       heal(world)
       for (const run of world.state.runs.values()) assert.equal(accounted(run), run.tasks.length)
       const replayed = emptyState()
       for (const entry of world.log) for (const event of entry.events) apply(replayed, event, entry.atMs)
       assert.deepEqual(plain(replayed), plain(world.state), 'the log is the truth')
+      checkTable(world)
       for (const { events } of world.log)
-        for (const event of events)
+        for (const event of events) {
+          if (event.type === 'task.requeued' && event.level) seen.add(event.level)
+          if (event.type === 'batch.assigned' && event.why.includes('elsewhere')) seen.add('nowhere else')
           seen.add(
             event.type === 'task.ended' ? event.state : event.type === 'task.requeued' ? event.cause : event.type,
           )
+        }
     }),
     { numRuns: 300, seed: 7 },
   )
   // The rare things really happened.
   for (const rare of [
+    'in-place',
+    'fresh-process',
+    'other-worker',
+    'recycle-worker',
+    'worker.recycled',
+    'nowhere else',
+    'infrastructure',
     'lost',
     'crashed',
     'timed-out',
