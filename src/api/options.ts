@@ -1,6 +1,7 @@
 /** What every route is given. */
 import type { Coordinator } from '../coordinator/coordinator.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { Say } from '../telemetry/say.ts'
 import type { Access } from './access.ts'
 
 export type ApiOptions = {
@@ -9,6 +10,8 @@ export type ApiOptions = {
   readonly metrics: Metrics
   /** Who asks for /metrics needs no token. */
   readonly metricsOpen?: boolean
+  /** Says something to whoever runs this coordinator. */
+  readonly say: Say
   /** Changes with every change of the program. */
   readonly build: string
   /** Called with every request. */

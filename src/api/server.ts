@@ -39,7 +39,10 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   app.setErrorHandler((error: FastifyError, request, reply) => {
     endRefusedUpgrade(request, reply)
     const problem = problemOf(error)
-    if (problem.status >= 500 && problem.code === 'internal') request.log.error(error)
+    if (problem.code === 'internal') {
+      const { method, routeOptions } = request
+      options.say('error', 'a request failed', { method, route: routeOptions.url, error: error.stack ?? error.message })
+    }
     if (problem.status === 429 || problem.status === 503) reply.header('Retry-After', '1')
     return reply.status(problem.status).type('application/problem+json').send(problem)
   })

@@ -8,7 +8,9 @@ import { createApi } from '../api/server.ts'
 import { ensureTokens } from '../api/tokens.ts'
 import { Coordinator, type CoordinatorOptions } from '../coordinator/coordinator.ts'
 import { MusterError } from '../protocol/errors.ts'
+import { logLife } from '../telemetry/life-log.ts'
 import { Metrics } from '../telemetry/metrics.ts'
+import type { Say } from '../telemetry/say.ts'
 import { readSettings } from './settings.ts'
 import { OwnWorker } from './own-worker.ts'
 import { buildId, packageVersion, privateDirectory, socketPath } from './places.ts'
@@ -23,7 +25,9 @@ export type HostOptions = {
   readonly metricsOpen?: boolean
   /** Start this host's worker. `bound`: it ends with this process, else it outlives a crash and reconnects. */
   readonly worker?: { readonly dataDirectory: string; readonly cpus?: number; readonly bound: boolean }
-  readonly onLog: NonNullable<CoordinatorOptions['onLog']>
+  readonly onLog: Say
+  /** Whether lines about every batch and attempt are wanted. */
+  readonly debug?: boolean
   readonly onShutdown: () => void
   readonly onFatal: (error: unknown) => void
 }
@@ -57,6 +61,7 @@ export class Host implements AsyncDisposable {
     this.coordinator = coordinator
     this.#metrics = metrics
     metrics.watch(coordinator)
+    logLife(coordinator, (...line) => this.#say(...line), options.debug === true)
     this.socket = socketPath(options.directory)
   }
 
@@ -64,6 +69,8 @@ export class Host implements AsyncDisposable {
     privateDirectory(options.directory)
     const { limits, times } = readSettings(options.directory)
     const metrics = new Metrics()
+    // What it says while it opens has no name yet.
+    let say: Say = options.onLog
     const coordinator = await Coordinator.open({
       directory: options.directory,
       version: packageVersion(),
@@ -72,14 +79,15 @@ export class Host implements AsyncDisposable {
       ...(options.log === undefined ? {} : { log: options.log }),
       ...(options.history === undefined ? {} : { history: options.history }),
       wrapBlobs: metrics.wrapBlobs,
-      onLog: options.onLog,
+      onLog: (...line) => say(...line),
       onFatal: options.onFatal,
     })
     const host = new Host(options, coordinator, metrics)
+    say = (...line) => host.#say(...line)
     try {
       await host.#listen()
       if (options.worker) {
-        host.#worker = new OwnWorker({ coordinator, socket: host.socket, onLog: options.onLog, ...options.worker })
+        host.#worker = new OwnWorker({ coordinator, socket: host.socket, onLog: say, ...options.worker })
         host.#worker.start()
       }
       return host
@@ -89,12 +97,19 @@ export class Host implements AsyncDisposable {
     }
   }
 
+  /** Which coordinator says it, and whether it leads: a line may be read beside those of others. */
+  #say(...[level, message, detail]: Parameters<Say>): void {
+    const { coordinator, role, epoch } = this.coordinator.standing()
+    this.#options.onLog(level, message, { coordinator, role, epoch, ...detail })
+  }
+
   async #listen(): Promise<void> {
     const { coordinator } = this
     const common = {
       coordinator,
       metrics: this.#metrics,
       metricsOpen: this.#options.metricsOpen === true,
+      say: (...line: Parameters<Say>) => this.#say(...line),
       build: buildId(),
       onShutdown: this.#options.onShutdown,
       onRequest: () => {

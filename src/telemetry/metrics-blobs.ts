@@ -55,6 +55,8 @@ export function watchedBlobs(registry: client.Registry): (blobs: Blobs) => Blobs
     has: (key) => timed('has', () => inner.has(key)),
     missing: (keys) => timed('missing', () => inner.missing(keys)),
     remove: (key) => timed('remove', () => inner.remove(key)),
+    removeUnused: (keys, sinceMs) => timed('remove', () => inner.removeUnused(keys, sinceMs)),
     list: () => inner.list(),
+    ...(inner.check === undefined ? {} : { check: () => timed('check', () => inner.check!()) }),
   })
 }

@@ -44,7 +44,7 @@ export function clusterMetrics(registry: client.Registry, coordinator: Watched):
   })
   const changes = new client.Counter({
     name: 'muster_leader_changes_total',
-    help: 'Leaderships that began since this coordinator started, its own included.',
+    help: 'Leaderships that began while this coordinator ran, its own included.',
     registers: [registry],
   })
   return coordinator.observe((entry) => {

@@ -2,9 +2,9 @@
 import { writeFileSync } from 'node:fs'
 import { hostname, networkInterfaces } from 'node:os'
 import { dirname, resolve } from 'node:path'
-import pino from 'pino'
 import { ensureTokens } from '../../api/tokens.ts'
 import { MusterError } from '../../protocol/errors.ts'
+import { openProgramLog } from '../../telemetry/program-log.ts'
 import { Host } from '../host.ts'
 import { privateDirectory, servedFile, serverDirectory } from '../places.ts'
 
@@ -18,16 +18,17 @@ export type ServeOptions = {
 export async function serveCommand(options: ServeOptions): Promise<number> {
   const listen = parseListen(options.listen)
   const directory = options.data ?? serverDirectory()
-  const log = pino({ base: { pid: process.pid } }, pino.destination({ dest: 2, sync: true }))
+  const log = openProgramLog(2)
   const stopped = Promise.withResolvers<number>()
   const host = await Host.start({
     directory,
     listen: { ...listen, hostNames: options.allowHost ?? [] },
     metricsOpen: options.metricsOpen === true,
-    onLog: (level, message, detail) => log[level](detail, message),
+    onLog: log.say,
+    debug: log.debug,
     onShutdown: () => stopped.resolve(0),
     onFatal: (error) => {
-      log.fatal({ error: String(error) }, 'cannot go on')
+      log.fatal('cannot go on', error)
       process.exit(3)
     },
   })

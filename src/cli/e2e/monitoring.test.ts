@@ -91,7 +91,7 @@ test('metrics: promtool has nothing against them, and they count what a run did'
 test('metrics: nobody outside can make series by asking', async () => {
   await using stage = await Stage.open()
   const fleet = await Fleet.open(stage)
-  const series = async () => (await (await fleet.request('/metrics')).text()).split('\n').length
+  const series = async () => (await (await fleet.request('/metrics')).text()).match(/^muster_/gm)!.length
   await fleet.request('/none')
   await fleet.request('/runs/none')
   await fleet.request('/metrics')
@@ -101,6 +101,58 @@ test('metrics: nobody outside can make series by asking', async () => {
     await fleet.request(`/runs/none-${at}`)
   }
   assert.equal(await series(), before)
+})
+
+type Line = Readonly<Record<string, unknown>> & { readonly level: string; readonly time: string; readonly msg: string }
+
+test('the log of a server: every line is JSON, and says of which run, batch, worker and attempt', async () => {
+  await using stage = await Stage.open(shellSuite({ 'good.sh': 'exit 0', 'bad.sh': 'exit 1' }))
+  const fleet = await Fleet.open(stage, [], { env: { MUSTER_LOG_LEVEL: 'debug' } })
+  await fleet.join('one')
+  const { run } = await stage.json<{ run: string }>(['run', ...fleet.flags, '--retries', '1'], 1)
+  fleet.server.kill('SIGTERM')
+  const { stderr } = await fleet.server.ended
+  const lines = stderr
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Line)
+  for (const line of lines) {
+    assert.match(line.time, /^\d{4}-\d\d-\d\dT[\d:.]+Z$/)
+    assert.ok(['debug', 'info', 'warn', 'error'].includes(line.level), line.level)
+    assert.ok(line.msg.length > 0)
+  }
+  const of = (event: string) => lines.filter((line) => line['event'] === event)
+  const [submitted] = of('run.submitted')
+  assert.deepEqual(
+    [submitted!['run'], submitted!['tasks'], submitted!['role'], submitted!.level],
+    [run, 2, 'leader', 'info'],
+  )
+  assert.equal(typeof submitted!['coordinator'], 'string')
+  assert.ok(Number(submitted!['epoch']) > 0)
+  const [finished] = of('run.finished')
+  assert.deepEqual([finished!['run'], finished!['verdict'], finished!.msg], [run, 'failed', 'run finished: failed'])
+  const attempts = of('attempt.ended').map((line) => [line['task'], line['attempt'], line['outcome'], line['file']])
+  assert.deepEqual(
+    attempts.toSorted((a, b) => String(a).localeCompare(String(b))),
+    [
+      [`${run}/0`, 1, 'failed', 't/bad.sh'],
+      [`${run}/0`, 2, 'failed', 't/bad.sh'],
+      [`${run}/1`, 1, 'passed', 't/good.sh'],
+    ],
+  )
+  const [worker] = of('worker.joined')
+  for (const line of of('batch.assigned')) {
+    assert.equal(line['worker'], worker!['worker'])
+    assert.match(String(line['batch']), /^b\d+$/)
+  }
+  assert.ok(lines.every((line, at) => at === 0 || lines[at - 1]!.time <= line.time))
+})
+
+test('MUSTER_LOG_LEVEL: what is no level is refused', async () => {
+  await using stage = await Stage.open()
+  const ended = await stage.muster(['serve', '--listen', '127.0.0.1:0'], { env: { MUSTER_LOG_LEVEL: 'loud' } })
+  assert.equal(ended.code, 2)
+  assert.match(ended.stderr, /MUSTER_LOG_LEVEL: expected one of trace, debug, .*received 'loud'/)
 })
 
 test('while the log cannot be written it is alive and not ready, and says why', async () => {
