@@ -7,6 +7,7 @@ import { allowance, countBatch, noteProbe } from './breaker.ts'
 import { noteMishap } from './dead-letter-events.ts'
 import type { RetryCause, TaskIndex } from './entities.ts'
 import type { BatchAssigned, BatchEnded, Event } from './events.ts'
+import { fits } from './fit.ts'
 import { Refused, type Assign, type End, type Report, type Start } from './input.ts'
 import { runOf } from './run.ts'
 import { recoveriesOf } from './recovery.ts'
@@ -14,6 +15,9 @@ import { countRecovery } from './recovery-table.ts'
 import { giveUp, mayRetry, recyclingEvents, requeue, ruleOf, triesOf } from './retry.ts'
 import { expectedMs, type Batch, type Retried, type Run, type State } from './state.ts'
 import { moveTask, TaskDecisions } from './task.ts'
+
+/** Whoever else there is: so many workers' worth of batches that came to nothing are the run's own fault. */
+const barrenWorkersMax = 3
 
 export function stepAssign(state: State, input: Assign, nowMs: number): readonly Event[] {
   const run = runOf(state, input.run)
@@ -241,7 +245,7 @@ function decideUnreported(state: State, run: Run, batch: Batch, input: End, nowM
   }
   const interrupted = new Set(input.interrupted)
   const progress = batch.begun || interrupted.size > 0
-  const hopeless = !progress && run.barren + 1 >= barrenMax(state, run)
+  const hopeless = !progress && run.barren + 1 >= barrenMax(state, run) && !mayBeTheWorker(state, run, batch)
   const ending: Ending = { decisions, state, run, batch, input, nowMs, words: endWords(input), progress, hopeless }
   for (const index of open) {
     if (timedOut.has(index)) decideTimedOut(ending, index)
@@ -279,6 +283,15 @@ type Ending = {
 function barrenMax(state: State, run: Run): number {
   const said = Math.max(run.spec.retry?.infrastructure?.max ?? 0, run.spec.retry?.crashed?.max ?? 0)
   return Math.max(state.limits.barrenBatchesMax, said === 0 ? 0 : said + 1)
+}
+
+/** Nothing began on this worker, but another one has not been tried, or did better: then for a while it may be its fault. */
+function mayBeTheWorker(state: State, run: Run, batch: Batch): boolean {
+  if (run.barren + 1 >= barrenMax(state, run) * barrenWorkersMax) return false
+  for (const worker of state.workers.values()) {
+    if (worker.id !== batch.worker && fits(run, worker) && !run.barrenOn.includes(worker.id)) return true
+  }
+  return false
 }
 
 function exitedClean(input: End): boolean {
@@ -359,7 +372,10 @@ export function applyBatchEnded(state: State, run: Run, event: BatchEnded): void
   state.batches.delete(batch.id)
   run.batches.delete(batch.id)
   run.batchesEnded += 1
-  if (!batch.begun && event.reason !== 'lost' && event.reason !== 'fenced') run.barren += 1
+  if (!batch.begun && event.reason !== 'lost' && event.reason !== 'fenced') {
+    run.barren += 1
+    if (!run.barrenOn.includes(batch.worker)) run.barrenOn.push(batch.worker)
+  }
   const worker = state.workers.get(batch.worker)
   if (worker) {
     worker.batches.delete(batch.id)

@@ -102,6 +102,9 @@ function workerOutcome(batch: Batch, event: BatchEnded): Outcome {
       return batch.begun ? 'ok' : 'failed'
     case 'cancelled':
       return undefined
+    case 'crashed':
+      // One file alone that was running: it is the suspect, and nobody else.
+      return batch.begun && batch.tasks.length === 1 ? undefined : 'failed'
     default:
       return 'failed'
   }
@@ -280,7 +283,7 @@ export function stepTick(state: State, nowMs: number): readonly Event[] {
     }
     for (const run of waitingBehind(state, breaker)) {
       if (givenUpAtMs(state, breaker, run) > nowMs) continue
-      const why = `${scope} is ${breaker.stand} (${breaker.why})`
+      const why = `waited too long behind ${scope}: ${breaker.why}`
       events.push({ type: 'task.ended', run: run.id, tasks: queuedTasks(run), state: 'lost', why })
     }
   }
@@ -311,7 +314,8 @@ function givenUpAtMs(state: State, breaker: Breaker, run: Run): number {
 /** A run waits, and every worker that fits is open: the least bad one is tried before its time. */
 export function stepProbe(state: State, input: Probe, nowMs: number): readonly Event[] {
   const breaker = state.breakers.byScope.get(input.scope)
-  if (!breaker || breaker.stand !== 'open') return []
+  // What a person holds open is left to that person.
+  if (breaker?.stand !== 'open' || breaker.untilMs === undefined) return []
   return [moved(state, breaker, 'half-open', nowMs, 'coordinator', input.why)]
 }
 

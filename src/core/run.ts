@@ -208,6 +208,7 @@ export function applySubmitted(state: State, event: RunSubmitted, atMs: number):
     batches: new Set(),
     batchesEnded: 0,
     barren: 0,
+    barrenOn: [],
     rerun: 0,
     errors: [],
     knownCount: 0,

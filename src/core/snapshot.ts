@@ -143,6 +143,7 @@ export function restore(data: SnapshotData, limits: Limits): State {
       batches: new Set(runData.batches),
       workers: new Map(runData.workers),
       mishaps: runData.mishaps ?? [],
+      barrenOn: runData.barrenOn ?? [],
       wakes: [...(runData.wakes ?? [])],
       laterCount: runData.laterCount ?? 0,
     } as Run

@@ -125,6 +125,8 @@ export type Run = {
   batchesEnded: number
   /** Batches in a row that ended before any file began. */
   barren: number
+  /** Workers that such batches were on, and that have reported nothing since. */
+  barrenOn: WorkerId[]
   rerun: number
   errors: string[]
   knownCount: number

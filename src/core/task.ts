@@ -42,6 +42,7 @@ export function applyReported(state: State, run: Run, event: TaskReported, atMs:
   batch.begun = true
   batch.open -= event.reports.length
   run.barren = 0
+  run.barrenOn = run.barrenOn.filter((worker) => worker !== event.worker)
   const worker = run.workers.get(event.worker)!
   for (const report of event.reports) {
     const task = run.tasks[report.task]!

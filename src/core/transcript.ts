@@ -184,6 +184,22 @@ function parse(state: State, command: string): Input {
       return { type: 'discard', letters: [first, ...rest], who, why: 'asked' }
     case 'prune':
       return { type: 'prune' }
+    case 'tick':
+      return { type: 'tick' }
+    case 'probe':
+      return { type: 'probe', scope: first, why: 'nobody else is there' }
+    case 'observe':
+      return {
+        type: 'observe',
+        scope: first,
+        ok: Number(options['ok'] ?? 0),
+        failed: Number(options['failed'] ?? 0),
+        why: 'no answer',
+      }
+    case 'open':
+      return { type: 'open-breaker', scope: first, who, why: 'asked' }
+    case 'reset':
+      return { type: 'reset-breakers', ...(first === 'all' ? {} : { scopes: [first, ...rest] }), who, why: 'asked' }
     case 'abandon':
       return { type: 'abandon', run: first, why: 'no worker fits' }
     default:
@@ -267,6 +283,14 @@ function show(event: Event): string {
     case 'dead-letter.discarded':
     case 'dead-letter.dropped':
       return `${event.type} ${event.letters.join(' ')} of ${event.run}: ${event.why}`
+    case 'breaker.moved': {
+      const { ok, failed, workers } = event.counts
+      const until = event.to !== 'open' ? '' : ` until ${event.untilMs ?? 'reset'}`
+      const by = event.who === 'coordinator' ? '' : ` by ${event.who}`
+      return `breaker.moved ${event.scope} ${event.from} -> ${event.to}${until}${by} (${ok} ok, ${failed} failed on ${workers}): ${event.why}`
+    }
+    case 'breaker.counted':
+      return `breaker.counted ${event.scope} ${event.ok} ok, ${event.failed} failed: ${event.why}`
     case 'format.raised':
       return `format.raised ${event.format}`
     case 'run.errored':
