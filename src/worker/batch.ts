@@ -26,6 +26,7 @@ import { LineSplitter } from './line-splitter.ts'
 import { lastLines, OutputCapture } from './output-capture.ts'
 import type { FromExecutor, WorkerLog } from './thread-messages.ts'
 import { type Expiry, TimeLimits } from './time-limits.ts'
+import { UsageMeter } from './usage.ts'
 
 const timeoutGraceMs = 2000
 /** A framework that has reported everything may take so long to leave. */
@@ -64,6 +65,7 @@ export class Batch {
   readonly #output: OutputCapture
   readonly #abort = new AbortController()
   readonly #attempt: AttemptDir
+  readonly #meter = new UsageMeter()
   #stderrTail = Buffer.alloc(0)
   #limits: TimeLimits | undefined
   #ending: { readonly reason: 'cancelled' | 'fenced'; readonly why: string } | undefined
@@ -131,6 +133,7 @@ export class Batch {
     }
     const timedOut = this.#timedOut ?? []
     const { firstStartMs } = this.#results
+    const { usage } = this.#meter
     this.#reporter.ended({
       ...end,
       startupMs:
@@ -141,6 +144,7 @@ export class Batch {
       interrupted: [...new Set([...this.#results.running, ...timedOut])],
       timedOut: [...timedOut],
       errors: this.#results.errors,
+      ...(usage && { usage }),
       output: this.#output.text(),
     })
   }
@@ -239,8 +243,12 @@ export class Batch {
     const { post, cleaned } = this.#services
     const { batch } = this.#assign
     return runGuarded(request, {
-      spawned: (pid) => post({ type: 'spawned', batch, pid }),
+      spawned: (pid) => {
+        this.#meter.spawned(pid)
+        post({ type: 'spawned', batch, pid })
+      },
       exited: (pid) => {
+        this.#meter.exited(pid)
         post({ type: 'exited', batch, pid })
         return cleaned(pid)
       },
