@@ -1,9 +1,11 @@
 /**
- * The two WebSockets: a run's feed for watchers, and the workers' line. Frames of the feed hold one or
+ * The WebSockets: a run's feed for watchers, the workers' line, and the other coordinators'. Frames of the feed hold one or
  * more JSON lines: what came up in one turn of the event loop goes out together.
  */
 import type { FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
+import { linkOf } from '../coordinator/peers.ts'
+import type { PeerMessage } from '../protocol/peer-messages.ts'
 import type { FeedMessage } from '../protocol/run-view.ts'
 import type { ApiOptions } from './options.ts'
 
@@ -42,6 +44,13 @@ export async function feedRoutes(app: FastifyInstance, { coordinator }: ApiOptio
     })
     socket.on('message', (data: Buffer) => connection.message(data.toString('utf8')))
     socket.on('close', () => connection.closed())
+    socket.on('error', () => socket.terminate())
+  })
+
+  app.get('/peer', { websocket: true, config: { allow: ['peer'] } }, (socket) => {
+    const link = coordinator.seat.accept(linkOf(socket))
+    socket.on('message', (data: Buffer) => link.message(JSON.parse(data.toString('utf8')) as PeerMessage))
+    socket.on('close', () => link.closed())
     socket.on('error', () => socket.terminate())
   })
 }

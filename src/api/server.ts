@@ -12,7 +12,9 @@ import type { ApiOptions } from './options.ts'
 import { makeProblem, problemOf } from './problems.ts'
 import { blobRoutes } from './routes-blobs.ts'
 import { failureRoutes } from './routes-failures.ts'
+import { clusterRoutes } from './routes-cluster.ts'
 import { feedRoutes } from './routes-feed.ts'
+import { recoveryRoutes } from './routes-recovery.ts'
 import { historyRoutes } from './routes-history.ts'
 import { runRoutes } from './routes-runs.ts'
 import { healthRoutes } from './routes-health.ts'
@@ -56,6 +58,11 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
     reply.header('Muster-Position', options.coordinator.position)
     done(null, payload)
   })
+  // Who has seen a later state than this coordinator holds waits until it holds it too.
+  app.addHook('preHandler', async (request) => {
+    const position = request.headers['muster-position']
+    if (typeof position === 'string' && /^\d+$/.test(position)) await options.coordinator.settled(Number(position))
+  })
   const { onRequest } = options
   if (onRequest) {
     app.addHook('onRequest', (_request, _reply, done) => {
@@ -79,7 +86,9 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
       await api.register(historyRoutes, options)
       await api.register(feedRoutes, options)
       await api.register(failureRoutes, options)
+      await api.register(recoveryRoutes, options)
       await api.register(systemRoutes, options)
+      await api.register(clusterRoutes, options)
       await api.register(healthRoutes, options)
     },
     { prefix: '/api/v1' },

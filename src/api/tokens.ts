@@ -1,13 +1,14 @@
 /**
- * The two secrets of a coordinator: one lets clients submit (and so run code), one lets workers join.
- * Made at first start, kept in a file only this user can read, compared in constant time.
+ * The secrets of a coordinator: one lets clients submit (and so run code), one lets workers join, and
+ * in a cluster one lets the other coordinators in. Made at first start, kept in a file only this user
+ * can read (a cluster's: in its log, with a copy here), compared in constant time.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import { linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs'
+import { linkSync, mkdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { MusterError } from '../protocol/errors.ts'
 
-export type Tokens = { readonly client: string; readonly worker: string }
+export type Tokens = { readonly client: string; readonly worker: string; readonly peer?: string }
 export type Role = keyof Tokens
 
 const file = 'tokens.json'
@@ -26,7 +27,11 @@ export function readTokens(directory: string): Tokens | undefined {
   try {
     const value = JSON.parse(text) as Partial<Tokens>
     if (typeof value.client === 'string' && typeof value.worker === 'string')
-      return { client: value.client, worker: value.worker }
+      return {
+        client: value.client,
+        worker: value.worker,
+        ...(typeof value.peer === 'string' ? { peer: value.peer } : {}),
+      }
   } catch {
     // Falls through to the one error that names the file.
   }
@@ -39,10 +44,7 @@ export function ensureTokens(directory: string): Tokens {
   const known = readTokens(directory)
   if (known) return known
   mkdirSync(directory, { recursive: true, mode: 0o700 })
-  const made = {
-    client: `mc_${randomBytes(24).toString('base64url')}`,
-    worker: `mw_${randomBytes(24).toString('base64url')}`,
-  }
+  const made = newTokens()
   // Whole or not at all, and only once: the name is given to a file that is complete.
   const path = join(directory, file)
   const draft = `${path}.${process.pid}`
@@ -59,16 +61,33 @@ export function ensureTokens(directory: string): Tokens {
   }
 }
 
+export function newTokens(): Tokens {
+  return {
+    client: `mc_${randomBytes(24).toString('base64url')}`,
+    worker: `mw_${randomBytes(24).toString('base64url')}`,
+  }
+}
+
+/** A cluster's, as its members share them: this host's own commands find them like a single coordinator's. */
+export function writeTokens(directory: string, tokens: Tokens): void {
+  const path = join(directory, file)
+  const draft = `${path}.${process.pid}`
+  writeFileSync(draft, `${JSON.stringify(tokens, null, 2)}\n`, { mode: 0o600 })
+  renameSync(draft, path)
+}
+
 const digest = (text: string) => createHash('sha256').update(text).digest()
 
 /** Which role a token stands for. Compares digests, so that neither content nor length shows in the time. */
 export function tokenChecker(tokens: Tokens): (token: string) => Role | undefined {
   const client = digest(tokens.client)
   const worker = digest(tokens.worker)
+  const peer = tokens.peer === undefined ? undefined : digest(tokens.peer)
   return (token) => {
     const given = digest(token)
     const isClient = timingSafeEqual(given, client)
     const isWorker = timingSafeEqual(given, worker)
-    return isClient ? 'client' : isWorker ? 'worker' : undefined
+    const isPeer = peer !== undefined && timingSafeEqual(given, peer)
+    return isClient ? 'client' : isWorker ? 'worker' : isPeer ? 'peer' : undefined
   }
 }

@@ -6,7 +6,7 @@ import { rm } from 'node:fs/promises'
 import type { FastifyInstance } from 'fastify'
 import { createApi } from '../api/server.ts'
 import { ensureTokens } from '../api/tokens.ts'
-import { Coordinator, type CoordinatorOptions } from '../coordinator/coordinator.ts'
+import { Coordinator, type ClusterOptions, type CoordinatorOptions } from '../coordinator/coordinator.ts'
 import { MusterError } from '../protocol/errors.ts'
 import { logLife } from '../telemetry/life-log.ts'
 import { Metrics } from '../telemetry/metrics.ts'
@@ -21,6 +21,8 @@ export type HostOptions = {
   readonly history?: CoordinatorOptions['history']
   /** TCP besides the Unix socket. */
   readonly listen?: { readonly host: string; readonly port: number; readonly hostNames: readonly string[] }
+  /** One of several coordinators: opens what they share, given where the others reach this one. */
+  readonly cluster?: { readonly address: string; readonly open: () => Promise<ClusterOptions> }
   /** Metrics need no token. */
   readonly metricsOpen?: boolean
   /** Start this host's worker. `bound`: it ends with this process, else it outlives a crash and reconnects. */
@@ -34,6 +36,7 @@ export type HostOptions = {
 
 /** Nobody waits longer for a connection or for history that doesn't end; what is committed is safe either way. */
 const closeMaxMs = 8000
+const handOverMaxMs = 3000
 
 function within(limitMs: number, work: Promise<unknown>): Promise<unknown> {
   let timer: NodeJS.Timeout | undefined
@@ -71,7 +74,9 @@ export class Host implements AsyncDisposable {
     const metrics = new Metrics()
     // What it says while it opens has no name yet.
     let say: Say = options.onLog
+    const cluster = await options.cluster?.open()
     const coordinator = await Coordinator.open({
+      ...(cluster === undefined ? {} : { cluster }),
       directory: options.directory,
       version: packageVersion(),
       limits,
@@ -86,6 +91,8 @@ export class Host implements AsyncDisposable {
     say = (...line) => host.#say(...line)
     try {
       await host.#listen()
+      // Now that the others can reach it.
+      if (cluster) await coordinator.start()
       if (options.worker) {
         host.#worker = new OwnWorker({ coordinator, socket: host.socket, onLog: say, ...options.worker })
         host.#worker.start()
@@ -149,6 +156,7 @@ export class Host implements AsyncDisposable {
     this.#closing = true
     this.coordinator.leave()
     await this.#worker?.close()
+    await within(handOverMaxMs, this.coordinator.handOver())
     await within(closeMaxMs, Promise.all(this.#apis.map((api) => api.close())))
     await within(closeMaxMs, this.coordinator.close())
     this.#metrics[Symbol.dispose]()

@@ -41,6 +41,11 @@ program
   .option('--workers <n>', 'use at most n hosts', wholeNumber(1))
   .option('--cpus <n>', 'use at most n CPUs of each host', wholeNumber(1))
   .option('--retries <n>', 'try a failed file again up to n times (default: 0)', wholeNumber(0))
+  .option(
+    '--retry <cause=max,...>',
+    'per cause (failed, timed-out, lost, crashed, infrastructure, all): lost=5,backoff=2s..1m,where=other-worker; may be repeated',
+    several,
+  )
   .option('--timeout <duration>', 'longest time one file may run, e.g. 90s, 5m (default: 30m)')
   .option('--max-failures <n>', 'stop after n failed tests', wholeNumber(1))
   .option('--last-failed', 'only the files that failed in the last run')
@@ -172,6 +177,10 @@ look(letters.command('discard').description('forget them').argument('[letters...
     ),
   )
 
+look(program.command('recovery').description('what was tried after failures, how often it worked, what it cost')).action(
+  ends(async (options: never) => (await import('./commands/recovery.ts')).recoveryCommand(options)),
+)
+
 program
   .command('serve')
   .description('start a coordinator for other machines')
@@ -179,7 +188,22 @@ program
   .option('--data <dir>', 'its log, history, blobs and tokens')
   .option('--allow-host <name>', 'another name that clients may call it by; may be repeated', several)
   .option('--metrics-open', 'let /metrics be read without a token')
+  .option('--cluster <etcd-url>', 'one of several coordinators: etcd://HOST:PORT,HOST:PORT[/PREFIX]; etcds:// for TLS')
+  .option('--blobs <place>', 'with --cluster: a directory that all see, or s3://BUCKET/PREFIX')
+  .option('--advertise <url>', 'with --cluster: where others reach this one; default from --listen')
+  .option('--name <name>', 'with --cluster: what people call it; default the host’s name')
+  .option('--etcd-ca <file>', 'authority that signed etcd’s certificate')
+  .option('--etcd-cert <file>', 'certificate to show to etcd')
+  .option('--etcd-key <file>', 'its key')
+  .option('--etcd-user <name>', 'user of etcd; the password comes from MUSTER_ETCD_PASSWORD')
   .action(ends(async (options: never) => (await import('./commands/serve.ts')).serveCommand(options)))
+const cluster = program.command('cluster').description('the coordinators of a cluster')
+look(
+  cluster.command('status', { isDefault: true }).description('who leads, how the others stand, log and blobs'),
+).action(ends(async (options: never) => (await import('./commands/cluster.ts')).clusterStatusCommand(options)))
+look(cluster.command('transfer').description('hand leadership to another coordinator'))
+  .option('--to <member>', 'which, by id or name; default the one that is furthest')
+  .action(ends(async (options: never) => (await import('./commands/cluster.ts')).clusterTransferCommand(options)))
 program
   .command('worker')
   .description('run tests for a coordinator')

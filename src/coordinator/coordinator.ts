@@ -20,18 +20,22 @@ import type { Estimates, History } from '../history/history.ts'
 import type { Log, MemberCard, SharedLog } from '../log/log.ts'
 import { MemoryLog } from '../log/memory.ts'
 import { SqliteLog } from '../log/sqlite.ts'
-import { MusterError } from '../protocol/errors.ts'
+import type { ClusterView, MemberView } from '../protocol/api.ts'
+import { MusterError, type ErrorCode } from '../protocol/errors.ts'
 import type { RunView, WorkerView } from '../protocol/run-view.ts'
 import type { RunContext } from '../protocol/worker-messages.ts'
 import { fittingWorkers, type View } from '../scheduling/fleet.ts'
 import { forecasts } from '../scheduling/forecast.ts'
+import { noWorkerWords } from '../scheduling/waiting-words.ts'
 import { systemClock } from '../stdx/clock.ts'
 import { defaultClusterTimes, type ClusterTimes } from './cluster-times.ts'
+import { clusterView, ownMember } from './cluster-view.ts'
 import { Contexts } from './contexts.ts'
 import { Feed } from './feed.ts'
 import { KeptHistory } from './kept-history.ts'
 import type { Committed } from './leader.ts'
 import { logPort } from './log-port.ts'
+import { addressOf, memberOf } from './owner.ts'
 import type { PeerPort, WorkerSocket } from './ports.ts'
 import { Retention } from './retention.ts'
 import { Seat, type Role } from './seat.ts'
@@ -47,7 +51,10 @@ export type ClusterOptions = {
   readonly contexts: Contexts
   /** Name of the log, the same for every member. */
   readonly source: string
+  readonly blobsLocation: string
   readonly peers: PeerPort
+  /** Lets this coordinator ask the others. */
+  readonly peerToken: string
   readonly card: MemberCard
   readonly times?: ClusterTimes
 }
@@ -182,7 +189,7 @@ export class Coordinator implements AsyncDisposable {
     })
     this.#history = new KeptHistory({
       directory: options.history ?? join(options.directory, 'history'),
-      blobsDirectory: join(options.directory, 'blobs'),
+      blobsDirectory: cluster?.blobsLocation ?? join(options.directory, 'blobs'),
       source: parts.source,
       log: parts.log,
       onTrouble: (trouble) => this.#say('warn', `history is away: ${trouble}`, {}),
@@ -429,9 +436,7 @@ export class Coordinator implements AsyncDisposable {
       this.#runsWithoutWorker.set(id, since)
       if (now - since < run.spec.noWorkerTimeoutMs) continue
       this.#runsWithoutWorker.delete(id)
-      const count = this.seat.workersConnected
-      const why =
-        count === 0 ? 'no worker is connected' : `none of the ${count} connected workers fits (host or labels)`
+      const why = noWorkerWords(this.#view, run)
       // Refused: the run has ended meanwhile. Unavailable: the next tick finds it again.
       this.seat.submit({ type: 'abandon', run: id, why }, () => undefined)
     }
@@ -479,6 +484,54 @@ export class Coordinator implements AsyncDisposable {
       logWritable: this.#logTrouble === undefined && this.seat.canWrite,
       historyBehind: this.#history.behind(position),
     }
+  }
+
+  cluster(): Promise<ClusterView> {
+    const { cluster } = this.#options
+    return clusterView({
+      seat: this.seat,
+      card: this.#card,
+      blobs: this.blobs,
+      shared: cluster?.log,
+      logBytes: () => this.#log.sizeBytes(),
+      ask: (address, signal) => this.#askMember<MemberView>(address, '/cluster/member', { signal }),
+      problems: this.health().problems,
+    })
+  }
+
+  member(): MemberView {
+    return ownMember(this.seat, this.#card)
+  }
+
+  /** Hands leadership to another coordinator, wherever this is asked. */
+  async transfer(member: string | undefined): Promise<void> {
+    const { role, leadership } = this.seat
+    if (role !== 'leading' && this.seat.canWrite && memberOf(leadership.owner) !== this.name) {
+      const body = JSON.stringify(member === undefined ? {} : { member })
+      await this.#askMember(addressOf(leadership.owner), '/cluster/transfer', { method: 'POST', body })
+      return
+    }
+    await new Promise<void>((resolve, reject) => {
+      this.seat.transfer(member, (error) => (error ? reject(error) : resolve()))
+    })
+  }
+
+  async #askMember<T>(address: string, path: string, init: RequestInit): Promise<T> {
+    const token = this.#options.cluster?.peerToken ?? ''
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+    const response = await fetch(new URL(`/api/v1${path}`, address), { ...init, headers })
+    const answer = (await response.json()) as T | { readonly code: ErrorCode; readonly detail: string }
+    if (response.ok) return answer as T
+    const problem = answer as { readonly code: ErrorCode; readonly detail: string }
+    throw new MusterError(problem.code, problem.detail)
+  }
+
+  /** Before it closes: takes no new leadership, and hands over its own, if somebody can take it. */
+  async handOver(): Promise<void> {
+    this.leave()
+    const { cluster } = this.#options
+    if (!cluster) return
+    await new Promise<void>((resolve) => this.seat.drain(resolve))
   }
 
   /** Bytes of the log on its medium. */

@@ -13,12 +13,14 @@
  * Synchronous, with time and log given, so that the simulator runs this very loop.
  */
 import { advance } from '../core/advance.ts'
+import { tickDueMs } from '../core/breaker.ts'
 import { nextDueMs } from '../core/due.ts'
 import type { Event } from '../core/events.ts'
 import { encodeEntry } from '../core/events.ts'
 import { Refused, type Assign, type Input } from '../core/input.ts'
 import type { State, Worker } from '../core/state.ts'
 import { MusterError } from '../protocol/errors.ts'
+import { earlyProbes } from '../scheduling/early-probe.ts'
 import { place } from '../scheduling/place.ts'
 import { systemClock, type Clock } from '../stdx/clock.ts'
 import type { AppendOutcome } from './ports.ts'
@@ -222,7 +224,7 @@ export class Leader {
   /** What waits for its time is placed when that has come, also if nobody asks for anything. */
   #wakeWhenDue(): void {
     const nowMs = this.#clock.wallMs()
-    const dueMs = this.#stopped ? undefined : nextDueMs(this.state, Math.max(nowMs, this.state.atMs))
+    const dueMs = this.#stopped ? undefined : this.#nextDueMs(Math.max(nowMs, this.state.atMs))
     if (dueMs === this.#dueMs) return
     this.#forgetDue()
     this.#dueMs = dueMs
@@ -231,6 +233,12 @@ export class Leader {
       this.#dueMs = undefined
       this.kick()
     })
+  }
+
+  #nextDueMs(nowMs: number): number | undefined {
+    const placeable = nextDueMs(this.state, nowMs)
+    const tick = tickDueMs(this.state)
+    return placeable === undefined || tick === undefined ? (placeable ?? tick) : Math.min(placeable, tick)
   }
 
   get #idle(): boolean {
@@ -280,9 +288,13 @@ export class Leader {
 
   #placeAll(events: Event[], atMs: number): void {
     const view = { state: this.state, available: this.#options.available }
-    for (let next: Assign | undefined = place(view, atMs); next; next = place(view, atMs)) {
-      for (const event of advance(this.state, next, atMs)) events.push(event)
+    const take = (input: Input) => {
+      for (const event of advance(this.state, input, atMs)) events.push(event)
     }
+    // Breakers whose time has come, and those that must not keep a run waiting.
+    if ((tickDueMs(this.state) ?? Infinity) <= atMs) take({ type: 'tick' })
+    for (const probe of earlyProbes(view, atMs)) take(probe)
+    for (let next: Assign | undefined = place(view, atMs); next; next = place(view, atMs)) take(next)
   }
 
   #append(

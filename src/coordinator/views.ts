@@ -1,4 +1,5 @@
 /** State as the API shows it. Reads only; cheap enough to be asked for often. */
+import { workerScope } from '../core/breaker-state.ts'
 import type { Run, State, Task, Worker } from '../core/state.ts'
 import { accounted } from '../core/state.ts'
 import { isTerminal } from '../core/task-state.ts'
@@ -6,6 +7,7 @@ import type { TestCounts } from '../protocol/results.ts'
 import type { RunView, TaskView, WorkerView } from '../protocol/run-view.ts'
 import { fittingWorkers, type View } from '../scheduling/fleet.ts'
 import type { Forecast } from '../scheduling/forecast.ts'
+import { classWords, noWorkerWords } from '../scheduling/waiting-words.ts'
 
 export function taskIsFinal(task: Task): boolean {
   return isTerminal(task.state)
@@ -67,13 +69,12 @@ const waitWordsAfterMs = 1500
 
 function waitingReason(view: View, run: Run, nowMs: number): string | undefined {
   if (run.state === 'paused') return 'paused; muster resume goes on'
+  const behindClass = classWords(view.state, run, nowMs)
+  if (behindClass !== undefined) return behindClass
   if (run.queuedCount === 0 || run.startedAtMs !== undefined) return undefined
   if (nowMs - run.createdAtMs < waitWordsAfterMs) return undefined
   const fitting = fittingWorkers(view, run)
-  if (fitting.length === 0) {
-    const count = [...view.state.workers.values()].filter(view.available).length
-    return count === 0 ? 'no worker is connected' : `none of the ${count} connected workers fits (host or labels)`
-  }
+  if (fitting.length === 0) return noWorkerWords(view, run)
   return fitting.every((worker) => worker.cpusUsed > 0) ? 'every worker that fits is busy' : undefined
 }
 
@@ -105,6 +106,7 @@ export function countsOf(task: Task): TestCounts | undefined {
 
 export function workerView(state: State, worker: Worker, connected: boolean, lastHeardMs: number): WorkerView {
   const { capabilities } = worker
+  const breaker = state.breakers.byScope.get(workerScope(worker.id))
   return {
     worker: worker.id,
     name: worker.name,
@@ -123,6 +125,7 @@ export function workerView(state: State, worker: Worker, connected: boolean, las
       return { batch: id, run: batch.run, tasks: batch.tasks.length, cpus: batch.cpus }
     }),
     lastHeardMs,
+    ...(breaker === undefined || breaker.stand === 'closed' ? {} : { breaker: breaker.stand }),
   }
 }
 

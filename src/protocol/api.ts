@@ -1,5 +1,6 @@
 /** Bodies and queries of the REST API, version 1. Defaults make the smallest useful submission two fields: framework and files. */
 import Type from 'typebox'
+import { RetryPolicy } from './retry-policy.ts'
 
 const strict = { additionalProperties: false }
 const text = (maxLength: number) => Type.String({ minLength: 1, maxLength })
@@ -38,6 +39,8 @@ export const SubmitBody = Type.Object(
     cpus: Type.Optional(Type.Integer({ minimum: 1 })),
     workersMax: Type.Optional(Type.Integer({ minimum: 1 })),
     retries: Type.Optional(Type.Integer({ minimum: 0, maximum: 100 })),
+    /** Per cause; what it doesn't say follows from `retries` and the coordinator's limits. */
+    retry: Type.Optional(RetryPolicy),
     taskTimeoutMs: Type.Optional(Type.Integer({ minimum: 1 })),
     maxFailures: Type.Optional(Type.Integer({ minimum: 0 })),
     priority: Type.Optional(Type.Integer({ minimum: -1000, maximum: 1000 })),
@@ -144,3 +147,66 @@ export type Problem = {
   /** Of /health/ready: short phrases. */
   readonly reasons?: readonly string[]
 }
+
+/** One coordinator as it says itself, or as the others know it. */
+export type MemberView = {
+  readonly member: string
+  readonly name: string
+  readonly address: string
+  readonly version: string
+  /** Formats of the log that it reads: up to this one. */
+  readonly format: number
+  readonly draining: boolean
+  readonly startedAtMs: number
+  readonly role: 'leader' | 'follower' | 'loading' | 'claiming' | 'stopped' | 'unreachable'
+  /** Of the last log entry in its state; absent when it can't be reached. */
+  readonly position?: number
+  /** Entries between the leader's position and its own. */
+  readonly lag?: number
+  /** Workers connected to it. */
+  readonly workers?: number
+  readonly problem?: string
+}
+
+export type ClusterView = {
+  /** False: one coordinator with a log of its own. */
+  readonly cluster: boolean
+  readonly self: string
+  readonly leader?: { readonly member: string; readonly address: string }
+  readonly epoch: number
+  /** Format in which the log is written. */
+  readonly format: number
+  readonly members: readonly MemberView[]
+  readonly log: {
+    readonly position: number
+    readonly bytes?: number
+    /** Live bytes against the log's own budget. */
+    readonly fill?: number
+    readonly snapshotPosition: number
+  }
+  /** Changes of leader that this coordinator saw, newest first. `tookMs`: from the last sign of the one before. */
+  readonly failovers: readonly {
+    readonly epoch: number
+    readonly leader: string
+    readonly atMs: number
+    readonly tookMs?: number
+  }[]
+  readonly engine?: {
+    readonly kind: string
+    readonly quotaBytes?: number
+    readonly members: readonly {
+      readonly name: string
+      readonly endpoint: string
+      readonly healthy: boolean
+      readonly leader: boolean
+      readonly version?: string
+      readonly dbBytes?: number
+      readonly problem?: string
+    }[]
+    readonly problems: readonly string[]
+  }
+  readonly blobs: { readonly ok: boolean; readonly problem?: string }
+  readonly problems: readonly string[]
+}
+
+export const TransferBody = Type.Object({ member: Type.Optional(text(256)) }, strict)
