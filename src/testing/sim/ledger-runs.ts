@@ -1,0 +1,304 @@
+/** The ledger's books of runs, tasks and attempts: one function per kind of event. */
+import type { RunSpec } from '../../core/entities.ts'
+import type { Event } from '../../core/events.ts'
+import type { BookBatch, Ledger } from './ledger.ts'
+
+export type BookAttempt = {
+  /** From 1. */
+  readonly number: number
+  readonly batch: string
+  readonly token: number
+  readonly worker: string
+  begun: boolean
+  /** How it ended: a reported outcome, or why its batch ended. */
+  ended: string | undefined
+  reported: boolean
+}
+
+export type BookTask = {
+  readonly file: string
+  state: string
+  batch: string | undefined
+  batchMax: number
+  readonly attempts: BookAttempt[]
+  /** Causes of its requeuing, in order. */
+  readonly requeued: string[]
+  why: string | undefined
+}
+
+export type BookRun = {
+  readonly id: string
+  readonly key: string | undefined
+  readonly submittedAt: number
+  readonly spec: RunSpec
+  readonly tasks: BookTask[]
+  paused: boolean
+  open: boolean
+  cancelled: boolean
+  finishedAt: number | undefined
+  verdict: string | undefined
+  forgotten: boolean
+  errors: number
+}
+
+type RunEvent = Extract<Event, { run: string }>
+
+export function runEvent(ledger: Ledger, event: RunEvent): void {
+  if (event.type === 'run.submitted') return submitted(ledger, event)
+  const run = ledger.runs.get(event.run)
+  ledger.check(run !== undefined, 'events concern known runs', () => `${event.type} of ${event.run}`)
+  if (!run || event.type.startsWith('dead-letter.')) return
+  ledger.check(run.finishedAt === undefined || event.type === 'run.forgotten', 'a finished run stays as it is', () => {
+    return `${event.type} of ${run.id}, which finished at ${run.finishedAt}`
+  })
+  switch (event.type) {
+    case 'run.extended':
+      ledger.check(run.open, 'a sealed run takes no tasks', () => run.id)
+      for (const file of event.files) run.tasks.push(newTask(file))
+      return
+    case 'run.sealed':
+      run.open = false
+      return
+    case 'run.paused':
+      run.paused = true
+      return
+    case 'run.resumed':
+      run.paused = false
+      return
+    case 'run.cancelled':
+      run.cancelled = true
+      run.open = false
+      return
+    case 'run.errored':
+      run.errors += 1
+      return
+    case 'run.finished':
+      return finished(ledger, run, event.verdict)
+    case 'run.forgotten':
+      run.forgotten = true
+      if (run.key !== undefined) ledger.keys.delete(run.key)
+      return
+    case 'batch.assigned':
+      return assigned(ledger, run, event)
+    case 'batch.ended':
+      return batchEnded(ledger, run, event)
+    case 'task.started':
+      return started(ledger, run, event)
+    case 'task.reported':
+      return reported(ledger, run, event)
+    case 'task.requeued':
+      return requeued(ledger, run, event)
+    case 'task.ended':
+      return taskEnded(ledger, run, event)
+    default:
+  }
+}
+
+function newTask(file: string): BookTask {
+  return { file, state: 'queued', batch: undefined, batchMax: 0, attempts: [], requeued: [], why: undefined }
+}
+
+function submitted(ledger: Ledger, event: Extract<Event, { type: 'run.submitted' }>): void {
+  ledger.check(!ledger.runs.has(event.run), 'a run is submitted once', () => event.run)
+  if (event.key !== undefined) {
+    ledger.check(!ledger.keys.has(event.key), 'a key makes one run', () => {
+      return `key ${event.key} made ${ledger.keys.get(event.key!)} and makes ${event.run}`
+    })
+    ledger.keys.set(event.key, event.run)
+  }
+  ledger.runs.set(event.run, {
+    id: event.run,
+    key: event.key,
+    submittedAt: ledger.position,
+    spec: event.spec,
+    tasks: event.files.map(newTask),
+    paused: false,
+    open: event.spec.open,
+    cancelled: false,
+    finishedAt: undefined,
+    verdict: undefined,
+    forgotten: false,
+    errors: 0,
+  })
+}
+
+const terminal = new Set(['passed', 'failed', 'flaky', 'skipped', 'timed-out', 'cancelled', 'lost', 'quarantined'])
+export const isEnd = (state: string): boolean => terminal.has(state)
+
+function finished(ledger: Ledger, run: BookRun, verdict: string): void {
+  const left = run.tasks.findIndex((task) => !isEnd(task.state))
+  ledger.check(left === -1, 'a run finishes when all its tasks have', () => {
+    return `${run.id} finished ${verdict} while task ${left} is ${run.tasks[left]!.state}`
+  })
+  const states = new Set(run.tasks.map((task) => task.state))
+  const expected = states.has('lost')
+    ? 'incomplete'
+    : states.has('failed') || run.errors > 0
+      ? 'failed'
+      : states.has('timed-out')
+        ? 'timed-out'
+        : states.has('cancelled') || run.cancelled
+          ? 'cancelled'
+          : run.tasks.length === 0
+            ? 'empty'
+            : 'passed'
+  ledger.check(verdict === expected, 'the verdict follows from the tasks', () => {
+    return `${run.id} finished ${verdict}; its tasks (${[...states].join(', ')}) say ${expected}`
+  })
+  run.finishedAt = ledger.position
+  run.verdict = verdict
+}
+
+function assigned(ledger: Ledger, run: BookRun, event: Extract<Event, { type: 'batch.assigned' }>): void {
+  const { batch, token, tasks, cpus } = event
+  ledger.check(token > ledger.lastToken, 'tokens only grow', () => `${ledger.lastToken}, then ${token}`)
+  ledger.lastToken = Math.max(ledger.lastToken, token)
+  ledger.check(!ledger.batches.has(batch), 'a batch is assigned once', () => batch)
+  ledger.check(!run.paused && !run.cancelled, 'only running runs are given work', () => `${batch} of ${run.id}`)
+  const worker = ledger.workers.get(event.worker)
+  ledger.check(worker !== undefined && !worker.draining, 'work goes to workers that take it', () => {
+    return `${batch} went to ${event.worker}, which ${worker ? 'drains' : 'is not there'}`
+  })
+  if (worker) {
+    worker.cpusUsed += cpus
+    worker.batches.add(batch)
+    ledger.check(worker.cpusUsed <= worker.cpus, 'capacity is kept', () => {
+      return `${worker.id} has ${worker.cpus} CPUs and is given ${worker.cpusUsed}`
+    })
+  }
+  ledger.check(tasks.length > 0 && new Set(tasks).size === tasks.length, 'a batch has different tasks', () => batch)
+  ledger.batches.set(batch, {
+    id: batch,
+    run: run.id,
+    worker: event.worker,
+    token,
+    cpus,
+    tasks,
+    assignedAt: ledger.position,
+    endedAt: undefined,
+    endedBy: undefined,
+  })
+  for (const index of tasks) {
+    const task = run.tasks[index]
+    ledger.check(task?.state === 'queued', 'only queued tasks are assigned', () => {
+      return `${run.id}/${index} is ${task?.state ?? 'unknown'} and assigned in ${batch}`
+    })
+    if (!task) continue
+    ledger.check(task.batchMax === 0 || tasks.length <= task.batchMax, 'suspects run in small batches', () => {
+      return `${run.id}/${index} wants at most ${task.batchMax}, and ${batch} has ${tasks.length}`
+    })
+    task.state = 'assigned'
+    task.batch = batch
+    const number = task.attempts.length + 1
+    task.attempts.push({
+      number,
+      batch,
+      token,
+      worker: event.worker,
+      begun: false,
+      ended: undefined,
+      reported: false,
+    })
+  }
+}
+
+/** The batch, if it is the worker's and under way. */
+function openBatch(ledger: Ledger, event: { readonly type: string; readonly batch: string; readonly worker: string }): BookBatch | undefined {
+  const batch = ledger.batches.get(event.batch)
+  ledger.check(batch?.worker === event.worker, 'only its own worker speaks for a batch', () => {
+    return `${event.type} of ${event.batch} by ${event.worker}; it is ${batch?.worker ?? "nobody"}'s`
+  })
+  ledger.check(batch?.endedAt === undefined, 'nothing of a batch follows its end', () => {
+    return `${event.type} of ${event.batch}, which ended at ${batch?.endedAt}`
+  })
+  return batch
+}
+
+function started(ledger: Ledger, run: BookRun, event: Extract<Event, { type: 'task.started' }>): void {
+  openBatch(ledger, event)
+  for (const index of event.tasks) {
+    const task = run.tasks[index]
+    ledger.check(task?.state === 'assigned' && task.batch === event.batch, 'a task starts after its assignment', () => {
+      return `${run.id}/${index} started in ${event.batch}; it is ${task?.state} in ${task?.batch}`
+    })
+    if (!task) continue
+    task.state = 'running'
+    task.attempts.at(-1)!.begun = true
+  }
+}
+
+function reported(ledger: Ledger, run: BookRun, event: Extract<Event, { type: 'task.reported' }>): void {
+  openBatch(ledger, event)
+  for (const report of event.reports) {
+    const task = run.tasks[report.task]
+    const open = task !== undefined && task.batch === event.batch && (task.state === 'assigned' || task.state === 'running')
+    ledger.check(open, 'a report ends the current attempt', () => {
+      return `${run.id}/${report.task} was reported in ${event.batch}; it is ${task?.state} in ${task?.batch}`
+    })
+    if (!task) continue
+    const attempt = task.attempts.at(-1)!
+    ledger.check(attempt.ended === undefined, 'an attempt ends once', () => `${run.id}/${report.task} #${attempt.number}`)
+    attempt.ended = report.outcome
+    attempt.reported = true
+    task.state = 'reported'
+    ledger.undecided.add(`${run.id}/${report.task}`)
+  }
+}
+
+function batchEnded(ledger: Ledger, run: BookRun, event: Extract<Event, { type: 'batch.ended' }>): void {
+  const batch = openBatch(ledger, event)
+  if (!batch) return
+  batch.endedAt = ledger.position
+  batch.endedBy = event.who
+  const worker = ledger.workers.get(batch.worker)
+  if (worker) {
+    worker.batches.delete(batch.id)
+    worker.cpusUsed -= batch.cpus
+  }
+  for (const index of batch.tasks) {
+    const task = run.tasks[index]!
+    if (task.batch !== batch.id || (task.state !== 'assigned' && task.state !== 'running')) continue
+    const attempt = task.attempts.at(-1)!
+    ledger.check(attempt.ended === undefined, 'an attempt ends once', () => `${run.id}/${index} #${attempt.number}`)
+    attempt.ended = event.reason
+    task.state = 'released'
+    ledger.undecided.add(`${run.id}/${index}`)
+  }
+}
+
+function requeued(ledger: Ledger, run: BookRun, event: Extract<Event, { type: 'task.requeued' }>): void {
+  for (const index of event.tasks) {
+    const task = run.tasks[index]
+    const over = task?.state === 'reported' || task?.state === 'released'
+    ledger.check(over, 'only a task whose attempt is over is queued again', () => {
+      return `${run.id}/${index} is ${task?.state}`
+    })
+    if (!task) continue
+    ledger.undecided.delete(`${run.id}/${index}`)
+    task.state = 'queued'
+    task.batch = undefined
+    task.batchMax = event.batchMax
+    task.requeued.push(event.cause)
+  }
+}
+
+function taskEnded(ledger: Ledger, run: BookRun, event: Extract<Event, { type: 'task.ended' }>): void {
+  for (const index of event.tasks) {
+    const task = run.tasks[index]
+    ledger.check(task !== undefined && !isEnd(task.state), 'a task ends once', () => {
+      return `${run.id}/${index} is ${task?.state} and ends ${event.state}`
+    })
+    if (!task) continue
+    const early = task.state === 'queued'
+    ledger.check(!early || ['cancelled', 'lost', 'failed'].includes(event.state), 'a waiting task has no result', () => {
+      return `${run.id}/${index} was queued and ends ${event.state}`
+    })
+    const over = early || task.state === 'reported' || task.state === 'released'
+    ledger.check(over, "a task ends after its attempt's end", () => `${run.id}/${index} is ${task.state}`)
+    ledger.undecided.delete(`${run.id}/${index}`)
+    task.state = event.state
+    task.batch = undefined
+    task.why = event.why
+    ledger.onTaskEnded(run, index)
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * Where a planted bug may sit: between the real machines and what they are given. Each is a wrapper,
+ * so that nothing in production code knows of them. Without one, everything passes as it is.
+ */
+import type { LogPort } from '../../coordinator/ports.ts'
+import type { Input } from '../../core/input.ts'
+import type { CoordinatorMessage, WorkerMessage } from '../../protocol/worker-messages.ts'
+import type { Clock } from '../../stdx/clock.ts'
+import type { WorkerPorts } from '../../worker/protocol.ts'
+import type { Ledger } from './ledger.ts'
+import type { LogStore } from './log-store.ts'
+
+export type LogSetting = {
+  readonly store: LogStore
+  readonly clock: Clock
+  readonly coordinator: string
+  readonly ledger: Ledger
+  /** Straight to a worker that is connected to this coordinator. */
+  readonly tellWorker: (worker: string, message: CoordinatorMessage) => void
+}
+
+export type Sabotage = {
+  readonly name: string
+  readonly log?: (port: LogPort, setting: LogSetting) => LogPort
+  /** Position to trim below, given what is right. */
+  readonly trimBelow?: (below: number, store: LogStore) => number
+  /** Of a report, before the leader sees it. */
+  readonly input?: (input: Input, ledger: Ledger) => Input
+  /** A worker's frame as its coordinator gets it; what is returned is sent back at once. */
+  readonly answer?: (message: WorkerMessage) => CoordinatorMessage | undefined
+  readonly workerPorts?: (ports: WorkerPorts) => WorkerPorts
+  /** A frame as the worker gets it. */
+  readonly toWorker?: (message: CoordinatorMessage) => CoordinatorMessage
+}
+
+export const none: Sabotage = { name: 'none' }

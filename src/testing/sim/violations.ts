@@ -1,0 +1,13 @@
+/** What a checker found wrong. The first is what counts: what follows is mostly its consequence. */
+export type Violation = { readonly check: string; readonly words: string }
+
+export class Violations {
+  first: Violation | undefined
+  count = 0
+
+  /** `check` names the rule, `words` what happened. */
+  found(check: string, words: string): void {
+    this.count += 1
+    this.first ??= { check, words }
+  }
+}
