@@ -11,6 +11,7 @@ import { guard } from './access.ts'
 import type { ApiOptions } from './options.ts'
 import { makeProblem, problemOf } from './problems.ts'
 import { blobRoutes } from './routes-blobs.ts'
+import { breakerRoutes } from './routes-breakers.ts'
 import { failureRoutes } from './routes-failures.ts'
 import { clusterRoutes } from './routes-cluster.ts'
 import { feedRoutes } from './routes-feed.ts'
@@ -86,6 +87,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
       await api.register(historyRoutes, options)
       await api.register(feedRoutes, options)
       await api.register(failureRoutes, options)
+      await api.register(breakerRoutes, options)
       await api.register(recoveryRoutes, options)
       await api.register(systemRoutes, options)
       await api.register(clusterRoutes, options)

@@ -181,6 +181,26 @@ look(program.command('recovery').description('what was tried after failures, how
   ends(async (options: never) => (await import('./commands/recovery.ts')).recoveryCommand(options)),
 )
 
+const breakers = program.command('breakers').description('what is left alone for a while because it kept failing')
+look(breakers.command('list', { isDefault: true }).description('those that are not closed, and what failed lately'))
+  .option('--all', 'also those where all is well')
+  .action(ends(async (options: never) => (await import('./commands/breakers.ts')).breakersCommand(options)))
+look(breakers.command('reset').description('close them').argument('[scopes...]', 'e.g. worker:ID, class:PROJECT/SUITE'))
+  .option('--all', 'all of them')
+  .option('--why <words>', 'the reason, for the record')
+  .action(
+    ends(async (scopes: string[], options: never) =>
+      (await import('./commands/breakers.ts')).resetBreakersCommand(scopes, options),
+    ),
+  )
+look(breakers.command('open').description('leave it alone until it is reset').argument('<scope>', 'e.g. worker:ID'))
+  .requiredOption('--why <words>', 'the reason, for the record')
+  .action(
+    ends(async (scope: string, options: never) =>
+      (await import('./commands/breakers.ts')).openBreakerCommand(scope, options),
+    ),
+  )
+
 program
   .command('serve')
   .description('start a coordinator for other machines')

@@ -32,6 +32,7 @@ import { defaultClusterTimes, type ClusterTimes } from './cluster-times.ts'
 import { clusterView, ownMember } from './cluster-view.ts'
 import { Contexts } from './contexts.ts'
 import { Feed } from './feed.ts'
+import { IntegrationBreakers } from './integration-breakers.ts'
 import { KeptHistory } from './kept-history.ts'
 import type { Committed } from './leader.ts'
 import { logPort } from './log-port.ts'
@@ -112,6 +113,8 @@ export class Coordinator implements AsyncDisposable {
   readonly contexts: Contexts
   readonly feed: Feed
   readonly seat: Seat
+  /** Asked before something outside is called. */
+  readonly integrations: IntegrationBreakers
   readonly #options: CoordinatorOptions
   readonly #log: Log
   readonly #card: MemberCard
@@ -172,6 +175,7 @@ export class Coordinator implements AsyncDisposable {
       say: (message, detail) => this.#say('info', message, detail),
     })
     const { state } = this.seat
+    this.integrations = new IntegrationBreakers(state, (input) => this.seat.submit(input, () => undefined))
     this.#view = { state, available: (worker) => this.seat.isConnected(worker) }
     this.feed = new Feed(
       state,
@@ -192,6 +196,7 @@ export class Coordinator implements AsyncDisposable {
       blobsDirectory: cluster?.blobsLocation ?? join(options.directory, 'blobs'),
       source: parts.source,
       log: parts.log,
+      guard: this.integrations.guard(cluster ? `history@${parts.card.member}` : 'history'),
       onTrouble: (trouble) => this.#say('warn', `history is away: ${trouble}`, {}),
     })
     this.#tick = setInterval(() => this.#onTick(), tickMs)
@@ -422,6 +427,7 @@ export class Coordinator implements AsyncDisposable {
   }
 
   #onTick(): void {
+    this.integrations.tick()
     if (this.seat.role !== 'leading') return this.#runsWithoutWorker.clear()
     const now = Date.now()
     for (const id of this.state.active) {

@@ -5,6 +5,7 @@
 import type { Estimates, History } from '../history/history.ts'
 import type { Log } from '../log/log.ts'
 import { isMusterError, MusterError } from '../protocol/errors.ts'
+import type { CallGuard } from './integration-breakers.ts'
 import { HistoryFeeder } from './history-feeder.ts'
 import type { Committed } from './leader.ts'
 
@@ -15,6 +16,8 @@ export type KeptHistoryOptions = {
   /** Positions mean something only within one log, so history must know which it is fed from. */
   readonly source: string
   readonly log: Log
+  /** Of questions that somebody waits for. */
+  readonly guard: CallGuard
   readonly onTrouble: (trouble: string) => void
 }
 
@@ -76,19 +79,26 @@ export class KeptHistory {
   /** Durations from history; without history, or when it takes too long, nothing is known. */
   async estimates(project: string, suite: string, files: readonly string[]): Promise<Estimates> {
     const nothing: Estimates = { durationsMs: files.map(() => null), startupMs: null }
-    if (files.length === 0 || this.#options.directory === false) return nothing
+    const { guard } = this.#options
+    if (files.length === 0 || !this.#wanted || !guard.mayCall()) return nothing
+    let trouble: string | undefined
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<Estimates>((resolve) => {
-      timer = setTimeout(() => resolve(nothing), estimatesWaitMs)
+      timer = setTimeout(() => {
+        trouble = `no answer within ${estimatesWaitMs} ms`
+        resolve(nothing)
+      }, estimatesWaitMs)
     })
     const asked = this.#opening.then(() => this.#history?.estimates(project, suite, files) ?? nothing)
     try {
       return await Promise.race([asked, late])
     } catch (error) {
       this.#failed(error)
+      trouble = this.trouble
       return nothing
     } finally {
       clearTimeout(timer)
+      guard.ended(trouble)
       asked.catch(() => nothing)
     }
   }

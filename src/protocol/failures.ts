@@ -77,3 +77,41 @@ export type ReplayResult = { readonly letters: readonly string[] } & (
   | { readonly ok: true; readonly run: string }
   | { readonly ok: false; readonly code: string; readonly detail: string; readonly hint?: string }
 )
+
+const Scope = Type.String({ minLength: 1, maxLength: 1400 })
+export const BreakersQuery = Type.Object({ all: Type.Optional(Type.Boolean()) })
+/** Either of the two. */
+export const ResetBody = Type.Object(
+  {
+    scopes: Type.Optional(Type.Array(Scope, { minItems: 1, maxItems: 1000 })),
+    all: Type.Optional(Type.Literal(true)),
+    why: Type.Optional(Type.String({ minLength: 1, maxLength: 1000 })),
+  },
+  strict,
+)
+export type ResetBody = Type.Static<typeof ResetBody>
+export const OpenBody = Type.Object({ scope: Scope, why: Type.String({ minLength: 1, maxLength: 1000 }) }, strict)
+export type OpenBody = Type.Static<typeof OpenBody>
+
+export type BreakerView = {
+  /** `worker:ID`, `class:PROJECT/SUITE` or `integration:NAME`. */
+  readonly scope: string
+  readonly kind: 'worker' | 'class' | 'integration'
+  readonly state: 'closed' | 'open' | 'half-open'
+  /** Of the worker, while it is there. */
+  readonly name?: string
+  /** Outcomes within the window; workers: how many had failures. */
+  readonly counts: { readonly ok: number; readonly failed: number; readonly workers: number }
+  /** How often it has opened in a row. */
+  readonly opens: number
+  /** Batches that try whether it can close. */
+  readonly probes: readonly string[]
+  /** Its last move; absent when it never did. */
+  readonly movedAtMs?: number
+  readonly who?: string
+  readonly why?: string
+  /** End of its cool-down. */
+  readonly untilMs?: number
+  /** Somebody opened it; it stays so until it is reset. */
+  readonly held: boolean
+}

@@ -95,6 +95,8 @@ export type WorkerView = {
   readonly tools: Readonly<Record<string, string>>
   readonly version: string
   readonly state: 'idle' | 'busy' | 'draining' | 'disconnected'
+  /** Absent = closed. Open: it gets no work; half-open: a little, to see how that goes. */
+  readonly breaker?: 'open' | 'half-open'
   readonly batches: readonly {
     readonly batch: string
     readonly run: string

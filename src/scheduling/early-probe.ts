@@ -4,19 +4,20 @@
  * the run waits as if that worker weren't there, and says so.
  */
 import { workerScope, type Breaker } from '../core/breaker-state.ts'
+import { hasReady } from '../core/due.ts'
 import { fits } from '../core/fit.ts'
 import type { Probe } from '../core/input.ts'
 import type { Run } from '../core/state.ts'
 import type { View } from './fleet.ts'
 
-/** Inputs for the leader; asked whenever it asks `tickDueMs`. */
-export function earlyProbes(view: View): Probe[] {
+/** Inputs for the leader, before it places anything. */
+export function earlyProbes(view: View, nowMs: number): Probe[] {
   const { state } = view
   if (state.breakers.notClosed.size === 0) return []
   const probes = new Map<string, Probe>()
   for (const id of state.active) {
     const run = state.runs.get(id)!
-    if (run.queuedCount === 0 || (run.state !== 'queued' && run.state !== 'running')) continue
+    if ((run.state !== 'queued' && run.state !== 'running') || !hasReady(run, nowMs)) continue
     const breaker = leastBad(view, run)
     if (breaker === undefined || probes.has(breaker.scope)) continue
     const why = `tried early: run ${run.id} waits, and every worker that fits it is open`

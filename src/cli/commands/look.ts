@@ -184,7 +184,7 @@ export async function workersCommand(options: LookOptions): Promise<number> {
       workers.map((worker) => [
         worker.worker,
         worker.name,
-        worker.state,
+        worker.breaker === undefined ? worker.state : `${worker.state}, breaker ${worker.breaker}`,
         worker.cpus,
         worker.cpusFree,
         `${(worker.memoryBytes / 2 ** 30).toFixed(1)} GiB`,
