@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { appendFile, mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { appendFile, mkdtemp, readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { testBlobs } from './conformance.ts'
 import { DirectoryBlobs } from './directory.ts'
 
@@ -25,6 +29,22 @@ async function makeMedium() {
 }
 
 testBlobs('DirectoryBlobs', makeMedium)
+
+const sharer = fileURLToPath(new URL('./fixtures/directory-user.ts', import.meta.url))
+
+function startSharer(directory: string, ...args: string[]) {
+  const child = spawn(process.execPath, [sharer, directory, ...args], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const said = text(child.stdout)
+  const exited = once(child, 'exit')
+  return {
+    endInput: () => child.stdin.end(),
+    result: async () => {
+      const [code] = await exited
+      assert.equal(code, 0)
+      return JSON.parse(await said) as { absences: number; removed: number }
+    },
+  }
+}
 
 describe('DirectoryBlobs', () => {
   test('is private to its user, and leaves nothing aside', async () => {
@@ -53,6 +73,54 @@ describe('DirectoryBlobs', () => {
       const blobs = await medium.open()
       assert.deepEqual(await readdir(join(medium.directory, 'tmp')), ['young'])
       for await (const one of blobs.list()) assert.fail(`listed ${one.key}`)
+    } finally {
+      await medium.remove()
+    }
+  })
+
+  test('processes that share it lose nothing that is used, while one of them collects what is not', async () => {
+    const medium = await makeMedium()
+    try {
+      const blobs = await medium.open()
+      const collectors = [startSharer(medium.directory, 'collector'), startSharer(medium.directory, 'collector')]
+      const users = ['one', 'two'].map((name) => startSharer(medium.directory, 'user', name, '150'))
+      const used = await Promise.all(users.map((user) => user.result()))
+      for (const collector of collectors) collector.endInput()
+      const removed = (await Promise.all(collectors.map((one) => one.result()))).reduce(
+        (sum, one) => sum + one.removed,
+        0,
+      )
+      // The race took place.
+      assert.ok(removed > 0)
+      assert.ok(used.reduce((sum, one) => sum + one.absences, 0) <= removed)
+      const common = Array.from({ length: 150 }, (_, round) => Buffer.from(`everybody's ${round}`))
+      for (const content of common)
+        assert.deepEqual(await blobs.get(createHash('sha256').update(content).digest('hex')), content)
+      assert.deepEqual(await readdir(join(medium.directory, 'tmp')), [])
+    } finally {
+      await medium.remove()
+    }
+  })
+
+  test('opening puts back what a collector that died had taken aside', async () => {
+    const medium = await makeMedium()
+    try {
+      const key = await (await medium.open()).put(Buffer.from('nearly gone'))
+      await rename(medium.path(key), join(medium.directory, 'tmp', `collected-${key}`))
+      const blobs = await medium.open()
+      assert.deepEqual(await blobs.get(key), Buffer.from('nearly gone'))
+      assert.deepEqual(await readdir(join(medium.directory, 'tmp')), [])
+    } finally {
+      await medium.remove()
+    }
+  })
+
+  test('check says what is wrong', async () => {
+    const medium = await makeMedium()
+    try {
+      const blobs = await medium.open()
+      await rm(medium.directory, { recursive: true })
+      assert.match((await blobs.check())!, /^Cannot write to the blob directory .*ENOENT.*permissions\.$/)
     } finally {
       await medium.remove()
     }

@@ -13,6 +13,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { link, mkdir, open, opendir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { MusterError } from '../protocol/errors.ts'
 import type { Blobs } from './blobs.ts'
 import { damaged, isKey, refuseWrongKey, tooLarge, wrongContent } from './keys.ts'
@@ -24,6 +25,8 @@ const fanOut = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, 
 const temporaryFolder = 'tmp'
 /** Before the key, in the name of what a collector has taken aside. */
 const collected = 'collected-'
+/** A collector decides within microseconds; one that died leaves the blob aside until a store is opened. */
+const collectedLooksMax = 20
 
 export class DirectoryBlobs implements Blobs {
   readonly #directory: string
@@ -74,13 +77,8 @@ export class DirectoryBlobs implements Blobs {
 
   async get(key: string): Promise<Uint8Array | undefined> {
     const path = this.#path(key)
-    let bytes: Uint8Array
-    try {
-      bytes = await readFile(path)
-    } catch (error) {
-      if (hasCode(error, 'ENOENT')) return undefined
-      throw this.#translate(error, 'read', key)
-    }
+    const bytes = await this.#read(key, path)
+    if (bytes === undefined) return undefined
     const actual = createHash('sha256').update(bytes).digest('hex')
     if (actual !== key) {
       await rm(path, { force: true })
@@ -145,7 +143,7 @@ export class DirectoryBlobs implements Blobs {
     const path = this.#path(key)
     const found = await stat(path).catch(absentIsUndefined)
     if (found === undefined || found.mtimeMs >= sinceMs) return false
-    const aside = join(this.#directory, temporaryFolder, collected + key)
+    const aside = this.#collectedPath(key)
     if ((await rename(path, aside).then(() => true, absentIsUndefined)) === undefined) return false
     const usedAtMs = await open(aside, 'r').then(async (file) => {
       await using opened = file
@@ -194,6 +192,20 @@ export class DirectoryBlobs implements Blobs {
     return hash.digest('hex')
   }
 
+  /** What a collector has taken aside may be back in a moment, because somebody used it just before. */
+  async #read(key: string, path: string): Promise<Uint8Array | undefined> {
+    try {
+      for (let attempt = 1; ; attempt += 1) {
+        const aside = await stat(this.#collectedPath(key)).catch(absentIsUndefined)
+        const bytes = await readFile(path).catch(absentIsUndefined)
+        if (bytes !== undefined || aside === undefined || attempt > collectedLooksMax) return bytes
+        await sleep(10)
+      }
+    } catch (error) {
+      throw this.#translate(error, 'read', key)
+    }
+  }
+
   /** Its size and last use; being looked for is a use. */
   async #find(key: string): Promise<{ readonly size: number; readonly mtimeMs: number } | undefined> {
     const path = this.#path(key)
@@ -228,7 +240,7 @@ export class DirectoryBlobs implements Blobs {
    * rename would replace one that was put meanwhile, and with it the time of its use.
    */
   async #putBack(key: string): Promise<void> {
-    const aside = join(this.#directory, temporaryFolder, collected + key)
+    const aside = this.#collectedPath(key)
     try {
       await link(aside, this.#path(key))
     } catch (error) {
@@ -241,6 +253,10 @@ export class DirectoryBlobs implements Blobs {
   #path(key: string): string {
     refuseWrongKey(key)
     return join(this.#directory, key.slice(0, 2), key)
+  }
+
+  #collectedPath(key: string): string {
+    return join(this.#directory, temporaryFolder, collected + key)
   }
 
   #aside(): string {
