@@ -124,6 +124,7 @@ function specOf(body: SubmitBody): SubmitRequest['spec'] {
     ...(body.cpus === undefined ? {} : { cpus: body.cpus }),
     ...(body.workersMax === undefined ? {} : { workersMax: body.workersMax }),
     retries: body.retries ?? 0,
+    ...(body.retry === undefined ? {} : { retry: body.retry }),
     taskTimeoutMs: body.taskTimeoutMs ?? hourMs,
     maxFailures: body.maxFailures ?? 0,
     priority: body.priority ?? 0,

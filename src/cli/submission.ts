@@ -1,16 +1,21 @@
 /** What is submitted for a plan, and what is said about where it will run. */
 import type { PlanView } from '../client/client.ts'
 import type { SubmitBody } from '../protocol/api.ts'
+import type { RetryPolicy } from '../protocol/retry-policy.ts'
 import { availableCpus } from '../worker/capabilities.ts'
 import { hostId } from '../worker/host-id.ts'
 import { addressesOf, serverOf, type Connection } from './connect.ts'
 import { labelsOf } from './flags.ts'
+import { retryOf } from './retry-flag.ts'
 import type { RunPlan } from './run-plan.ts'
 
 export type SubmissionFlags = {
   readonly workers?: number
   readonly cpus?: number
   readonly retries?: number
+  readonly retry?: readonly string[]
+  /** Of the run that is repeated, instead of the configuration's. */
+  readonly policy?: RetryPolicy
   readonly maxFailures?: number
   readonly priority?: number
   readonly label?: readonly string[]
@@ -31,6 +36,7 @@ export async function submission(
   times: RunTimes,
 ): Promise<SubmitBody> {
   const { suite } = plan
+  const retry = retryOf(flags.retry ?? [], flags.policy ?? suite.retry)
   const place = isElsewhere(connection, flags)
     ? await (
         await import('./travel.ts')
@@ -53,6 +59,7 @@ export async function submission(
     ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),
     ...(flags.workers === undefined ? {} : { workersMax: flags.workers }),
     retries: flags.retries ?? suite.retries ?? 0,
+    ...(retry === undefined ? {} : { retry }),
     taskTimeoutMs: times.taskMs ?? suite.timeoutMs ?? taskTimeoutMs,
     maxFailures: flags.maxFailures ?? 0,
     priority: flags.priority ?? 0,

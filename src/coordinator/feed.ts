@@ -112,7 +112,7 @@ export class Feed {
         break
       case 'task.requeued':
         this.#tasksOver(run, event.tasks, event.why, false)
-        if (event.cause === 'lost' || event.cause === 'crashed')
+        if (event.cause === 'lost' || event.cause === 'crashed' || event.cause === 'infrastructure')
           this.#notice(run, 'warning', this.#requeueWords(run, event))
         break
       case 'task.ended':

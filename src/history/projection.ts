@@ -91,7 +91,8 @@ function projectEvent(rows: Rows, atMs: number, event: Event, context: Context):
     case 'task.reported':
       return projectReported(rows, atMs, event, run, context.results)
     case 'task.requeued': {
-      const over = event.cause === 'crashed' || event.cause === 'timed-out' || event.cause === 'lost'
+      // A failed attempt was reported; of an unstarted one there is nothing to tell.
+      const over = event.cause !== 'failed' && event.cause !== 'unstarted'
       for (const task of event.tasks) {
         if (over) addUnreported(rows, atMs, event.run, run, task, event.cause)
         run.held.delete(task)
@@ -127,9 +128,12 @@ function projectEvent(rows: Rows, atMs: number, event: Event, context: Context):
         signal: event.signal,
         startup_ms: event.startupMs,
         wall_ms: event.wallMs,
+        cpu_ms: event.usage?.cpuMs ?? null,
+        memory_bytes: event.usage?.memoryBytesMax ?? null,
         message: event.message ?? null,
         at_ms: atMs,
       })
+      addRecoveries(rows, atMs, event, run)
       return
     }
     case 'run.finished': {
@@ -150,6 +154,34 @@ function projectEvent(rows: Rows, atMs: number, event: Event, context: Context):
     default:
       // The audit holds the others; no table has columns for them.
       return
+  }
+}
+
+function addRecoveries(
+  rows: Rows,
+  atMs: number,
+  event: Extract<Event, { type: 'batch.ended' }>,
+  { project, suite }: RunMemory,
+): void {
+  const { batch, worker } = event
+  for (const { kind, level, outcome, tasks, wallMs, cpuMs, memoryBytes } of event.recoveries ?? []) {
+    for (const task of tasks) {
+      rows.recoveries.push({
+        run: event.run,
+        task,
+        project,
+        suite,
+        batch,
+        worker,
+        kind,
+        level,
+        outcome,
+        wall_ms: wallMs / tasks.length,
+        cpu_ms: cpuMs === undefined ? null : cpuMs / tasks.length,
+        memory_bytes: memoryBytes ?? null,
+        at_ms: atMs,
+      })
+    }
   }
 }
 

@@ -5,7 +5,7 @@
  *
  * The position of each log in `sources` is written in the same transaction as the rows it covers.
  */
-export const formatVersion = 2
+export const formatVersion = 3
 
 type ColumnType = 'VARCHAR' | 'INTEGER' | 'BIGINT' | 'DOUBLE' | 'BOOLEAN' | 'INTEGER[]'
 
@@ -38,7 +38,7 @@ export const tables = {
     attempts: 'INTEGER',
     at_ms: 'BIGINT',
   },
-  /** An attempt that reported has the outcome passed, failed or skipped; one that couldn't: crashed, timed-out, lost, cancelled. */
+  /** An attempt that reported has the outcome passed, failed or skipped; one that couldn't: crashed, timed-out, lost, infrastructure, cancelled. */
   attempts: {
     run: 'VARCHAR',
     task: 'INTEGER',
@@ -78,6 +78,25 @@ export const tables = {
     startup_ms: 'DOUBLE',
     wall_ms: 'DOUBLE',
     message: 'VARCHAR',
+    at_ms: 'BIGINT',
+    /** Of the whole process tree; null where it could not be seen. */
+    cpu_ms: 'DOUBLE',
+    memory_bytes: 'BIGINT',
+  },
+  /** A task that was tried again at a recovery level, and how that attempt went: worked or failed. Costs are its share of the batch. */
+  recoveries: {
+    run: 'VARCHAR',
+    task: 'INTEGER',
+    project: 'VARCHAR',
+    suite: 'VARCHAR',
+    batch: 'VARCHAR',
+    worker: 'VARCHAR',
+    kind: 'VARCHAR',
+    level: 'VARCHAR',
+    outcome: 'VARCHAR',
+    wall_ms: 'DOUBLE',
+    cpu_ms: 'DOUBLE',
+    memory_bytes: 'BIGINT',
     at_ms: 'BIGINT',
   },
   tests: {
@@ -131,18 +150,30 @@ export function emptyRows(): Rows {
   return Object.fromEntries(tableNames.map((name) => [name, []])) as unknown as Rows
 }
 
+function createTable(name: TableName): string {
+  const columns = Object.entries(tables[name]).map(([column, type]) => `${column} ${type}`)
+  return `CREATE TABLE ${name} (${columns.join(', ')})`
+}
+
+/** From each older format to the next; new columns come last, as they do in `tables`. */
+export const migrations: Readonly<Record<number, string>> = {
+  2: [
+    'BEGIN',
+    'ALTER TABLE batch_ends ADD COLUMN cpu_ms DOUBLE',
+    'ALTER TABLE batch_ends ADD COLUMN memory_bytes BIGINT',
+    createTable('recoveries'),
+    'UPDATE meta SET format = 3',
+    'COMMIT',
+  ].join(';\n'),
+}
+
 /** Everything in one go: each statement alone would cost a commit of its own. */
 export const createSchema = [
   'BEGIN',
   `CREATE TABLE meta (format INTEGER)`,
   `INSERT INTO meta VALUES (${formatVersion})`,
   `CREATE TABLE sources (source VARCHAR PRIMARY KEY, position BIGINT, at_ms BIGINT)`,
-  ...tableNames.map(
-    (name) =>
-      `CREATE TABLE ${name} (${Object.entries(tables[name])
-        .map(([column, type]) => `${column} ${type}`)
-        .join(', ')})`,
-  ),
+  ...tableNames.map(createTable),
   `CREATE VIEW tasks AS
     SELECT f.run, f.task, f.file, coalesce(e.state, 'open') AS state, coalesce(e.attempts, 0) AS attempts, f.estimate_ms, e.why, e.at_ms AS ended_ms
     FROM task_files f LEFT JOIN task_ends e ON e.run = f.run AND e.task = f.task`,

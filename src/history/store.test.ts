@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { DirectoryBlobs } from '../blobs/directory.ts'
+import type { Event } from '../core/events.ts'
 import { loadDuckdb } from './duckdb.ts'
 import {
   assigned,
@@ -113,6 +114,60 @@ describe('HistoryStore', () => {
       assert.deepEqual(await store.query('SELECT batch, blob, why FROM missing_results'), [
         { batch: 'b2', blob: 'cd'.repeat(32), why: 'no such blob' },
       ])
+    }))
+
+  test('recoveries say per task what was tried, how it went and what it cost', () =>
+    withStore(async (store) => {
+      const end = ended('r1', 'b1') as Extract<Event, { type: 'batch.ended' }>
+      const log = new SyntheticLog().add(submitted('r1', ['a', 'b']), assigned('r1', 'b1', [0, 1])).add({
+        ...end,
+        usage: { cpuMs: 900, memoryBytesMax: 5000 },
+        recoveries: [
+          {
+            kind: 'crashed vitest',
+            level: 'fresh-process',
+            outcome: 'worked',
+            tasks: [0, 1],
+            wallMs: 1000,
+            cpuMs: 900,
+            memoryBytes: 5000,
+          },
+        ],
+      })
+      await store.apply(asFed(log))
+      const rows = await store.query(
+        'SELECT task, suite, kind, level, outcome, wall_ms, cpu_ms, memory_bytes FROM recoveries ORDER BY task',
+      )
+      assert.deepEqual(
+        rows.map((row) => Object.values(row)),
+        [0, 1].map((task) => [task, 'unit', 'crashed vitest', 'fresh-process', 'worked', 500, 450, 5000]),
+      )
+      assert.deepEqual(await store.query('SELECT cpu_ms, memory_bytes FROM batch_ends'), [
+        { cpu_ms: 900, memory_bytes: 5000 },
+      ])
+    }))
+
+  test('a history of format 2 gains what came since, and keeps its rows', () =>
+    withStore(async (store, options) => {
+      await store.apply(asFed(new SyntheticLog().add(submitted('r1', ['a']), ended('r1', 'b1'))))
+      for (const statement of [
+        'DROP TABLE recoveries',
+        'ALTER TABLE batch_ends DROP COLUMN cpu_ms',
+        'ALTER TABLE batch_ends DROP COLUMN memory_bytes',
+        'UPDATE meta SET format = 2',
+      ])
+        await store.query(statement)
+      store.close()
+      const again = await HistoryStore.open(await loadDuckdb(), options, assert.fail)
+      try {
+        assert.deepEqual(await again.query('SELECT batch, cpu_ms FROM batch_ends'), [{ batch: 'b1', cpu_ms: null }])
+        const log = new SyntheticLog().add(ended('r1', 'b2'))
+        await again.apply([{ position: 2, bytes: log.entries[0]! }])
+        assert.deepEqual(await again.query('SELECT count(*) AS n FROM batch_ends'), [{ n: 2 }])
+        assert.deepEqual(await again.query('SELECT count(*) AS n FROM recoveries'), [{ n: 0 }])
+      } finally {
+        again.close()
+      }
     }))
 
   test('long events are shortened in the audit and stay JSON', () =>

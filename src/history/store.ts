@@ -19,7 +19,7 @@ import { DurationMemory } from './duration-memory.ts'
 import type { FedEntry, ProcessOptions } from './messages.ts'
 import { emptyRun, projectEntry } from './projection.ts'
 import type { RunMemory } from './projection.ts'
-import { createSchema, emptyRows, formatVersion, tableNames, tables } from './schema.ts'
+import { createSchema, emptyRows, formatVersion, migrations, tableNames, tables } from './schema.ts'
 import type { Rows, TableName } from './schema.ts'
 import { readResults } from './stored-results.ts'
 
@@ -282,12 +282,20 @@ function heldElsewhere(file: string, message: string): MusterError {
   )
 }
 
+async function readFormat(connection: DuckDBConnection): Promise<number> {
+  const [row] = await (await connection.run('SELECT format FROM meta')).getRowsJS()
+  return Number(row?.[0])
+}
+
 /** Of the last applied entry of this log; a log that is new here begins at 0. */
 async function readPosition(connection: DuckDBConnection, file: string, source: string): Promise<number> {
   const existing = await (await connection.run("SELECT 1 FROM duckdb_tables() WHERE table_name = 'meta'")).getRows()
   if (existing.length === 0) await connection.run(createSchema)
-  const [row] = await (await connection.run('SELECT format FROM meta')).getRowsJS()
-  const format = Number(row?.[0])
+  let format = await readFormat(connection)
+  for (let next = migrations[format]; next !== undefined; next = migrations[format]) {
+    await connection.run(next)
+    format = await readFormat(connection)
+  }
   if (format !== formatVersion) {
     throw new MusterError(
       'unavailable',

@@ -100,6 +100,11 @@ export const MissingBody = Type.Object(
   strict,
 )
 
+export const ArchiveQuery = Type.Object({
+  all: Type.Optional(Type.Boolean()),
+  whole: Type.Optional(Type.Boolean()),
+})
+
 export const PageQuery = Type.Object({
   cursor: Type.Optional(Type.Integer({ minimum: 0 })),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),

@@ -5,8 +5,10 @@
 import Type from 'typebox'
 import { Value } from 'typebox/value'
 import { MusterError } from '../protocol/errors.ts'
+import { retryCauses, retryPlaces } from '../protocol/retry-causes.ts'
 import { parseDuration } from '../stdx/duration.ts'
 import type { MusterConfig } from './config-types.ts'
+import { parseRetryRule, retryRuleKeys } from './retry-rule.ts'
 
 const text = (description: string) => Type.String({ minLength: 1, description })
 const texts = (description: string) => Type.Array(Type.String({ minLength: 1, description: 'a text' }), { description })
@@ -18,6 +20,21 @@ const choice = (...names: readonly string[]) =>
     { description: `one of ${names.join(', ')}` },
   )
 
+const ruleSchema = Type.Object(
+  {
+    max: Type.Optional(Type.Number({ description: 'a whole number from 0 to 100' })),
+    backoff: Type.Optional(text('a duration such as "2s", or the first and the longest: "2s..1m"')),
+    factor: Type.Optional(Type.Number({ description: 'a number from 1 to 100' })),
+    jitter: Type.Optional(Type.Number({ description: 'a number from 0 to 1' })),
+    where: Type.Optional(choice(...retryPlaces)),
+  },
+  { additionalProperties: false, description: `an object: { ${retryRuleKeys.join(', ')} }` },
+)
+const retrySchema = Type.Object(Object.fromEntries(retryCauses.map((cause) => [cause, Type.Optional(ruleSchema)])), {
+  additionalProperties: false,
+  description: `an object: { ${retryCauses.join(', ')} }`,
+})
+
 const suiteSchema = Type.Object(
   {
     name: text('a name, e.g. "unit"'),
@@ -28,6 +45,7 @@ const suiteSchema = Type.Object(
     env: Type.Optional(map('variables and their values')),
     labels: Type.Optional(map('labels and their values')),
     retries: Type.Optional(Type.Integer({ minimum: 0, description: 'a whole number, 0 or more' })),
+    retry: Type.Optional(retrySchema),
     timeout: Type.Optional(text('a duration such as "90s" or "5m"')),
     setup: Type.Optional(text('a command line, e.g. "npm ci"')),
     discover: Type.Optional(
@@ -65,6 +83,11 @@ export function checkConfig(file: string, value: unknown): MusterConfig {
     names.add(suite.name)
     if (suite.timeout !== undefined && !((parseDuration(suite.timeout) ?? 0) > 0)) {
       throw invalid(file, `${at}.timeout`, 'a duration such as "90s" or "5m"', `'${suite.timeout}'`)
+    }
+    for (const [cause, rule] of Object.entries(suite.retry ?? {})) {
+      const parsed = parseRetryRule(rule)
+      if ('rule' in parsed) continue
+      throw invalid(file, `${at}.retry.${cause}.${parsed.key}`, parsed.expected, shorten(parsed.received))
     }
     const own = (['discover', 'run', 'results'] as const).filter((key) => suite[key] !== undefined)
     if (suite.framework === 'command' || (suite.framework === undefined && own.length > 0)) {

@@ -1,4 +1,5 @@
 /** What `muster.config.*` may say. Every key is described in docs/reference/configuration.md. */
+import type { RetryRuleText } from './retry-rule.ts'
 import type { FrameworkName } from './runner.ts'
 
 export type MusterConfig = {
@@ -26,6 +27,10 @@ export type SuiteConfig = {
   readonly labels?: Readonly<Record<string, string>>
   /** How often a failed file is tried again. */
   readonly retries?: number
+  /** The same in more detail, by cause: how often, after which wait, and where. */
+  readonly retry?: {
+    readonly [C in 'failed' | 'timed-out' | 'lost' | 'crashed' | 'infrastructure']?: RetryRuleText
+  }
   /** Longest time one file may run, e.g. `5m`. */
   readonly timeout?: string
   /** Run once per lockfile and platform on a worker that got the workspace sent, e.g. `npm ci`. */

@@ -49,6 +49,14 @@ test('loadConfig: every refusal names the file, the place, what was expected and
   const json = (config: unknown) => refusal('muster.config.json', JSON.stringify(config))
   assert.match(await refusal('muster.config.json', '{ suites'), /^Cannot read muster\.config\.json: expected JSON, /)
   assert.equal(
+    await json({ suites: [{ name: 'a', retry: { lost: { max: 1, backoff: '1m..2s' } } }] }),
+    "Cannot use suites[0].retry.lost.backoff in muster.config.json: expected a duration such as 2s, or the first and the longest: 2s..1m, received '1m..2s'",
+  )
+  assert.equal(
+    await json({ suites: [{ name: 'a', retry: { gone: {} } }] }),
+    "Cannot use suites[0].retry.gone in muster.config.json: expected one of failed, timed-out, lost, crashed, infrastructure, received the unknown key 'gone'",
+  )
+  assert.equal(
     await json([]),
     'Cannot use muster.config.json: expected an object: { suites, env, fallback }, received []',
   )

@@ -9,10 +9,13 @@
 import { readFile, readdir } from 'node:fs/promises'
 import path from 'node:path'
 import { MusterError } from '../protocol/errors.ts'
+import type { RetryPolicy } from '../protocol/retry-policy.ts'
+import { assert } from '../stdx/assert.ts'
 import { parseDuration } from '../stdx/duration.ts'
 import { loadConfig } from './config.ts'
 import type { LoadedConfig, SuiteConfig } from './config.ts'
 import { invocationsOf } from './npm-script.ts'
+import { parseRetryRule } from './retry-rule.ts'
 import type { CommandSuite, Detection, FrameworkName, PackageJson, Project, Runner } from './runner.ts'
 
 export const runnersByName: Readonly<Record<FrameworkName, () => Promise<Runner>>> = {
@@ -38,6 +41,7 @@ export type Suite = {
   readonly args: readonly string[]
   readonly labels: Readonly<Record<string, string>>
   readonly retries?: number
+  readonly retry?: RetryPolicy
   readonly timeoutMs?: number
   readonly setup?: string
   readonly command?: CommandSuite
@@ -159,6 +163,15 @@ function frameworkOf(suite: SuiteConfig): FrameworkName | undefined {
   return suite.framework ?? (suite.run === undefined ? undefined : 'command')
 }
 
+function policyOf(texts: NonNullable<SuiteConfig['retry']>): RetryPolicy {
+  const rules = Object.entries(texts).map(([cause, text]) => {
+    const parsed = parseRetryRule(text)
+    assert('rule' in parsed, 'the configuration has been checked')
+    return [cause, parsed.rule] as const
+  })
+  return Object.fromEntries(rules)
+}
+
 async function inSuite(
   outer: Project,
   suite: SuiteConfig & { readonly base: string },
@@ -172,6 +185,7 @@ async function inSuite(
     args: suite.args ?? [],
     labels: suite.labels ?? {},
     ...(suite.retries === undefined ? {} : { retries: suite.retries }),
+    ...(suite.retry === undefined ? {} : { retry: policyOf(suite.retry) }),
     ...(suite.timeout === undefined ? {} : { timeoutMs: parseDuration(suite.timeout)! }),
     ...(suite.setup === undefined ? {} : { setup: suite.setup }),
   }

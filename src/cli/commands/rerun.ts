@@ -31,6 +31,7 @@ export async function rerunCommand(id: string, options: RerunOptions): Promise<n
     args: spec.args ?? [],
     only: files,
     retries: spec.retries ?? 0,
+    ...(spec.retry === undefined ? {} : { policy: spec.retry }),
     priority: spec.priority ?? 0,
     label: Object.entries(spec.labels ?? {}).map(([key, value]) => `${key}=${value}`),
     ...(spec.cpus === undefined ? {} : { cpus: spec.cpus }),
