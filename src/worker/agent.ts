@@ -8,12 +8,12 @@ import os from 'node:os'
 import type { MusterError } from '../protocol/errors.ts'
 import type { Hello } from '../protocol/worker-messages.ts'
 import { unreachable } from '../stdx/assert.ts'
-import { systemClock } from '../stdx/clock.ts'
 import { BatchProcesses } from './batch-processes.ts'
 import { Connection } from './connection.ts'
 import type { Endpoint } from './endpoint.ts'
 import { attemptMark } from './environment.ts'
 import { ExecutorThread } from './executor-thread.ts'
+import { hostClock } from './host-clock.ts'
 import { endLeftovers, killMarked } from './process-tree.ts'
 import { WorkerProtocol, type WorkerPorts } from './protocol.ts'
 import { Reaper } from './reaper.ts'
@@ -54,6 +54,7 @@ export class Agent {
   constructor(options: AgentOptions) {
     this.#options = options
     const { worker, tempRoot } = options.executor
+    const clock = hostClock()
     this.#spool = new Spool(options.spoolDir, worker)
     this.#reaper = new Reaper(workerMark(worker), tempRoot)
     this.#executor = new ExecutorThread(options.executor, {
@@ -62,7 +63,7 @@ export class Agent {
     })
     this.#protocol = new WorkerProtocol({
       worker,
-      clock: systemClock,
+      clock,
       outbox: this.#spool,
       ports: this.#ports(),
       orphanTimeoutMs: options.orphanTimeoutMs,
@@ -70,6 +71,7 @@ export class Agent {
     })
     this.#connection = new Connection(
       options.endpoints,
+      clock,
       options.joinTimeoutMs,
       {
         opened: (index) => {

@@ -7,6 +7,7 @@
 import WebSocket from 'ws'
 import { MusterError } from '../protocol/errors.ts'
 import type { CoordinatorMessage } from '../protocol/worker-messages.ts'
+import type { Clock } from '../stdx/clock.ts'
 import { authorization, type Endpoint, webSocketAddress } from './endpoint.ts'
 import type { WorkerLog } from './thread-messages.ts'
 
@@ -40,6 +41,7 @@ type Address = {
 
 export class Connection {
   readonly #addresses: readonly Address[]
+  readonly #clock: Clock
   readonly #handlers: ConnectionHandlers
   readonly #log: WorkerLog
   readonly #joinDeadlineMs: number
@@ -53,12 +55,19 @@ export class Connection {
   #joined = false
   #closed = false
 
-  constructor(endpoints: readonly Endpoint[], joinTimeoutMs: number, handlers: ConnectionHandlers, log: WorkerLog) {
+  constructor(
+    endpoints: readonly Endpoint[],
+    clock: Clock,
+    joinTimeoutMs: number,
+    handlers: ConnectionHandlers,
+    log: WorkerLog,
+  ) {
     this.#addresses = endpoints.map((endpoint) => ({ endpoint, refusedAtMs: undefined, forbidden: undefined }))
+    this.#clock = clock
     this.#handlers = handlers
     this.#log = log
     this.#joinTimeoutMs = joinTimeoutMs
-    this.#joinDeadlineMs = performance.now() + joinTimeoutMs
+    this.#joinDeadlineMs = clock.monotonicMs() + joinTimeoutMs
   }
 
   get isOpen(): boolean {
@@ -72,7 +81,7 @@ export class Connection {
 
   dial(): void {
     const address = this.#addresses[this.#index]!
-    const dialledAtMs = performance.now()
+    const dialledAtMs = this.#clock.monotonicMs()
     const socket = new WebSocket(webSocketAddress(address.endpoint, '/api/v1/worker'), {
       headers: authorization(address.endpoint),
       perMessageDeflate: false,
@@ -178,7 +187,7 @@ export class Connection {
   /** Why no more tries are made. */
   #end(why: string): MusterError | undefined {
     if (this.#addresses.every((address) => address.forbidden !== undefined)) return this.#addresses[0]!.forbidden
-    if (this.#joined || performance.now() < this.#joinDeadlineMs) return undefined
+    if (this.#joined || this.#clock.monotonicMs() < this.#joinDeadlineMs) return undefined
     return unreachable(this.#addresses, this.#joinTimeoutMs, why)
   }
 
@@ -193,7 +202,7 @@ export class Connection {
       ? firstDelayMs
       : Math.min(this.#delayMaxMs, firstDelayMs * 2 ** (this.#rounds - quickRounds + 1))
     const delayMs = Math.random() * ceilingMs
-    return this.#joined ? delayMs : Math.min(delayMs, Math.max(0, this.#joinDeadlineMs - performance.now()))
+    return this.#joined ? delayMs : Math.min(delayMs, Math.max(0, this.#joinDeadlineMs - this.#clock.monotonicMs()))
   }
 }
 

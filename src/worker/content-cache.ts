@@ -14,7 +14,7 @@ import { withPatience } from './run-contexts.ts'
 
 const fetchedAtOnce = 8
 const useRenewedAfterMs = 3_600_000
-const checkMaxMs = 60_000
+const checkMaxMs = 10_000
 
 export type Wanted = { readonly hash: string; readonly bytes: number }
 export type CachedContent = { readonly file: string; readonly bytes: number; readonly usedAtMs: number }
@@ -60,7 +60,7 @@ export class ContentCache {
     }
   }
 
-  /** Reads everything again, what was used last first, for a minute at most. Resolves to how many were removed. */
+  /** Reads everything again, what was used last first, for ten seconds at most. Resolves to how many were removed. */
   async removeDamaged(): Promise<number> {
     const untilMs = performance.now() + checkMaxMs
     const all: CachedContent[] = []

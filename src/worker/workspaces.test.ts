@@ -68,6 +68,11 @@ class Fixture implements AsyncDisposable {
     })
   }
 
+  /** What was warned of since the last look. */
+  warnings(): string[] {
+    return this.#warnings.splice(0)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#http.close()
     await this.coordinator.stop()
@@ -103,6 +108,27 @@ describe('a workspace', () => {
     assert.equal(second.root, first.root)
     assert.equal(t.coordinator.blobRequests.length, 2, 'the manifest and the new file')
     await second.release()
+  })
+
+  it('is gone after a recycling, unless in use; damaged content goes, the rest needs no fetching again', async () => {
+    await using t = await fixture()
+    const files: Files = { 'a.txt': 'good', 'b.txt': 'fine' }
+    const idle = await t.acquire(files)
+    writeFileSync(path.join(idle.root, 'left-behind'), '')
+    await idle.release()
+    const used = await t.acquire(files, {}, 'other')
+    const hash = t.coordinator.addBlob(Buffer.from('fine'))
+    writeFileSync(path.join(t.folder.path, 'cache', hash.slice(0, 2), hash), 'evil')
+    await t.workspaces.clear()
+    assert.ok(!existsSync(idle.root))
+    assert.ok(existsSync(path.join(used.root, 'a.txt')))
+    assert.deepEqual(t.warnings(), ['1 damaged file(s) of the content cache were removed'])
+    t.coordinator.blobRequests.length = 0
+    const again = await t.acquire(files)
+    assert.deepEqual(readFileSync(path.join(again.root, 'b.txt'), 'utf8'), 'fine')
+    assert.equal(t.coordinator.blobRequests.length, 2, 'the manifest and the damaged file')
+    await again.release()
+    await used.release()
   })
 
   it('is updated in place: what differs is restored, what is gone is deleted, what is not its own stays', async () => {
