@@ -44,7 +44,7 @@ export async function clusterView(parts: ClusterParts): Promise<ClusterView> {
   const [members, engine, bytes, blobProblem] = await Promise.all([
     membersOf(parts),
     shared ? engineOf(shared) : undefined,
-    parts.logBytes().catch(() => undefined),
+    within(parts.logBytes()),
     parts.blobs.check?.().catch((error: unknown) => String(error)),
   ])
   const head = Math.max(seat.headPosition, ...members.map((member) => member.position ?? 0))
@@ -76,6 +76,14 @@ export async function clusterView(parts: ClusterParts): Promise<ClusterView> {
     blobs: blobProblem === undefined ? { ok: true } : { ok: false, problem: blobProblem },
     problems: parts.problems,
   }
+}
+
+/** Undefined when it fails or takes too long: the engine's own status says why. */
+function within<T>(work: Promise<T>): Promise<T | undefined> {
+  return Promise.race([
+    work.catch(() => undefined),
+    new Promise<undefined>((resolve) => setTimeout(resolve, askWithinMs).unref()),
+  ])
 }
 
 async function engineOf(log: SharedLog): Promise<EngineStatus> {

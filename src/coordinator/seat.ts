@@ -161,7 +161,8 @@ export class Seat {
 
   /** Whether somebody leads who takes what is submitted here. */
   get canWrite(): boolean {
-    return this.#role === 'leading' || this.#link?.linked === true
+    if (this.#role === 'leading') return this.#confirmed
+    return this.#link?.linked === true && this.#link.silentMs <= this.#options.times.suspicionMs * 2
   }
 
   get members(): readonly MemberCard[] {
@@ -554,6 +555,7 @@ export class Seat {
   }
 
   #lead(): void {
+    this.#replica.handOver()
     const { epoch, owner } = this.#leadership
     const { clock, log, card } = this.#options
     const leader = new Leader({
