@@ -29,11 +29,11 @@ export type AppendRequest = { readonly epoch: number; readonly position: number;
 /** What became of one append of a group: an answer, or a broken assertion of its caller. */
 export type AppendAnswer = AppendResult | Error
 
-const formatVersion = 1
+export const formatVersion = 1
 const trimRowsPerTransaction = 2000
 const walBytesMax = 16 * 1024 * 1024
 
-const schema = `
+export const schema = `
   CREATE TABLE IF NOT EXISTS entries (position INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, bytes BLOB NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS leader (
     id INTEGER PRIMARY KEY CHECK (id = 1),

@@ -1,9 +1,8 @@
 import { after, before } from 'node:test'
-import { createHash } from 'node:crypto'
 import { testLog } from '../conformance.ts'
 import { EtcdCluster } from '../fixtures/etcd-cluster.ts'
-import { openEtcdLog } from './etcd-log.ts'
-import { parseEtcdUrl } from './url.ts'
+import { EtcdMedium } from '../fixtures/etcd-medium.ts'
+import { testSharedLog } from '../shared-conformance.ts'
 
 let cluster: EtcdCluster
 before(async () => {
@@ -11,32 +10,13 @@ before(async () => {
 })
 after(() => cluster[Symbol.asyncDispose]())
 
-let media = 0
-
 testLog('EtcdLog', async () => {
-  media += 1
-  const prefix = `/test${media}`
-  const stored = new Map<string, Uint8Array>()
-  let newest = ''
-  const blobs = {
-    put: async (bytes: Uint8Array) => {
-      newest = createHash('sha256').update(bytes).digest('hex')
-      stored.set(newest, bytes.slice())
-      return newest
-    },
-    get: async (key: string) => stored.get(key),
-    remove: async (key: string) => void stored.delete(key),
-  }
+  const medium = new EtcdMedium(cluster)
   return {
-    open: () =>
-      openEtcdLog({ address: parseEtcdUrl(cluster.url(prefix)), blobs, appendTimeoutMs: 5000, onWarning: () => {} }),
-    corruptNewestSnapshot: async () => {
-      const damaged = newest
-      blobs.get = async (key) => {
-        if (key === damaged) throw new Error('damaged')
-        return stored.get(key)
-      }
-    },
-    remove: async () => {},
+    open: () => medium.openDirectly(),
+    corruptNewestSnapshot: async () => medium.blobs.damageNewest(),
+    remove: () => medium.remove(),
   }
 })
+
+testSharedLog('EtcdLog', async () => new EtcdMedium(cluster))
