@@ -10,6 +10,7 @@ import type { Event, TaskReport } from '../core/events.ts'
 import { isFlaky } from '../protocol/flaky.ts'
 import type { TaskResult, TestResult } from '../protocol/results.ts'
 import { auditRow } from './audit-row.ts'
+import { breakerRow, letterRows } from './failure-rows.ts'
 import { emptyRows } from './schema.ts'
 import type { Row, Rows } from './schema.ts'
 
@@ -151,6 +152,16 @@ function projectEvent(rows: Rows, atMs: number, event: Event, context: Context):
       })
       return
     }
+    case 'dead-letter.added':
+    case 'dead-letter.replayed':
+    case 'dead-letter.settled':
+    case 'dead-letter.discarded':
+    case 'dead-letter.dropped':
+      for (const row of letterRows(atMs, event)) rows.dead_letters.push(row)
+      return
+    case 'breaker.moved':
+      rows.breaker_transitions.push(breakerRow(atMs, event))
+      return
     default:
       // The audit holds the others; no table has columns for them.
       return
