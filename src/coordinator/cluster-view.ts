@@ -82,7 +82,9 @@ export async function clusterView(parts: ClusterParts): Promise<ClusterView> {
 function within<T>(work: Promise<T>): Promise<T | undefined> {
   return Promise.race([
     work.catch(() => undefined),
-    new Promise<undefined>((resolve) => setTimeout(resolve, askWithinMs).unref()),
+    new Promise<undefined>((resolve) => {
+      setTimeout(() => resolve(undefined), askWithinMs).unref()
+    }),
   ])
 }
 

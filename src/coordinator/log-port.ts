@@ -1,6 +1,6 @@
 /** A log of promises as the calls with callbacks that the synchronous part of a coordinator uses. */
 import type { Log, SharedLog } from '../log/log.ts'
-import { isMusterError } from '../protocol/errors.ts'
+import { isMusterError, type MusterError } from '../protocol/errors.ts'
 import type { LogPort } from './ports.ts'
 
 /**
@@ -9,29 +9,50 @@ import type { LogPort } from './ports.ts'
  */
 export function logPort(log: Log, shared: SharedLog | undefined, onFailure: (error: unknown) => void): LogPort {
   /** Trouble of the medium is an answer; anything else is a bug, and is told as one. */
-  const failed = (done: (nothing: undefined) => void) => (error: unknown) => {
-    if (isMusterError(error)) done(undefined)
-    else onFailure(error)
+  const settle = async <T>(
+    work: Promise<T>,
+    done: (result: T) => void,
+    failed: (error: MusterError) => void,
+  ): Promise<void> => {
+    let result: T
+    try {
+      result = await work
+    } catch (error) {
+      return isMusterError(error) ? failed(error) : onFailure(error)
+    }
+    done(result)
   }
   return {
     append(epoch, position, bytes, done) {
-      log.append(epoch, position, bytes).then(done, (error: unknown) => {
-        if (!isMusterError(error)) return onFailure(error)
-        const code = error.code === 'disk_full' ? 'disk_full' : 'log_failed'
-        done({ type: 'unknown', why: error.message, code })
-      })
+      void settle(log.append(epoch, position, bytes), done, ({ code, message }) =>
+        done({ type: 'unknown', why: message, code: code === 'disk_full' ? code : 'log_failed' }),
+      )
     },
     claim(fromEpoch, owner, done) {
       const claimed = shared ? shared.claimFrom(fromEpoch, owner) : log.claim(owner)
-      claimed.then((head) => done(head ?? 'lost'), failed(done))
+      void settle(
+        claimed,
+        (head) => done(head ?? 'lost'),
+        () => done(undefined),
+      )
     },
     leadership(done) {
-      if (shared) shared.leadership().then(done, failed(done))
-      else log.head().then(({ epoch }) => done({ epoch, owner: '' }), failed(done))
+      if (shared) void settle(shared.leadership(), done, () => done(undefined))
+      else
+        void settle(
+          log.head(),
+          ({ epoch }) => done({ epoch, owner: '' }),
+          () => done(undefined),
+        )
     },
-    head: (done) => void log.head().then(done, failed(done)),
-    read: (from, maxBytes, done) => void log.read(from, maxBytes).then(done, failed(done)),
-    snapshot: (done) => void log.getSnapshot().then((snapshot) => done(snapshot ?? 'none'), failed(done)),
+    head: (done) => void settle(log.head(), done, () => done(undefined)),
+    read: (from, maxBytes, done) => void settle(log.read(from, maxBytes), done, () => done(undefined)),
+    snapshot: (done) =>
+      void settle(
+        log.getSnapshot(),
+        (snapshot) => done(snapshot ?? 'none'),
+        () => done(undefined),
+      ),
     tail: (from, handlers) => shared?.tail(from, handlers) ?? (() => undefined),
   }
 }

@@ -12,20 +12,24 @@ export type AppendOutcome =
   | { readonly type: 'unknown'; readonly why: string; readonly code: 'log_failed' | 'disk_full' }
 
 /** An `undefined` answer: it failed or nobody knows; ask again. */
-export interface LogPort {
-  append(epoch: number, position: number, bytes: Uint8Array, done: (outcome: AppendOutcome) => void): void
+export type LogPort = {
+  readonly append: (epoch: number, position: number, bytes: Uint8Array, done: (outcome: AppendOutcome) => void) => void
   /** Only while `fromEpoch` is the newest. `lost`: somebody else claimed. */
-  claim(fromEpoch: number, owner: string, done: (head: Head | 'lost' | undefined) => void): void
-  leadership(done: (leadership: Leadership | undefined) => void): void
-  head(done: (head: Head | undefined) => void): void
-  read(from: number, maxBytes: number, done: (result: ReadResult | undefined) => void): void
+  readonly claim: (fromEpoch: number, owner: string, done: (head: Head | 'lost' | undefined) => void) => void
+  readonly leadership: (done: (leadership: Leadership | undefined) => void) => void
+  readonly head: (done: (head: Head | undefined) => void) => void
+  readonly read: (from: number, maxBytes: number, done: (result: ReadResult | undefined) => void) => void
   /** The newest that verifies; `none` when there is none. */
-  snapshot(done: (snapshot: Snapshot | 'none' | undefined) => void): void
+  readonly snapshot: (done: (snapshot: Snapshot | 'none' | undefined) => void) => void
   /** Hints from now on; the returned function ends them. */
-  tail(
+  readonly tail: (
     from: number,
-    handlers: { entries(entries: readonly Entry[]): void; claimed(leadership: Leadership): void; resumed(): void },
-  ): () => void
+    handlers: {
+      readonly entries: (entries: readonly Entry[]) => void
+      readonly claimed: (leadership: Leadership) => void
+      readonly resumed: () => void
+    },
+  ) => () => void
 }
 
 /** One end of a connection between two coordinators. */

@@ -22,7 +22,12 @@ export class StoredInputs {
   }
 
   of(worker: string, message: ReportMessage, done: (input: Input | undefined) => void): void {
-    void this.#store(worker, message).then(done)
+    void this.#storeThen(worker, message, done)
+  }
+
+  async #storeThen(worker: string, message: ReportMessage, done: (input: Input | undefined) => void): Promise<void> {
+    const input = await this.#store(worker, message)
+    done(input)
   }
 
   async #store(worker: string, message: ReportMessage): Promise<Input | undefined> {
