@@ -152,6 +152,8 @@ describe('HistoryStore', () => {
       await store.apply(asFed(new SyntheticLog().add(submitted('r1', ['a']), ended('r1', 'b1'))))
       for (const statement of [
         'DROP TABLE recoveries',
+        'DROP TABLE dead_letters',
+        'DROP TABLE breaker_transitions',
         'ALTER TABLE batch_ends DROP COLUMN cpu_ms',
         'ALTER TABLE batch_ends DROP COLUMN memory_bytes',
         'UPDATE meta SET format = 2',
@@ -164,7 +166,8 @@ describe('HistoryStore', () => {
         const log = new SyntheticLog().add(ended('r1', 'b2'))
         await again.apply([{ position: 2, bytes: log.entries[0]! }])
         assert.deepEqual(await again.query('SELECT count(*) AS n FROM batch_ends'), [{ n: 2 }])
-        assert.deepEqual(await again.query('SELECT count(*) AS n FROM recoveries'), [{ n: 0 }])
+        for (const table of ['recoveries', 'dead_letters', 'breaker_transitions'])
+          assert.deepEqual(await again.query(`SELECT count(*) AS n FROM ${table}`), [{ n: 0 }])
       } finally {
         again.close()
       }
