@@ -38,6 +38,8 @@ export class Replica {
   /** Of the snapshot it was loaded from; 0 = none. */
   snapshotPosition = 0
   #reading: (() => void)[] | undefined
+  /** Counts the owners of state: what a read brings that was begun under an earlier one is not applied. */
+  #generation = 0
   #stopped = false
 
   constructor(options: ReplicaOptions) {
@@ -49,18 +51,54 @@ export class Replica {
     this.#stopped = true
   }
 
-  /** From nothing: newest snapshot, then the log to its present end. */
-  load(done: () => void, failures = 0): void {
-    this.#options.log.snapshot((snapshot) => {
-      if (this.#stopped) return
-      if (snapshot === undefined) return this.#again(failures, () => this.load(done, failures + 1))
-      try {
-        this.#install(snapshot)
-      } catch (error) {
-        return this.#options.onFatal(error)
-      }
-      this.#read(done, 0, 0)
-    })
+  /** From nothing: newest snapshot, then the log to its present end. Whatever is being read is dropped. */
+  load(done: () => void): void {
+    this.#begin()
+    this.#load(this.#finish(done), 0)
+  }
+
+  /** From now on somebody else changes state (the leader loop); nothing is applied until the next `load` or `catchUp`. */
+  handOver(): void {
+    this.#generation += 1
+    this.#reading = undefined
+  }
+
+  #begin(): void {
+    this.#generation += 1
+    this.#reading = []
+  }
+
+  /** What follows a completed read: its caller, then those who asked meanwhile, for whom it looks once more. */
+  #finish(done: () => void): () => void {
+    return () => {
+      const waiting = this.#reading ?? []
+      const generation = this.#generation
+      this.#reading = undefined
+      done()
+      if (waiting.length > 0 && generation === this.#generation) this.catchUp(() => waiting.forEach((one) => one()))
+    }
+  }
+
+  /** The callback of a request to the log, unless state has another owner by the time it is called. */
+  #current<T>(call: (value: T) => void): (value: T) => void {
+    const generation = this.#generation
+    return (value) => {
+      if (!this.#stopped && generation === this.#generation) call(value)
+    }
+  }
+
+  #load(done: () => void, failures: number): void {
+    this.#options.log.snapshot(
+      this.#current((snapshot) => {
+        if (snapshot === undefined) return this.#again(failures, () => this.#load(done, failures + 1))
+        try {
+          this.#install(snapshot)
+        } catch (error) {
+          return this.#options.onFatal(error)
+        }
+        this.#read(done, 0, 0)
+      }),
+    )
   }
 
   #install(snapshot: Snapshot | 'none'): void {
@@ -73,22 +111,10 @@ export class Replica {
 
   /** Reads what is missing up to the log's present end; calls back when nothing more is there. */
   catchUp(done: () => void): void {
-    if (this.#reading) {
-      // What is under way may have looked before the caller's cause: it looks once more.
-      this.#reading.push(done)
-      return
-    }
-    this.#reading = []
-    this.#read(
-      () => {
-        const waiting = this.#reading ?? []
-        this.#reading = undefined
-        done()
-        if (waiting.length > 0) this.catchUp(() => waiting.forEach((one) => one()))
-      },
-      0,
-      0,
-    )
+    // What is under way may have looked before the caller's cause: it looks once more.
+    if (this.#reading) return void this.#reading.push(done)
+    this.#begin()
+    this.#read(this.#finish(done), 0, 0)
   }
 
   get isReading(): boolean {
@@ -96,40 +122,43 @@ export class Replica {
   }
 
   #read(done: () => void, failures: number, gaps: number): void {
-    this.#options.log.read(this.position + 1, readBytes, (result) => {
-      if (this.#stopped) return
-      if (result === undefined) return this.#again(failures, () => this.#read(done, failures + 1, gaps))
-      if (result.type === 'trimmed') return this.#trimmed(result.firstPosition, done, gaps)
-      if (result.entries.length === 0) return done()
-      if (this.#applyAll(result.entries)) this.#read(done, 0, 0)
-    })
+    this.#options.log.read(
+      this.position + 1,
+      readBytes,
+      this.#current((result) => {
+        if (result === undefined) return this.#again(failures, () => this.#read(done, failures + 1, gaps))
+        if (result.type === 'trimmed') return this.#trimmed(result.firstPosition, done, gaps)
+        if (result.entries.length === 0) return done()
+        if (this.#applyAll(result.entries)) this.#read(done, 0, 0)
+      }),
+    )
   }
 
   /** Others have gone on and thrown away what we lack: a snapshot holds it. */
   #trimmed(firstPosition: number, done: () => void, gaps: number): void {
-    this.#options.log.snapshot((snapshot) => {
-      if (this.#stopped) return
-      if (snapshot !== undefined && snapshot !== 'none' && snapshot.position >= firstPosition - 1) {
-        try {
-          this.#install(snapshot)
-        } catch (error) {
-          return this.#options.onFatal(error)
+    this.#options.log.snapshot(
+      this.#current((snapshot) => {
+        if (snapshot !== undefined && snapshot !== 'none' && snapshot.position >= firstPosition - 1) {
+          try {
+            this.#install(snapshot)
+          } catch (error) {
+            return this.#options.onFatal(error)
+          }
+          return this.#read(done, 0, gaps)
         }
-        return this.#read(done, 0, gaps)
-      }
-      if (snapshot !== undefined && gaps >= gapsMax) {
-        const reaches =
-          snapshot === 'none' ? 'there is no snapshot' : `the newest snapshot ends at ${snapshot.position}`
-        return this.#options.onFatal(new Error(`Cannot read the log: it begins at ${firstPosition}, and ${reaches}`))
-      }
-      this.#again(gaps, () => this.#read(done, 0, gaps + 1))
-    })
+        if (snapshot !== undefined && gaps >= gapsMax) {
+          const reaches =
+            snapshot === 'none' ? 'there is no snapshot' : `the newest snapshot ends at ${snapshot.position}`
+          return this.#options.onFatal(new Error(`Cannot read the log: it begins at ${firstPosition}, and ${reaches}`))
+        }
+        this.#again(gaps, () => this.#read(done, 0, gaps + 1))
+      }),
+    )
   }
 
   #again(failures: number, call: () => void): void {
-    this.#options.clock.after(Math.min(retryMs * 2 ** Math.min(failures, 10), retryMaxMs), () => {
-      if (!this.#stopped) call()
-    })
+    const again = this.#current<void>(call)
+    this.#options.clock.after(Math.min(retryMs * 2 ** Math.min(failures, 10), retryMaxMs), () => again())
   }
 
   /** Takes a hint: applies what follows on, ignores what is known, reads when something is missing. */

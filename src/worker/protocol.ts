@@ -92,6 +92,8 @@ export class WorkerProtocol {
   readonly #isAlone: boolean
   readonly #contact = new Contact()
   readonly #held = new Map<string, HeldBatch>()
+  /** Batches that the newest hello named: only these can its welcome disown. */
+  #told: ReadonlySet<string> = new Set()
   /** Ended and acknowledged; oldest first. */
   readonly #done = new Set<string>()
   #connected = false
@@ -211,6 +213,7 @@ export class WorkerProtocol {
   #hello(): void {
     this.#welcomed = false
     const held = this.held.filter((one) => !one.abandoned).map(({ batch, token }) => ({ batch, token }))
+    this.#told = new Set(held.map((one) => one.batch))
     this.#ports.send(
       JSON.stringify({
         type: 'hello',
@@ -233,7 +236,10 @@ export class WorkerProtocol {
     }
     const kept = new Set(keep)
     this.#outbox.rewind()
-    for (const held of this.#held.values()) if (!kept.has(held.batch)) this.#abandon(held)
+    // A greeting may cross another: what was assigned after the hello is not meant by its welcome.
+    for (const held of this.#held.values()) {
+      if (this.#told.has(held.batch) && !kept.has(held.batch)) this.#abandon(held)
+    }
     this.#welcomed = true
     this.#forgetOrphan?.()
     this.#heartbeatMs = Math.min(heartbeatMs, fenceMs / heartbeatsMin)

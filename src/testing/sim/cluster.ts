@@ -131,10 +131,16 @@ export class Cluster {
     const start = (this.#starts.get(name) ?? 0) + 1
     this.#starts.set(name, start)
     const host = this.host(name)
-    const process = new SimProcess(`${name}.${start}`, host, this.timeline, this.#random.fork(`${name}.${start}`), (error) => {
-      const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-      this.checker.violations.found('no machine breaks', `${name}: ${text}`)
-    })
+    const process = new SimProcess(
+      `${name}.${start}`,
+      host,
+      this.timeline,
+      this.#random.fork(`${name}.${start}`),
+      (error) => {
+        const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+        this.checker.violations.found('no machine breaks', `${name}: ${text}`)
+      },
+    )
     if ((this.#paused.get(name) ?? 0) > 0) process.pause()
     return process
   }

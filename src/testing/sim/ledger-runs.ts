@@ -203,10 +203,13 @@ function assigned(ledger: Ledger, run: BookRun, event: Extract<Event, { type: 'b
 }
 
 /** The batch, if it is the worker's and under way. */
-function openBatch(ledger: Ledger, event: { readonly type: string; readonly batch: string; readonly worker: string }): BookBatch | undefined {
+function openBatch(
+  ledger: Ledger,
+  event: { readonly type: string; readonly batch: string; readonly worker: string },
+): BookBatch | undefined {
   const batch = ledger.batches.get(event.batch)
   ledger.check(batch?.worker === event.worker, 'only its own worker speaks for a batch', () => {
-    return `${event.type} of ${event.batch} by ${event.worker}; it is ${batch?.worker ?? "nobody"}'s`
+    return `${event.type} of ${event.batch} by ${event.worker}; it is ${batch?.worker ?? 'nobody'}'s`
   })
   ledger.check(batch?.endedAt === undefined, 'nothing of a batch follows its end', () => {
     return `${event.type} of ${event.batch}, which ended at ${batch?.endedAt}`
@@ -231,13 +234,18 @@ function reported(ledger: Ledger, run: BookRun, event: Extract<Event, { type: 't
   openBatch(ledger, event)
   for (const report of event.reports) {
     const task = run.tasks[report.task]
-    const open = task !== undefined && task.batch === event.batch && (task.state === 'assigned' || task.state === 'running')
+    const open =
+      task !== undefined && task.batch === event.batch && (task.state === 'assigned' || task.state === 'running')
     ledger.check(open, 'a report ends the current attempt', () => {
       return `${run.id}/${report.task} was reported in ${event.batch}; it is ${task?.state} in ${task?.batch}`
     })
     if (!task) continue
     const attempt = task.attempts.at(-1)!
-    ledger.check(attempt.ended === undefined, 'an attempt ends once', () => `${run.id}/${report.task} #${attempt.number}`)
+    ledger.check(
+      attempt.ended === undefined,
+      'an attempt ends once',
+      () => `${run.id}/${report.task} #${attempt.number}`,
+    )
     attempt.ended = report.outcome
     attempt.reported = true
     task.state = 'reported'
@@ -290,9 +298,13 @@ function taskEnded(ledger: Ledger, run: BookRun, event: Extract<Event, { type: '
     })
     if (!task) continue
     const early = task.state === 'queued'
-    ledger.check(!early || ['cancelled', 'lost', 'failed'].includes(event.state), 'a waiting task has no result', () => {
-      return `${run.id}/${index} was queued and ends ${event.state}`
-    })
+    ledger.check(
+      !early || ['cancelled', 'lost', 'failed'].includes(event.state),
+      'a waiting task has no result',
+      () => {
+        return `${run.id}/${index} was queued and ends ${event.state}`
+      },
+    )
     const over = early || task.state === 'reported' || task.state === 'released'
     ledger.check(over, "a task ends after its attempt's end", () => `${run.id}/${index} is ${task.state}`)
     ledger.undecided.delete(`${run.id}/${index}`)

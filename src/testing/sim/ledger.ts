@@ -131,7 +131,11 @@ export class Ledger {
     const known = this.workers.get(event.worker)
     const { cpus } = event.capabilities
     if (known) {
-      this.check(known.cpusUsed <= cpus, 'capacity is kept', () => `${known.id} has ${cpus} CPUs, ${known.cpusUsed} used`)
+      this.check(
+        known.cpusUsed <= cpus,
+        'capacity is kept',
+        () => `${known.id} has ${cpus} CPUs, ${known.cpusUsed} used`,
+      )
       known.cpus = cpus
     } else {
       this.workers.set(event.worker, { id: event.worker, cpus, cpusUsed: 0, draining: false, batches: new Set() })

@@ -56,14 +56,7 @@ export class LogAccess implements LogPort {
   /** There is no other coordinator: a claim is taken whatever the epoch was. */
   readonly #alone: boolean
 
-  constructor(
-    process: SimProcess,
-    store: LogStore,
-    network: Network,
-    random: Random,
-    count: Counters,
-    alone: boolean,
-  ) {
+  constructor(process: SimProcess, store: LogStore, network: Network, random: Random, count: Counters, alone: boolean) {
     this.#alone = alone
     this.#process = process
     this.#store = store
@@ -179,13 +172,20 @@ export class LogAccess implements LogPort {
     return random.delay(0.3, 0.6, 12) + (write && this.#store.slowMs > 0 ? this.#store.slowMs * random.unit() * 2 : 0)
   }
 
-  #arrive<T>(effect: () => T | undefined, given: () => boolean, answer: (value: T | undefined) => void, waits: number): void {
+  #arrive<T>(
+    effect: () => T | undefined,
+    given: () => boolean,
+    answer: (value: T | undefined) => void,
+    waits: number,
+  ): void {
     const { host } = this.#process
     const reachable = this.#network.isOpen(host.name, logHost) && this.#store.away === 0
     if (!reachable) {
       // It lies in some buffer or queue, and may still be carried out when the way is open again.
       if (waits < 40 && this.#random.chance(0.97)) {
-        this.#network.timeline.after(50 + this.#random.unit() * 50, () => this.#arrive(effect, given, answer, waits + 1))
+        this.#network.timeline.after(50 + this.#random.unit() * 50, () =>
+          this.#arrive(effect, given, answer, waits + 1),
+        )
       }
       return
     }

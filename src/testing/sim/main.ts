@@ -50,7 +50,9 @@ function report({ plan, violation }: Outcome): void {
   if (!found) return
   const { check, words } = found
   console.log(`FAILED: ${check}\n  ${words}`)
-  console.log(`  seed ${plan.seed}, profile ${plan.profile}: npm run sim -- --seed ${plan.seed} --seeds 1 --profile ${plan.profile}`)
+  console.log(
+    `  seed ${plan.seed}, profile ${plan.profile}: npm run sim -- --seed ${plan.seed} --seeds 1 --profile ${plan.profile}`,
+  )
 }
 
 function* plans(): Generator<Plan> {
@@ -87,7 +89,8 @@ for (const plan of plans()) {
 }
 const tookMs = performance.now() - begunMs
 for (const [name, count] of counters.all()) console.log(`${String(count).padStart(9)}  ${name}`)
-for (const [check, found] of checks) console.log(`FAILED ${found.length}x: ${check} (seeds ${found.slice(0, 8).join(', ')})`)
+for (const [check, found] of checks)
+  console.log(`FAILED ${found.length}x: ${check} (seeds ${found.slice(0, 8).join(', ')})`)
 const perSecond = (count: number): string => Math.round((count * 1000) / tookMs).toLocaleString('en')
 console.log(
   `${seeds} seeds, ${failures} failed, in ${(tookMs / 1000).toFixed(1)} s: ${(seeds / (tookMs / 1000)).toFixed(1)} seeds/s, ` +

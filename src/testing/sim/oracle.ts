@@ -47,7 +47,8 @@ export function wrongEnd(run: BookRun, task: BookTask): string | undefined {
     const expected = outcomeOf(task.file, attempt.number)
     if (attempt.ended !== expected) return said(`attempt ${attempt.number} was to be ${expected}`)
   }
-  const failures = ends.filter((end) => end === 'failed').length + task.requeued.filter((cause) => cause === 'timed-out').length
+  const failures =
+    ends.filter((end) => end === 'failed').length + task.requeued.filter((cause) => cause === 'timed-out').length
   switch (task.state) {
     case 'passed':
       return last?.ended === 'passed' && failures === 0 ? undefined : said('its last attempt did not pass as its first')
@@ -69,7 +70,12 @@ export function wrongEnd(run: BookRun, task: BookTask): string | undefined {
   }
 }
 
-function wrongFailure(run: BookRun, task: BookTask, failures: number, said: (why: string) => string): string | undefined {
+function wrongFailure(
+  run: BookRun,
+  task: BookTask,
+  failures: number,
+  said: (why: string) => string,
+): string | undefined {
   const last = task.attempts.at(-1)
   const kind = kindOf(task.file)
   if (last?.reported === true) {
@@ -79,6 +85,7 @@ function wrongFailure(run: BookRun, task: BookTask, failures: number, said: (why
   }
   // Without a report a task fails only when its process died on it, or nothing of its run ever began.
   const crashes = task.requeued.filter((cause) => cause === 'crashed').length
-  if (kind.startsWith('crash')) return crashes >= run.spec.retries || run.cancelled ? undefined : said('a retry was left')
+  if (kind.startsWith('crash'))
+    return crashes >= run.spec.retries || run.cancelled ? undefined : said('a retry was left')
   return undefined
 }

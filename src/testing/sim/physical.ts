@@ -42,7 +42,7 @@ export class PhysicalWatch {
   }
 
   #excused(job: Job): boolean {
-    if (job.process.paused) return true
+    if (job.process.paused || job.killed) return true
     return this.#nowMs() - (this.#heldUpMs.get(job.worker) ?? -Infinity) < wakeMs
   }
 
@@ -54,7 +54,8 @@ export class PhysicalWatch {
     this.#jobs.add(job)
     let cpus = 0
     for (const other of this.#jobs) {
-      if (other.worker === job.worker && other.ending === undefined && !other.process.dead) cpus += other.assign.cpus
+      if (other.worker === job.worker && other.ending === undefined && !other.killed && !other.process.dead)
+        cpus += other.assign.cpus
     }
     const max = this.#cpus(job.worker)
     if (cpus > max) {
@@ -89,7 +90,8 @@ export class PhysicalWatch {
   leftOver(): string[] {
     const left: string[] = []
     for (const job of this.#jobs) {
-      if (this.#ledger.batches.get(job.assign.batch)?.endedAt !== undefined) left.push(`${job.assign.batch} on ${job.worker}`)
+      if (this.#ledger.batches.get(job.assign.batch)?.endedAt !== undefined)
+        left.push(`${job.assign.batch} on ${job.worker}`)
     }
     return left
   }

@@ -52,7 +52,8 @@ export function planOf(seed: number, profile: Profile): Plan {
     orders: drawOrders(random, clients, workers.length, shape.spanMs),
     faults,
     mendedAtMs: shape.spanMs + 500,
-    remains: profile === 'liveness' && coordinators >= 3 ? drawRemains(random, shape, coordinators, workers.length) : [],
+    remains:
+      profile === 'liveness' && coordinators >= 3 ? drawRemains(random, shape, coordinators, workers.length) : [],
   }
 }
 
@@ -100,7 +101,8 @@ function drawOrders(random: Random, clients: number, workers: number, spanMs: nu
       orders.push({ type: 'pause', run, client, atMs: pausedMs })
       orders.push({ type: 'resume', run, client, atMs: pausedMs + random.int(100, 2000) })
     }
-    if (random.chance(0.15)) orders.push({ type: 'prioritise', run, client, atMs: after(), priority: random.int(-3, 3) })
+    if (random.chance(0.15))
+      orders.push({ type: 'prioritise', run, client, atMs: after(), priority: random.int(-3, 3) })
     for (let reads = random.int(0, 3); reads > 0; reads -= 1) orders.push({ type: 'read', run, client, atMs: after() })
   }
   if (workers > 1 && random.chance(0.15)) {
@@ -157,7 +159,8 @@ function drawCut(random: Random, coordinators: number, workers: number, span: { 
   return { type: 'cut', who, to, ...span }
 }
 
-const names = (letter: string, count: number): string[] => Array.from({ length: count }, (_, at) => `${letter}${at + 1}`)
+const names = (letter: string, count: number): string[] =>
+  Array.from({ length: count }, (_, at) => `${letter}${at + 1}`)
 
 /** Broken for good; what is left is a majority that sees the log, and one worker at least. */
 function drawRemains(random: Random, shape: Shape, coordinators: number, workers: number): Fault[] {
@@ -179,6 +182,7 @@ function drawRemains(random: Random, shape: Shape, coordinators: number, workers
       { type: 'lost-hint', who, atMs, forMs, share: 1 },
     ]),
   ]
-  if (workers > 1 && random.chance(0.3)) remains.push({ type: 'isolate', who: `w${random.int(1, workers)}`, atMs, forMs })
+  if (workers > 1 && random.chance(0.3))
+    remains.push({ type: 'isolate', who: `w${random.int(1, workers)}`, atMs, forMs })
   return remains
 }

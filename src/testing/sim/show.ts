@@ -9,7 +9,19 @@ export function showEntry(entry: Entry): string {
 function showEvent(event: Event): string {
   const fields = event as unknown as Record<string, unknown>
   const words: string[] = [event.type]
-  for (const key of ['epoch', 'owner', 'run', 'batch', 'worker', 'reason', 'state', 'cause', 'verdict', 'format', 'why']) {
+  for (const key of [
+    'epoch',
+    'owner',
+    'run',
+    'batch',
+    'worker',
+    'reason',
+    'state',
+    'cause',
+    'verdict',
+    'format',
+    'why',
+  ]) {
     const value = fields[key]
     if (typeof value === 'string' || typeof value === 'number') words.push(key === 'why' ? `(${value})` : String(value))
   }

@@ -18,7 +18,7 @@ export function shrink(plan: Plan, sabotage: Sabotage = none, triesMax = 400): P
     return tries <= triesMax && simulate(candidate, sabotage).violation?.check === failure.check
   }
   let best = plan
-  for (let before: Plan | undefined; before !== best && tries < triesMax; ) {
+  for (let before: Plan | undefined; before !== best && tries < triesMax;) {
     before = best
     for (const part of ['faults', 'orders', 'remains'] as const) best = without(best, part, fails)
     best = fewerTasks(best, fails)
@@ -29,7 +29,7 @@ export function shrink(plan: Plan, sabotage: Sabotage = none, triesMax = 400): P
 function without(plan: Plan, part: Part, fails: (plan: Plan) => boolean): Plan {
   let best = plan
   for (let size = Math.ceil(best[part].length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
-    for (let from = 0; from < best[part].length; ) {
+    for (let from = 0; from < best[part].length;) {
       const list: readonly unknown[] = best[part]
       const candidate = { ...best, [part]: [...list.slice(0, from), ...list.slice(from + size)] } as Plan
       if (fails(candidate)) best = candidate

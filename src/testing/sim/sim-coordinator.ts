@@ -145,7 +145,8 @@ export class SimCoordinator {
       append: (epoch, position, bytes, done) =>
         wrapped.append(epoch, position, bytes, (outcome) => {
           if (outcome.type === 'unknown') this.#appendUnknown.add(position)
-          else if (this.#appendUnknown.delete(position) && outcome.type === 'ok') count.reached('append ok after unknown')
+          else if (this.#appendUnknown.delete(position) && outcome.type === 'ok')
+            count.reached('append ok after unknown')
           done(outcome)
         }),
       claim: (from, owner, done) => wrapped.claim(from, owner, done),
@@ -235,7 +236,10 @@ export class SimCoordinator {
     process.clock.after(5, again)
   }
 
-  #dial(address: string, handlers: { opened(): void; message(message: PeerMessage): void; closed(refused: boolean): void }) {
+  #dial(
+    address: string,
+    handlers: { opened(): void; message(message: PeerMessage): void; closed(refused: boolean): void },
+  ) {
     const end = this.#options.network.dial(this.process, `${address}/peer`, {
       opened: () => handlers.opened(),
       message: (text) => handlers.message(JSON.parse(text as string) as PeerMessage),

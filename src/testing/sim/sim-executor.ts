@@ -31,6 +31,8 @@ export type Job = {
   /** It is being ended: whatever it says from now on is no verdict. */
   ending: { readonly reason: 'cancelled' | 'fenced'; readonly why: string } | 'abandoned' | undefined
   timedOut: number | undefined
+  /** Sent SIGKILL: it runs for milliseconds more, and nothing it does counts. */
+  killed: boolean
   /** The executor that started it is still there to tell. */
   attended: boolean
   begunMs: number | undefined
@@ -81,6 +83,7 @@ export class SimExecutor {
       state: 'starting',
       ending: undefined,
       timedOut: undefined,
+      killed: false,
       attended: true,
       begunMs: undefined,
       sinceMs: this.#timeline.nowMs,
@@ -163,7 +166,9 @@ export class SimExecutor {
 
   kill(batch: string): void {
     const job = this.jobs.get(batch)
-    if (job) this.#endWithin(job, 1 + this.#random.unit() * 3)
+    if (!job) return
+    job.killed = true
+    this.#endWithin(job, 1 + this.#random.unit() * 3)
   }
 
   #endWithin(job: Job, delayMs: number): void {
@@ -183,6 +188,7 @@ export class SimExecutor {
     }
     job.running.clear()
     this.#physical.jobEnded(job)
+    if (!job.attended) this.jobs.delete(job.assign.batch)
     this.#tell((protocol) => {
       if (!job.attended) return
       this.jobs.delete(job.assign.batch)

@@ -80,8 +80,11 @@ function schedule(cluster: Cluster, plan: Plan): void {
 function brokenHosts(plan: Plan): Set<string> {
   const broken = new Set<string>()
   for (const fault of plan.remains) {
-    if (fault.type === 'cut') for (const host of [fault.who, fault.to]) broken.add(host)
-    else if ('who' in fault && fault.type !== 'delay' && fault.type !== 'lost-hint') broken.add(fault.who)
+    // Who can't reach the log is out; two that can't hear each other have others to turn to.
+    if (fault.type === 'cut') {
+      if (fault.who === 'log') broken.add(fault.to)
+      if (fault.to === 'log') broken.add(fault.who)
+    } else if ('who' in fault && fault.type !== 'delay' && fault.type !== 'lost-hint') broken.add(fault.who)
   }
   return broken
 }
@@ -145,13 +148,15 @@ function whatIsLeft(cluster: Cluster, broken: ReadonlySet<string>): string | und
     for (const run of client.open) return `the submission of ${run} is not answered`
   }
   for (const run of ledger.runs.values()) {
-    if (run.finishedAt === undefined) return `${run.id} is not finished: ${run.tasks.map((task) => task.state).join(' ')}`
+    if (run.finishedAt === undefined)
+      return `${run.id} is not finished: ${run.tasks.map((task) => task.state).join(' ')}`
   }
   for (const worker of cluster.workers()) {
     if (broken.has(worker.process.host.name)) continue
     if (!worker.protocol.isWelcomed) return `${worker.id} has no coordinator`
     if (worker.outbox.size > 0) return `${worker.id} has ${worker.outbox.size} reports that nobody acknowledged`
-    if (worker.protocol.held.length > 0) return `${worker.id} holds ${worker.protocol.held.map((held) => held.batch).join(' ')}`
+    if (worker.protocol.held.length > 0)
+      return `${worker.id} holds ${worker.protocol.held.map((held) => held.batch).join(' ')}`
     if (worker.executor.jobs.size > 0) return `${worker.id} runs ${[...worker.executor.jobs.keys()].join(' ')}`
   }
   const [left] = physical.leftOver().filter((words) => !broken.has(words.split(' on ')[1]!.split('.')[0]!))
@@ -163,7 +168,8 @@ function whatIsLeft(cluster: Cluster, broken: ReadonlySet<string>): string | und
   }
   const leaders = cluster.coordinators().filter((one) => one.seat.role === 'leading' && !broken.has(one.name))
   if (leaders.length !== 1) return `${leaders.length} coordinators lead`
-  if (leaders[0]!.seat.epoch !== store.epoch) return `${leaders[0]!.name} leads epoch ${leaders[0]!.seat.epoch} of ${store.epoch}`
+  if (leaders[0]!.seat.epoch !== store.epoch)
+    return `${leaders[0]!.name} leads epoch ${leaders[0]!.seat.epoch} of ${store.epoch}`
   for (const one of cluster.coordinators()) {
     if (broken.has(one.name)) continue
     const { role, position } = one.seat
@@ -179,5 +185,6 @@ function compareAtRest(cluster: Cluster, broken: ReadonlySet<string>): void {
     if (one.seat.position !== cluster.checker.ledger.position || stateText(one.seat.state) === expected) return
     cluster.checker.violations.found('equal positions, equal states', `${one.name} at rest`)
   }
-  for (const one of cluster.coordinators()) if (!broken.has(one.name)) one.process.enter(() => one.seat.between(() => check(one)))
+  for (const one of cluster.coordinators())
+    if (!broken.has(one.name)) one.process.enter(() => one.seat.between(() => check(one)))
 }
