@@ -46,7 +46,7 @@ export class Connection {
   readonly #log: WorkerLog
   readonly #joinDeadlineMs: number
   readonly #joinTimeoutMs: number
-  #index = 0
+  #index: number
   #socket: WebSocket | undefined
   #timer: NodeJS.Timeout | undefined
   /** Since the last welcome. */
@@ -67,6 +67,8 @@ export class Connection {
     this.#handlers = handlers
     this.#log = log
     this.#joinTimeoutMs = joinTimeoutMs
+    // Workers spread over the coordinators, so that the end of one is noticed by its part of them only.
+    this.#index = Math.floor(Math.random() * endpoints.length)
     this.#joinDeadlineMs = clock.monotonicMs() + joinTimeoutMs
   }
 

@@ -84,8 +84,8 @@ describe('a coordinator that was killed', () => {
     await using first = await new CoordinatorProcess(quick).start()
     await using second = new TestCoordinator(undefined, temporarySocket())
     Object.assign(second, quick, { epoch: 2 })
-    await second.start()
     await using _worker = await startTestWorker(first, { urls: [first.url, second.url] })
+    await second.start()
     using folder = temporaryFolder()
     const gate = path.join(folder.path, 'gate')
     first.assign(['pass', `wait-for:${gate}`])
@@ -103,7 +103,7 @@ describe('a coordinator that was killed', () => {
 
 describe('a leader that was replaced', () => {
   it('is refused by whoever has seen its successor', async () => {
-    await using old = await new TestCoordinator().start()
+    await using old = new TestCoordinator()
     await using current = new TestCoordinator(undefined, temporarySocket())
     current.epoch = 2
     await current.start()
@@ -112,6 +112,7 @@ describe('a leader that was replaced', () => {
       urls: [current.url, old.url],
       log: (_level, text) => said.push(text),
     })
+    await old.start()
     await current.stop()
     await old.until(() => old.of('hello')[0], 'hello')
     await current.start()
