@@ -246,7 +246,9 @@ function decideUnreported(state: State, run: Run, batch: Batch, input: End, nowM
   const interrupted = new Set(input.interrupted)
   const progress = batch.begun || interrupted.size > 0
   const hopeless = !progress && run.barren + 1 >= barrenMax(state, run) && !mayBeTheWorker(state, run, batch)
-  const ending: Ending = { decisions, state, run, batch, input, nowMs, words: endWords(input), progress, hopeless }
+  const words = endWords(input)
+  const brief = words.split('\n', 1)[0]!
+  const ending: Ending = { decisions, state, run, batch, input, nowMs, words, brief, progress, hopeless }
   for (const index of open) {
     if (timedOut.has(index)) decideTimedOut(ending, index)
     else if (input.reason === 'completed') decideLost(ending, index, 'its batch is over and its report did not arrive')
@@ -272,7 +274,9 @@ type Ending = {
   readonly batch: Batch
   readonly input: End
   readonly nowMs: number
+  /** How it ended, and the first line of that, for what goes on. */
   readonly words: string
+  readonly brief: string
   /** Some task of the batch had begun. */
   readonly progress: boolean
   /** Nothing of the run begins any more, batch after batch. */
@@ -310,14 +314,14 @@ function decideTimedOut({ decisions, state, run, batch, nowMs }: Ending, index: 
 }
 
 /** It was running when the process died: alone next time; if it was alone, it is the one. */
-function decideSuspect({ decisions, state, run, batch, words, nowMs }: Ending, index: TaskIndex): void {
+function decideSuspect({ decisions, state, run, batch, words, brief, nowMs }: Ending, index: TaskIndex): void {
   const task = run.tasks[index]!
   if (batch.tasks.length > 1) {
     const next = state.format < 2 ? '; runs alone next' : ''
-    const what = `was running when its process died (${words})${next}`
+    const what = `was running when its process died (${brief})${next}`
     requeue(decisions, state, run, batch, index, { cause: 'crashed', words: what, batchMax: 1 }, nowMs)
   } else if (mayRetry(state, run, task, 'crashed')) {
-    const what = `its process died (${words})`
+    const what = `its process died (${brief})`
     requeue(decisions, state, run, batch, index, { cause: 'crashed', words: what, batchMax: 1 }, nowMs)
   } else giveUp(decisions, state, task, index, 'failed', 'crashed', `its process died while it ran: ${words}`)
 }
@@ -336,7 +340,7 @@ function decideLost({ decisions, state, run, batch, input, nowMs }: Ending, inde
 
 /** Nothing of it was seen. Smaller batches find out whose fault that is, within bounds. */
 function decideUnstarted(ending: Ending, index: TaskIndex): void {
-  const { decisions, state, run, batch, input, nowMs, words, hopeless } = ending
+  const { decisions, state, run, batch, input, nowMs, words, brief, hopeless } = ending
   const task = run.tasks[index]!
   const alone = batch.tasks.length === 1
   const half = Math.max(1, Math.ceil(batch.tasks.length / 2))
@@ -346,10 +350,10 @@ function decideUnstarted(ending: Ending, index: TaskIndex): void {
     const innocent = input.reason === 'cancelled' || (exitedClean(input) && !alone)
     const batchMax = exitedClean(input) ? half : 0
     if (mayRetry(state, run, task, cause) && !hopeless)
-      requeue(decisions, state, run, batch, index, { cause, words, innocent, batchMax }, nowMs)
+      requeue(decisions, state, run, batch, index, { cause, words: brief, innocent, batchMax }, nowMs)
     else giveUp(decisions, state, task, index, 'lost', cause, words)
   } else if (!hopeless && alone && run.spec.retry?.crashed !== undefined && mayRetry(state, run, task, 'crashed')) {
-    requeue(decisions, state, run, batch, index, { cause: 'crashed', words, batchMax: 1 }, nowMs)
+    requeue(decisions, state, run, batch, index, { cause: 'crashed', words: brief, batchMax: 1 }, nowMs)
   } else if (hopeless || alone) giveUp(decisions, state, task, index, 'failed', 'crashed', words)
   else decisions.requeue(index, 'unstarted', words, half)
 }

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { advance } from '../core/advance.ts'
+import type { RetryPolicy } from '../core/entities.ts'
+import type { Input } from '../core/input.ts'
+import { nextDueMs } from '../core/due.ts'
+import { emptyState, type State } from '../core/state.ts'
+import { plainSpec } from '../core/transcript.ts'
+import { place } from './place.ts'
+
+function join(worker: string, more: { host?: string; cpus?: number } = {}): Input {
+  const { host = worker, cpus = 1 } = more
+  const capabilities = { os: 'linux', arch: 'x64', cpus, memoryBytes: 1, host, labels: {}, tools: {} }
+  return { type: 'join', worker, name: worker, version: '1', capabilities, draining: false }
+}
+
+/** One file that has just failed on W under this policy. */
+function failedOnce(retry: RetryPolicy, others: readonly Input[] = []): State {
+  const state = emptyState()
+  const spec = { ...plainSpec, retries: 3, retry }
+  const inputs: Input[] = [
+    { type: 'raise-format', format: 2 },
+    { type: 'submit', run: 'R', who: 'x', spec, files: ['a'], estimates: [null] },
+    join('W'),
+    { type: 'assign', run: 'R', worker: 'W', tasks: [0], cpus: 1, why: '' },
+    ...others,
+  ]
+  for (const input of inputs) advance(state, input, 0)
+  const base = { worker: 'W', batch: 'b1', token: 1 } as const
+  const reports = [{ task: 0, outcome: 'failed', durationMs: 1, counts: [0, 1, 0, 0] }] as const
+  advance(state, { type: 'report', ...base, reports }, 0)
+  const nothing = { exitCode: 0, signal: null, startupMs: 1, wallMs: 1, interrupted: [], timedOut: [], errors: [] }
+  advance(state, { type: 'end', ...base, reason: 'completed', ...nothing }, 0)
+  return state
+}
+
+const at = (state: State, nowMs: number) => place({ state, available: () => true }, nowMs)
+
+test('place: nothing before its time, and the moment is known beforehand', () => {
+  const state = failedOnce({ failed: { backoffMs: 500, jitter: 0 } })
+  assert.equal(at(state, 499), undefined)
+  assert.equal(nextDueMs(state, 0), 500)
+  assert.equal(at(state, 500)?.worker, 'W')
+})
+
+test('place: a task runs elsewhere, and waits for elsewhere while that is busy', () => {
+  const state = failedOnce({ failed: { where: 'other-worker' } }, [
+    join('V'),
+    { type: 'submit', run: 'S', who: 'x', spec: plainSpec, files: ['s'], estimates: [null] },
+    { type: 'assign', run: 'S', worker: 'V', tasks: [0], cpus: 1, why: '' },
+  ])
+  assert.equal(at(state, 1), undefined)
+  assert.equal(at(state, 3_600_000), undefined)
+  advance(state, { type: 'leave', worker: 'V', why: 'gone' }, 2)
+  advance(state, join('V'), 3)
+  assert.deepEqual([at(state, 4)?.run, at(state, 4)?.worker], ['R', 'V'])
+})
+
+test('place: with nothing elsewhere it waits for a bounded time, then runs anyway and says so', () => {
+  const state = failedOnce({ failed: { where: 'other-host' } }, [join('V', { host: 'W' })])
+  const { avoidWaitMs } = state.limits
+  assert.equal(at(state, avoidWaitMs - 1), undefined)
+  assert.equal(nextDueMs(state, 1), avoidWaitMs)
+  const assign = at(state, avoidWaitMs)
+  assert.ok(assign)
+  assert.match(assign.why, /it should run elsewhere, but no other worker that fits came in time/)
+})
+
+test('place: another class of machine is one with other CPUs', () => {
+  const state = failedOnce({ failed: { where: 'other-class' } }, [join('V'), join('U', { cpus: 8 })])
+  assert.equal(at(state, 1)?.worker, 'U')
+})
+
+test('place: work that nobody keeps away still goes to the worker that a task avoids', () => {
+  const state = failedOnce({ failed: { where: 'other-worker' } })
+  advance(state, { type: 'submit', run: 'S', who: 'x', spec: plainSpec, files: ['s'], estimates: [null] }, 1)
+  assert.deepEqual([at(state, 2)?.run, at(state, 2)?.worker], ['S', 'W'])
+})
+
+test('place: a worker that is being recycled takes nothing until it has been, or for too long', () => {
+  const state = failedOnce({})
+  state.workers.get('W')!.recycling = { id: 1, sinceMs: 0, untilMs: 900 }
+  assert.equal(at(state, 899), undefined)
+  assert.equal(nextDueMs(state, 10), 900)
+  assert.equal(at(state, 900)?.worker, 'W')
+  advance(state, { type: 'recycled', worker: 'W', id: 1 }, 20)
+  assert.equal(at(state, 21)?.worker, 'W')
+})
