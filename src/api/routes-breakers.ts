@@ -28,7 +28,7 @@ export async function breakerRoutes(app: FastifyInstance, { coordinator }: ApiOp
       type: 'reset-breakers',
       ...(scopes === undefined ? {} : { scopes }),
       who,
-      why: why ?? `asked by ${who}`,
+      why: why ?? 'asked',
     })
     return { breakers: viewsOf(scopes ?? before) }
   })

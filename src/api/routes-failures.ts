@@ -46,7 +46,7 @@ export async function failureRoutes(app: FastifyInstance, { coordinator }: ApiOp
     await coordinator.settled()
     const who = whoOf(request)
     const letters = chosen(request.body, () => true)
-    await coordinator.submit({ type: 'discard', letters, who, why: request.body.why ?? `asked by ${who}` })
+    await coordinator.submit({ type: 'discard', letters, who, why: request.body.why ?? 'asked' })
     return { discarded: letters }
   })
 
