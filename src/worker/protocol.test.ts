@@ -269,6 +269,15 @@ describe('WorkerProtocol: batches', () => {
     assert.deepEqual(rig.news(), [])
   })
 
+  it('keeps what was assigned after the hello that a welcome answers: greetings may cross', () => {
+    const rig = new ProtocolRig().join().say({ type: 'greet' }).say({ type: 'greet' })
+    rig.welcome().assign('b1').welcome({ keep: [] })
+    assert.deepEqual(
+      rig.protocol.held.map((held) => [held.batch, held.abandoned]),
+      [['b1', false]],
+    )
+  })
+
   it('lets the tasks that run finish when it is cancelled with drainMs', () => {
     const rig = new ProtocolRig().join().assign('b1').started('b1', 0)
     rig.say({ type: 'cancel', batch: 'b1', why: 'drained', drainMs: 10_000 })
