@@ -3,10 +3,12 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import Value from 'typebox/value'
 import type { SubmitRequest } from '../coordinator/coordinator.ts'
 import { checkManifest } from '../coordinator/workspace-check.ts'
+import type { RunSpec } from '../core/entities.ts'
 import { Refused, type Input } from '../core/input.ts'
 import type { Run } from '../core/state.ts'
 import { ActionBody, BulkActionBody, runActions, SubmitBody, type RunAction } from '../protocol/api.ts'
 import { MusterError } from '../protocol/errors.ts'
+import { parseTraceparent } from '../telemetry/traces/trace-context.ts'
 import type { ApiOptions } from './options.ts'
 import { checkFiles, versionOf, whoOf, type RunParams } from './request-parts.ts'
 
@@ -21,7 +23,7 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
     const run = await coordinator.submitRun({
       who: whoOf(request),
       ...(typeof key === 'string' ? { key } : {}),
-      spec: specOf(body),
+      spec: { ...specOf(body), ...traceOf(request.headers) },
       files: body.files,
       ...(body.context === undefined ? {} : { context: body.context }),
     })
@@ -52,7 +54,8 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
   for (const action of runActions) {
     app.post<{ Params: RunParams; Body: ActionBody | null }>(`/runs/:run/${action}`, async (request, reply) => {
       const body = bodyOf(request.body)
-      const run = await act(action, request.params.run, body, whoOf(request), versionOf(request))
+      const { headers } = request
+      const run = await act(action, request.params.run, body, whoOf(request), versionOf(request), traceOf(headers))
       return show(reply, run)
     })
   }
@@ -83,22 +86,28 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
     body: ActionBody,
     who: string,
     version: number | undefined,
+    trace: Pick<RunSpec, 'traceparent'> = {},
   ): Promise<Run> {
-    if (action === 'rerun') return rerun(coordinator.run(id), body.which ?? 'all', who)
+    if (action === 'rerun') return rerun(coordinator.run(id), body.which ?? 'all', who, trace)
     await coordinator.submit(actionInput(action, id, body, who, version))
     return coordinator.run(id)
   }
 
-  async function rerun(run: Run, which: 'all' | 'failed' | 'lost', who: string): Promise<Run> {
+  async function rerun(
+    run: Run,
+    which: 'all' | 'failed' | 'lost',
+    who: string,
+    trace: Pick<RunSpec, 'traceparent'>,
+  ): Promise<Run> {
     const states = which === 'failed' ? ['failed', 'timed-out', 'lost'] : ['lost', 'cancelled']
     const files = run.tasks.filter((task) => which === 'all' || states.includes(task.state)).map((task) => task.file)
     if (files.length === 0) throw new Refused('conflict', `run ${run.id} has no ${which} tasks`)
     const context = await coordinator.contexts.get(run.id)
-    const { context: _, ...spec } = run.spec
+    const { context: _, traceparent: __, ...spec } = run.spec
     const complete = spec.complete && files.length === run.tasks.length
     return coordinator.submitRun({
       who,
-      spec: { ...spec, complete, open: false },
+      spec: { ...spec, ...trace, complete, open: false },
       files,
       ...(context ? { context } : {}),
     })
@@ -108,6 +117,13 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
     reply.header('ETag', `"${run.version}"`)
     return reply.send(coordinator.view(run))
   }
+}
+
+/** Of a submitter that is part of a trace itself (W3C trace context); what is no traceparent is left out, as the standard asks. */
+function traceOf({
+  traceparent,
+}: Readonly<Record<string, string | string[] | undefined>>): Pick<RunSpec, 'traceparent'> {
+  return typeof traceparent === 'string' && parseTraceparent(traceparent) ? { traceparent } : {}
 }
 
 function specOf(body: SubmitBody): SubmitRequest['spec'] {

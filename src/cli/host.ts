@@ -11,6 +11,7 @@ import { MusterError } from '../protocol/errors.ts'
 import { logLife } from '../telemetry/life-log.ts'
 import { Metrics } from '../telemetry/metrics.ts'
 import type { Say } from '../telemetry/say.ts'
+import { openTraces, type Traces } from '../telemetry/traces/traces.ts'
 import { readSettings } from './settings.ts'
 import { OwnWorker } from './own-worker.ts'
 import { buildId, packageVersion, privateDirectory, socketPath } from './places.ts'
@@ -57,13 +58,14 @@ export class Host implements AsyncDisposable {
   /** Where TCP clients and workers reach it. */
   address: string | undefined
   #worker: OwnWorker | undefined
+  #traces: Traces | undefined
   #closing = false
 
   private constructor(options: HostOptions, coordinator: Coordinator, metrics: Metrics) {
     this.#options = options
     this.coordinator = coordinator
     this.#metrics = metrics
-    metrics.watch(coordinator)
+    metrics.watch(coordinator, () => this.#traces?.counts())
     logLife(coordinator, (...line) => this.#say(...line), options.debug === true)
     this.socket = socketPath(options.directory)
   }
@@ -90,6 +92,7 @@ export class Host implements AsyncDisposable {
     const host = new Host(options, coordinator, metrics)
     say = (...line) => host.#say(...line)
     try {
+      host.#traces = await openTraces(coordinator, packageVersion(), say)
       await host.#listen()
       // Now that the others can reach it.
       if (cluster) await coordinator.start()
@@ -107,7 +110,7 @@ export class Host implements AsyncDisposable {
   /** Which coordinator says it, and whether it leads: a line may be read beside those of others. */
   #say(...[level, message, detail]: Parameters<Say>): void {
     const { coordinator, role, epoch } = this.coordinator.standing()
-    this.#options.onLog(level, message, { coordinator, role, epoch, ...detail })
+    this.#options.onLog(level, message, { ...detail, coordinator, role, epoch })
   }
 
   async #listen(): Promise<void> {
@@ -158,6 +161,7 @@ export class Host implements AsyncDisposable {
     await this.#worker?.close()
     await within(handOverMaxMs, this.coordinator.handOver())
     await within(closeMaxMs, Promise.all(this.#apis.map((api) => api.close())))
+    await this.#traces?.[Symbol.asyncDispose]()
     await within(closeMaxMs, this.coordinator.close())
     this.#metrics[Symbol.dispose]()
     await rm(this.socket, { force: true })

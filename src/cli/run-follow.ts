@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto'
 import type { Client } from '../client/client.ts'
 import { isMusterError } from '../protocol/errors.ts'
 import type { FeedMessage, RunView, TaskRecord } from '../protocol/run-view.ts'
+import { callersTrace } from '../telemetry/traces/trace-context.ts'
 import { combinedMessage, combinedRecords, combinedView, KnownResults, type CombinedParts } from './combined-run.ts'
 import type { Connection } from './connect.ts'
 import { whyLocal, type RunCoordinator } from './fallback.ts'
@@ -95,7 +96,7 @@ async function finishHere(known: KnownResults, why: string, options: FollowOptio
     const { maxFailures = 0 } = flags
     const left = maxFailures === 0 ? {} : { maxFailures: Math.max(1, maxFailures - known.failures) }
     const body = await submission(local, rest, { ...flags, ...left }, times)
-    const { run: id } = await local.client.submit(body, randomUUID())
+    const { run: id } = await local.client.submit(body, randomUUID(), callersTrace())
     const watched = await watchRun({
       connection: local,
       run: id,

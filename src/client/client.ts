@@ -39,8 +39,10 @@ export class Client {
     return this.#json<HealthView>({ method: 'GET', path: '/health', timeoutMs: healthTimeoutMs })
   }
 
-  submit(body: SubmitBody, key: string): Promise<RunView> {
-    return this.#post<RunView>('/runs', body, { repeatable: true, headers: { 'idempotency-key': key } })
+  /** `traceparent`: W3C trace context of whoever submits, if it is part of a trace. */
+  submit(body: SubmitBody, key: string, traceparent?: string): Promise<RunView> {
+    const headers = { 'idempotency-key': key, ...(traceparent === undefined ? {} : { traceparent }) }
+    return this.#post<RunView>('/runs', body, { repeatable: true, headers })
   }
 
   plan(project: string, suite: string, files: readonly string[]): Promise<PlanView> {
@@ -90,6 +92,11 @@ export class Client {
 
   async workers(): Promise<readonly WorkerView[]> {
     return (await this.#json<{ workers: WorkerView[] }>({ method: 'GET', path: '/workers' })).workers
+  }
+
+  /** An answer as it comes. */
+  async *bytes(path: string): AsyncGenerator<Uint8Array> {
+    yield* (await this.#ask({ method: 'GET', path })).body
   }
 
   get<T>(path: string): Promise<T> {

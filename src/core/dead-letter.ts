@@ -56,11 +56,13 @@ export function stepReplay(state: State, input: Replay): readonly Event[] {
     }
   }
   const { context, startupMs } = input
+  // Whatever submitted the first run is over; so is its trace.
+  const { traceparent: _, ...spec } = source.spec
   const submitted = stepSubmit(state, {
     type: 'submit',
     run: input.run,
     who: input.who,
-    spec: { ...source.spec, context, startupMs, complete: false, open: false },
+    spec: { ...spec, context, startupMs, complete: false, open: false },
     files: letters.map((letter) => letter.file),
     estimates: input.estimates,
   })

@@ -79,6 +79,8 @@ export type RunSpec = {
   readonly open: boolean
   /** Time the run may wait while no worker that fits is connected, before its tasks are lost. */
   readonly noWorkerTimeoutMs: number
+  /** W3C trace context of the submitter, when it is part of a trace. */
+  readonly traceparent?: string
   /** Which ends without a verdict leave a dead letter; default lost and crashed. */
   readonly deadLetters?: readonly LetterKind[]
 }

@@ -60,6 +60,7 @@ const fieldFormats: { readonly [T in Event['type']]?: readonly Since[] } = {
   'run.submitted': [
     { path: ['spec', 'retry'], format: 2 },
     { path: ['spec', 'deadLetters'], format: 2 },
+    { path: ['spec', 'traceparent'], format: 2 },
   ],
   'task.requeued': [
     { path: ['level'], format: 2 },

@@ -53,7 +53,7 @@ export function stepSubmit(state: State, input: Submit): readonly Event[] {
 /** Without what older members couldn't read. */
 function readableSpec(state: State, spec: RunSpec): RunSpec {
   if (state.format >= 2) return spec
-  const { deadLetters: _, retry: __, ...rest } = spec
+  const { deadLetters: _, retry: __, traceparent: ___, ...rest } = spec
   return rest
 }
 

@@ -58,14 +58,19 @@ export type EndedAttempt = HeldAttempt & {
   readonly results: { readonly blob: string; readonly line: number } | undefined
 }
 
+export type CommittedEntry = { readonly position: number; readonly atMs: number; readonly events: readonly Event[] }
+
 export type AttemptStep =
   | { readonly type: 'assigned'; readonly attempt: HeldAttempt }
   | { readonly type: 'ended'; readonly attempt: EndedAttempt }
 
 export class AttemptBook {
   readonly #runs = new Map<RunId, Map<TaskIndex, HeldAttempt>>()
+  #position: number
 
-  constructor(state: State) {
+  /** `position`: of the last entry in state. */
+  constructor(state: State, position: number) {
+    this.#position = position
     this.#align(state)
   }
 
@@ -75,7 +80,10 @@ export class AttemptBook {
   }
 
   /** What an entry says of attempts, in its order. `state`: with the entry applied. */
-  entry(events: readonly Event[], atMs: number, state: State): AttemptStep[] {
+  entry({ position, atMs, events }: CommittedEntry, state: State): AttemptStep[] {
+    // Entries were skipped, by a snapshot: what they said of attempts is only in state.
+    if (position !== this.#position + 1) this.#align(state)
+    this.#position = position
     const steps: AttemptStep[] = []
     for (const event of events) this.#event(steps, event, atMs, state)
     return steps
@@ -83,9 +91,6 @@ export class AttemptBook {
 
   #event(steps: AttemptStep[], event: Event, atMs: number, state: State): void {
     switch (event.type) {
-      case 'leader.started':
-        // Entries may have been skipped before it, by a snapshot.
-        return this.#align(state)
       case 'batch.assigned': {
         const { run, batch, worker } = event
         for (const task of event.tasks) {

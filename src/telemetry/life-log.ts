@@ -15,10 +15,11 @@ type Line = readonly [level: 'debug' | 'info' | 'warn', message: string, fields:
 
 /** Returns the function that ends it. `debug`: whether such lines are wanted; else they are not even made. */
 export function logLife(coordinator: Watched, say: Say, debug: boolean): () => void {
-  const book = debug ? new AttemptBook(coordinator.state) : undefined
-  return coordinator.observe(({ events, atMs, position, appendMs }) => {
+  const book = debug ? new AttemptBook(coordinator.state, coordinator.standing().position) : undefined
+  return coordinator.observe((entry) => {
+    const { events, position, appendMs } = entry
     const { state } = coordinator
-    const steps = book?.entry(events, atMs, state) ?? []
+    const steps = book?.entry(entry, state) ?? []
     // Without it: another coordinator's entry, which that one tells of.
     if (appendMs === undefined) return
     for (const event of events) {

@@ -13,10 +13,10 @@ const workerStates = ['idle', 'busy', 'draining', 'disconnected'] as const
 export function workMetrics(registry: client.Registry, coordinator: Watched): () => void {
   workGauges(registry, coordinator)
   const count = workCounters(registry)
-  const book = new AttemptBook(coordinator.state)
+  const book = new AttemptBook(coordinator.state, coordinator.standing().position)
   return coordinator.observe((entry) => {
     const { state } = coordinator
-    const steps = book.entry(entry.events, entry.atMs, state)
+    const steps = book.entry(entry, state)
     // Whoever leads counts; a follower sees the same entries.
     if (entry.appendMs === undefined) return
     for (const event of entry.events) count.event(event)

@@ -12,7 +12,9 @@ import { clusterMetrics } from './metrics-cluster.ts'
 import { httpMetrics, type Answered } from './metrics-http.ts'
 import { logMetrics } from './metrics-log.ts'
 import { processMetrics } from './metrics-process.ts'
+import { traceMetrics } from './metrics-traces.ts'
 import { workMetrics } from './metrics-work.ts'
+import type { SpanCounts } from './traces/span.ts'
 import type { Watched } from './watched.ts'
 
 export class Metrics implements Disposable {
@@ -37,8 +39,9 @@ export class Metrics implements Disposable {
     return this.registry.metrics()
   }
 
-  /** From now on this coordinator's state and entries are shown. Once. */
-  watch(coordinator: Watched): void {
+  /** From now on this coordinator's state and entries are shown. Once. `spans`: of traces, if any are sent. */
+  watch(coordinator: Watched, spans: () => SpanCounts | undefined = () => undefined): void {
+    traceMetrics(this.registry, spans)
     this.#ends.push(
       logMetrics(this.registry, coordinator),
       clusterMetrics(this.registry, coordinator),

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { MusterError } from '../../protocol/errors.ts'
 import type { PlanView } from '../../client/client.ts'
+import { callersTrace } from '../../telemetry/traces/trace-context.ts'
 import type { Connection } from '../connect.ts'
 import { exitCodeOf } from '../exit-code.ts'
 import { fallbackOf, RunCoordinator } from '../fallback.ts'
@@ -176,7 +177,7 @@ async function submit(
       const body = bodies.get(connection) ?? interrupts.before(submission(connection, plan, flags, times))
       bodies.set(connection, body)
       try {
-        return await connection.client.submit(await body, key)
+        return await connection.client.submit(await body, key, callersTrace())
       } catch (error) {
         // An upload that broke off is begun again.
         if (!(await body.then(() => true).catch(() => false))) bodies.delete(connection)
