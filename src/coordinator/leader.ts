@@ -80,6 +80,9 @@ export class Leader {
   readonly #options: LeaderOptions
   readonly #clock: Clock
   readonly #inputsMax: number
+  /** An instant by both clocks: time as entries have it, and the monotonic one. */
+  #sinceAtMs: number
+  #sinceMonotonicMs: number
   #position: number
   #queue: Waiting[] = []
   /** Whose events are being appended. */
@@ -100,6 +103,8 @@ export class Leader {
     this.#options = options
     this.#clock = options.clock ?? systemClock
     this.state = options.state
+    this.#sinceAtMs = options.state.atMs
+    this.#sinceMonotonicMs = this.#clock.monotonicMs()
     this.epoch = options.epoch
     this.#position = options.position
     this.#inputsMax = options.inputsMax ?? 100_000
@@ -223,8 +228,8 @@ export class Leader {
 
   /** What waits for its time is placed when that has come, also if nobody asks for anything. */
   #wakeWhenDue(): void {
-    const nowMs = this.#clock.wallMs()
-    const dueMs = this.#stopped ? undefined : this.#nextDueMs(Math.max(nowMs, this.state.atMs))
+    const nowMs = this.#nowMs()
+    const dueMs = this.#stopped ? undefined : this.#nextDueMs(nowMs)
     if (dueMs === this.#dueMs) return
     this.#forgetDue()
     this.#dueMs = dueMs
@@ -233,6 +238,20 @@ export class Leader {
       this.#dueMs = undefined
       this.kick()
     })
+  }
+
+  /**
+   * What entries are stamped with: wall time, unless that is behind what the log has come to (it jumped,
+   * or the leader before was ahead). Time then goes on from there, so that nobody waits until it is made up for.
+   */
+  #nowMs(): number {
+    const monotonicMs = this.#clock.monotonicMs()
+    const wallMs = this.#clock.wallMs()
+    const onwardsMs = Math.floor(this.#sinceAtMs + monotonicMs - this.#sinceMonotonicMs)
+    if (wallMs <= onwardsMs) return Math.max(onwardsMs, this.state.atMs)
+    this.#sinceAtMs = wallMs
+    this.#sinceMonotonicMs = monotonicMs
+    return wallMs
   }
 
   #nextDueMs(nowMs: number): number | undefined {
@@ -252,7 +271,7 @@ export class Leader {
   }
 
   #round(round: readonly Waiting[]): void {
-    const atMs = Math.max(this.#clock.wallMs(), this.state.atMs)
+    const atMs = this.#nowMs()
     const events: Event[] = []
     const answers: ((position: number) => void)[] = []
     for (const waiting of round) {

@@ -101,6 +101,8 @@ export class Seat {
   #lastLeaderSignMs: number | undefined
   #connected: ReadonlySet<string> = new Set()
   readonly #watched = new Set<string>()
+  /** Who waits for state to be loaded. */
+  readonly #loads: (() => void)[] = []
   readonly #reached: { readonly position: number; readonly call: () => void }[] = []
 
   constructor(options: SeatOptions) {
@@ -213,9 +215,12 @@ export class Seat {
     this.#writes.submit(input, done)
   }
 
-  /** Calls `look` when state holds nothing that isn't durable: at once, or after the append under way. */
+  /** Calls `look` when state holds nothing that isn't durable: at once, after the append under way, or once it is read anew. */
   between(look: () => void): void {
-    if (this.#leader) this.#leader.between(look)
+    const leader = this.#leader
+    // A leader that is deposed meanwhile leaves state ahead of the log: it is read anew.
+    if (leader) leader.between(() => (leader.settledNow ? look() : this.#loads.push(look)))
+    else if (this.#role === 'loading') this.#loads.push(look)
     else look()
   }
 
@@ -317,6 +322,7 @@ export class Seat {
     this.#setRole('loading')
     this.#replica.load(() => {
       this.#options.onReset()
+      for (const look of this.#loads.splice(0)) look()
       this.#orient()
     })
   }
@@ -672,7 +678,7 @@ export class Seat {
     if (!leader) return
     const clean = leader.settledNow
     this.#options.say('this coordinator no longer leads', { epoch: leader.epoch })
-    this.#setRole('following')
+    this.#setRole(clean ? 'following' : 'loading')
     this.#leader = undefined
     this.#sessions?.abandon()
     this.#sessions = undefined

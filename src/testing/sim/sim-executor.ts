@@ -50,6 +50,7 @@ export class SimExecutor {
   readonly #physical: Physical
   readonly #protocol: () => WorkerProtocol
   readonly jobs = new Map<string, Job>()
+  #toldUs = 0
 
   constructor(
     worker: string,
@@ -67,9 +68,10 @@ export class SimExecutor {
     this.#protocol = protocol
   }
 
-  /** The thread's word to the worker. */
+  /** The thread's word to the worker: in order, as messages between threads are. */
   #tell(call: (protocol: WorkerProtocol) => void): void {
-    this.#timeline.after(0.1 + this.#random.unit(), () => this.#process.enter(() => call(this.#protocol())))
+    this.#toldUs = Math.max(this.#toldUs, this.#timeline.nowUs + this.#random.int(50, 1200))
+    this.#timeline.at(this.#toldUs, () => this.#process.enter(() => call(this.#protocol())))
   }
 
   start(assign: Assign): void {

@@ -124,6 +124,10 @@ function settle(cluster: Cluster, plan: Plan, failed: () => boolean): void {
     return checker.violations.found('no change of leader without a fault', words)
   }
   if (cluster.store.lastPosition > lastPosition + 3) cluster.count.reached('entries at rest')
+  // An entry may have been written this instant, and not be known to everybody yet.
+  for (let looks = 0; looks < 8 && whatIsLeft(cluster, broken) !== undefined; looks += 1) {
+    timeline.run(timeline.nowMs + lookEveryMs, failed)
+  }
   const again = whatIsLeft(cluster, broken)
   if (again !== undefined) checker.violations.found('rest stays', again)
   compareAtRest(cluster, broken)
