@@ -9,7 +9,7 @@ import { MusterError } from '../protocol/errors.ts'
 import type { Blobs } from './blobs.ts'
 import { DirectoryBlobs } from './directory.ts'
 import { S3Blobs } from './s3.ts'
-import type { S3Store } from './s3-requests.ts'
+import type { S3Store } from './s3-store.ts'
 
 type Environment = { readonly [name: string]: string | undefined }
 

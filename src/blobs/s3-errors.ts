@@ -5,7 +5,7 @@
  */
 import { MusterError } from '../protocol/errors.ts'
 import type { ErrorCode } from '../protocol/errors.ts'
-import type { S3Answer, S3Store } from './s3-requests.ts'
+import { nameOf, type S3Answer, type S3Store } from './s3-store.ts'
 import { parseXml, textOf } from './s3-xml.ts'
 
 type Advice = { readonly problem: string; readonly hint: string; readonly code?: ErrorCode }
@@ -139,8 +139,4 @@ export function troubleOf(error: unknown): ConnectionTrouble {
   if (reason instanceof AggregateError && reason.errors[0] instanceof Error) reason = reason.errors[0]
   const text = reason instanceof Error ? reason.message || reason.name : String(reason)
   return new ConnectionTrouble(text, { cause: error })
-}
-
-function nameOf(store: S3Store): string {
-  return `s3://${store.bucket}/${store.prefix}`.replace(/\/$/, '')
 }

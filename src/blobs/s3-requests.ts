@@ -10,20 +10,7 @@ import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AwsClient } from 'aws4fetch'
 import { ConnectionTrouble, refusalOf, S3Refusal, troubleOf } from './s3-errors.ts'
-
-/** A store and who asks it. */
-export type S3Store = {
-  readonly bucket: string
-  /** Before every name; empty, or ending in `/`. */
-  readonly prefix: string
-  readonly endpoint: URL
-  readonly region: string
-  /** The bucket in the path, rather than in the host name. */
-  readonly pathStyle: boolean
-  readonly accessKeyId: string
-  readonly secretAccessKey: string
-  readonly sessionToken?: string
-}
+import type { S3Answer, S3Store } from './s3-store.ts'
 
 export type S3Patience = {
   /** Until the answer begins, and between two pieces of it; a sent body adds to it by its size. */
@@ -45,8 +32,6 @@ export type S3Request = {
   /** Of the body, where it is known already. The store checks it. */
   readonly sha256?: string
 }
-
-export type S3Answer = { readonly status: number; readonly headers: Headers; readonly body: Uint8Array }
 
 const pauseMaxMs = 5000
 const retryAfterMaxMs = 20_000

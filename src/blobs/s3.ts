@@ -16,7 +16,8 @@ import type { Blobs } from './blobs.ts'
 import { damaged, isKey, refuseWrongKey } from './keys.ts'
 import { putInParts } from './s3-parts.ts'
 import { defaultPatience, S3Requests, sha256 } from './s3-requests.ts'
-import type { S3Patience, S3Store } from './s3-requests.ts'
+import type { S3Patience } from './s3-requests.ts'
+import type { S3Store } from './s3-store.ts'
 import { parseListPage, parseXml, textOf } from './s3-xml.ts'
 
 export type S3BlobsOptions = S3Patience & {
