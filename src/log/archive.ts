@@ -1,7 +1,7 @@
 /**
  * The archive: a log, and what belongs to it, as one file. Compressed with zstd it is a sequence of parts:
  * a line of JSON, then as many bytes as the line says, then a line end. The first line says what it is
- * and which version, the last one counts everything and has the SHA-256 of all that stands before it, so
+ * and which version, the last one counts everything and has the SHA-256 of all that stands before it, itself included, so
  * that nothing can be cut off or changed without being found.
  *
  *   {"archive":"muster log","version":1,"firstPosition":41,"lastPosition":99,…}
@@ -13,9 +13,10 @@
  * Here is only the form; export.ts says what of a log goes in. Readers refuse a newer version and skip
  * nothing. Leaves out encryption: whoever stores an archive with private parts protects the file.
  */
-import { createHash } from 'node:crypto'
-import { Readable } from 'node:stream'
-import { crc32, createZstdCompress, createZstdDecompress } from 'node:zlib'
+import { createHash, type Hash } from 'node:crypto'
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { constants, crc32, createZstdCompress, createZstdDecompress } from 'node:zlib'
 import { MusterError } from '../protocol/errors.ts'
 
 export const archiveVersion = 1
@@ -42,8 +43,8 @@ export type Part =
   | { readonly part: 'snapshot'; readonly position: number; readonly bytes: Uint8Array }
   | { readonly part: 'entry'; readonly position: number; readonly epoch: number; readonly bytes: Uint8Array }
   | { readonly part: 'blob'; readonly key: string; readonly bytes: Uint8Array }
-  /** The private context of a run, as JSON. */
-  | { readonly part: 'context'; readonly run: string; readonly bytes: Uint8Array }
+  /** The private context of a run, as JSON; the log names it by `reference`. */
+  | { readonly part: 'context'; readonly run: string; readonly reference: string; readonly bytes: Uint8Array }
   /** A small secret of the coordinator: its tokens. */
   | { readonly part: 'record'; readonly name: string; readonly bytes: Uint8Array }
   /** A piece of a file; pieces of one file follow each other. */
@@ -58,6 +59,7 @@ export type ArchiveEnd = {
   readonly missingBlobs: number
   /** Of everything before the last line, uncompressed. */
   readonly byteLength: number
+  /** Of everything before the last line, and of that line as it would be without this. */
   readonly sha256: string
 }
 
@@ -71,9 +73,10 @@ export type Written = Part | { readonly missing: string }
 
 /** The archive as compressed bytes. */
 export function encodeArchive(header: ArchiveHeader, parts: AsyncIterable<Written>): Readable {
-  return Readable.from(plainBytes(header, parts), { objectMode: false }).compose(
-    createZstdCompress(),
-  ) as unknown as Readable
+  const compressed = createZstdCompress({ params: { [constants.ZSTD_c_checksumFlag]: 1 } })
+  // Its error is also that of `compressed`.
+  pipeline(plainBytes(header, parts), compressed).catch(() => undefined)
+  return compressed
 }
 
 async function* plainBytes(header: ArchiveHeader, parts: AsyncIterable<Written>): AsyncGenerator<Buffer> {
@@ -98,7 +101,8 @@ async function* plainBytes(header: ArchiveHeader, parts: AsyncIterable<Written>)
     yield counted(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length))
     yield counted(lineEnd)
   }
-  yield line({ end: true, counts, missingBlobs, byteLength, sha256: hash.digest('hex') })
+  const end = { end: true, counts, missingBlobs, byteLength }
+  yield line({ ...end, sha256: hash.update(JSON.stringify(end)).digest('hex') })
 }
 
 function line(value: object): Buffer {
@@ -134,7 +138,7 @@ async function* partsOf(bytes: Bytes, header: ArchiveHeader, name: string): Asyn
   const counts = noCounts()
   const order = new PartOrder(header, name)
   for (;;) {
-    const before = bytes.state()
+    const before = bytes.mark()
     const about = (await bytes.json('a line between its parts')) as { part?: string; byteLength: number; crc32: number }
     if ('end' in about) return checkEnd(about as unknown as ArchiveEnd, { counts, ...before }, bytes, order, name)
     const part = about.part as PartName
@@ -159,12 +163,14 @@ async function* partsOf(bytes: Bytes, header: ArchiveHeader, name: string): Asyn
 
 async function checkEnd(
   end: ArchiveEnd,
-  found: { readonly counts: Counts; readonly byteLength: number; readonly sha256: string },
+  found: { readonly counts: Counts; readonly byteLength: number; readonly hash: Hash },
   bytes: Bytes,
   order: PartOrder,
   name: string,
 ): Promise<ArchiveEnd> {
-  if (end.byteLength !== found.byteLength || end.sha256 !== found.sha256) {
+  const { sha256: expected, ...rest } = end
+  const received = found.hash.update(JSON.stringify(rest)).digest('hex')
+  if (end.byteLength !== found.byteLength || expected !== received) {
     throw invalid(name, 'its content has another SHA-256 than its last line says')
   }
   const differs = partNames.find((part) => end.counts[part] !== found.counts[part])
@@ -240,9 +246,9 @@ class Bytes {
     this.#name = name
   }
 
-  /** Of everything taken so far. */
-  state(): { readonly byteLength: number; readonly sha256: string } {
-    return { byteLength: this.#taken, sha256: this.#hash.copy().digest('hex') }
+  /** Everything taken so far. */
+  mark(): { readonly byteLength: number; readonly hash: Hash } {
+    return { byteLength: this.#taken, hash: this.#hash.copy() }
   }
 
   async json(what: string): Promise<object> {
@@ -302,14 +308,17 @@ class Bytes {
 }
 
 async function* decompressed(source: AsyncIterable<Uint8Array>, name: string): AsyncGenerator<Uint8Array> {
-  const plain = Readable.from(source, { objectMode: false }).compose(
-    createZstdDecompress(),
-  ) as AsyncIterable<Uint8Array>
+  const plain = createZstdDecompress()
+  // Its error is also that of `plain`.
+  pipeline(source, plain).catch(() => undefined)
   try {
-    yield* plain
+    yield* plain as AsyncIterable<Uint8Array>
   } catch (error) {
-    if (error instanceof MusterError || (error as NodeJS.ErrnoException).syscall !== undefined) throw error
-    throw invalid(name, `it cannot be decompressed (${(error as Error).message})`)
+    const { code, message } = error as NodeJS.ErrnoException
+    if (!/^(Z_|ZSTD_|ERR_ZLIB)/.test(code ?? '')) throw error
+    throw invalid(name, `it cannot be decompressed (${message})`)
+  } finally {
+    plain.destroy()
   }
 }
 

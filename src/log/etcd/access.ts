@@ -2,6 +2,7 @@
  * What every part of the etcd log shares: connections, keys, and the small view of the log (who
  * leads, where it ends, where it starts) that comes from one linearizable read.
  */
+import { MusterError } from '../../protocol/errors.ts'
 import type { EtcdClient, Lane, Patience } from './client.ts'
 import { decodeLeader, decodeMark } from './layout.ts'
 import type { Keys, Leader, Mark } from './layout.ts'
@@ -43,4 +44,11 @@ export function decodeView(revision: number, responses: readonly (readonly KeyVa
 export async function readView({ reads, keys, patience }: Access): Promise<View> {
   const { revision, responses } = await reads.repeat(txn, { success: viewOperations(keys) }, patience)
   return decodeView(revision, responses)
+}
+
+/** Nobody may lead a log of which only a part is there. */
+export function importing(): MusterError {
+  return new MusterError('conflict', 'An import into this prefix of etcd is under way, or was cut off', {
+    hint: "Wait for it, or repeat 'muster log import'.",
+  })
 }

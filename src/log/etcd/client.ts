@@ -8,9 +8,12 @@
  * move when that is set.
  */
 import { readFile } from 'node:fs/promises'
+import { isIP } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { checkServerIdentity } from 'node:tls'
+import type { PeerCertificate } from 'node:tls'
 import { Client, credentials, Metadata } from '@grpc/grpc-js'
-import type { ChannelCredentials, ClientDuplexStream } from '@grpc/grpc-js'
+import type { ClientDuplexStream } from '@grpc/grpc-js'
 import { MusterError } from '../../protocol/errors.ts'
 import { CallError, code, isRefused } from './call-error.ts'
 import { authenticate } from './messages.ts'
@@ -42,26 +45,27 @@ export type Patience = {
 
 export class EtcdClient {
   readonly endpoints: readonly string[]
-  readonly #credentials: ChannelCredentials
+  /** Undefined: without TLS. */
+  readonly #certificates: Certificates | undefined
   readonly #login: { readonly user: string; readonly password: string } | undefined
   readonly #lanes = new Set<Lane>()
   #token: Promise<string | undefined> | undefined
   #closed = false
 
-  private constructor(address: EtcdAddress, channel: ChannelCredentials, user?: string, password?: string) {
-    this.endpoints = address.endpoints
-    this.#credentials = channel
+  private constructor(endpoints: readonly string[], certificates?: Certificates, user?: string, password?: string) {
+    this.endpoints = endpoints
+    this.#certificates = certificates
     this.#login = user === undefined ? undefined : { user, password: password ?? '' }
   }
 
   static async create(address: EtcdAddress, given: EtcdCredentials): Promise<EtcdClient> {
-    const channel = address.tls ? await secureChannel(given) : credentials.createInsecure()
     if (!address.tls && (given.ca ?? given.cert ?? given.key) !== undefined) {
       throw new MusterError('config_invalid', 'Certificates were given for an etcd address without TLS', {
         hint: 'Write the address as etcds://…',
       })
     }
-    return new EtcdClient(address, channel, given.user, given.password)
+    const certificates = address.tls ? await readCertificates(given) : undefined
+    return new EtcdClient(address.endpoints, certificates, given.user, given.password)
   }
 
   get closed(): boolean {
@@ -75,7 +79,15 @@ export class EtcdClient {
   }
 
   connect(endpoint: string): Client {
-    return new Client(endpoint, this.#credentials, channelOptions)
+    if (this.#certificates === undefined) return new Client(endpoint, credentials.createInsecure(), channelOptions)
+    const { ca, cert, key } = this.#certificates
+    const host = endpoint.replace(/:\d+$/, '').replace(/^\[|\]$/g, '')
+    if (isIP(host) === 0) return new Client(endpoint, credentials.createSsl(ca, key, cert), channelOptions)
+    // grpc-js gives Node the host as the name to ask for, and Node refuses an address there. So it asks for
+    // a name that nobody has, and the certificate is checked against the address all the same.
+    const verify = { checkServerIdentity: (_name: string, peer: PeerCertificate) => checkServerIdentity(host, peer) }
+    const options = { ...channelOptions, 'grpc.ssl_target_name_override': 'address.invalid' }
+    return new Client(endpoint, credentials.createSsl(ca, key, cert, verify), options)
   }
 
   close(): void {
@@ -210,18 +222,21 @@ export class Lane {
   }
 }
 
-async function secureChannel(given: EtcdCredentials): Promise<ChannelCredentials> {
+type Certificates = { readonly ca: Buffer | null; readonly cert: Buffer | null; readonly key: Buffer | null }
+
+async function readCertificates(given: EtcdCredentials): Promise<Certificates> {
   if ((given.cert === undefined) !== (given.key === undefined)) {
     throw new MusterError('config_invalid', 'A client certificate for etcd needs both its certificate and its key', {
       hint: 'Give MUSTER_ETCD_CERT and MUSTER_ETCD_KEY.',
     })
   }
-  const [ca, cert, key] = await Promise.all([given.ca, given.cert, given.key].map(readPem))
+  const [ca = null, cert = null, key = null] = await Promise.all([given.ca, given.cert, given.key].map(readPem))
   try {
-    return credentials.createSsl(ca ?? null, key ?? null, cert ?? null)
+    credentials.createSsl(ca, key, cert)
   } catch (error) {
     throw new MusterError('config_invalid', `Cannot use the certificates for etcd: ${String(error)}`, { cause: error })
   }
+  return { ca, cert, key }
 }
 
 async function readPem(path: string | undefined): Promise<Buffer | undefined> {

@@ -18,7 +18,7 @@ import type {
   Snapshot,
   TailHandlers,
 } from '../log.ts'
-import { readView } from './access.ts'
+import { importing, readView } from './access.ts'
 import type { Access, View } from './access.ts'
 import { asMusterError, CallError } from './call-error.ts'
 import { EtcdClient } from './client.ts'
@@ -109,7 +109,9 @@ export class EtcdLog implements SharedLog {
         if (!(error instanceof CallError) || error.outcome === 'refused') throw error
         const where = this.#access.client.endpoints.join(', ')
         throw new MusterError('log_failed', `Cannot reach etcd at ${where}: ${error.message}`, {
-          hint: 'Check the address, and that etcd is running and can be reached from here.',
+          hint: /certificate|SSL|TLS/.test(error.message)
+            ? 'Check the certificates: MUSTER_ETCD_CA names the authority of etcd, MUSTER_ETCD_CERT and _KEY our own.'
+            : 'Check the address, and that etcd is running and can be reached from here.',
           cause: error,
         })
       })
@@ -120,6 +122,9 @@ export class EtcdLog implements SharedLog {
         })
       }
       await this.#look()
+      const { reads, keys, patience } = this.#access
+      const { responses } = await reads.repeat(txn, { success: [{ type: 'range', key: keys.importing }] }, patience)
+      if (responses[0]!.length > 0) throw importing()
     })
   }
 
@@ -161,7 +166,7 @@ export class EtcdLog implements SharedLog {
         snapshot.position <= head.position,
         `snapshot at ${snapshot.position} is above the log's head ${head.position}`,
       )
-      await this.#snapshots.put(epoch, snapshot)
+      await this.#snapshots.put(epoch, leader.base, snapshot)
       this.#verifiedPosition = Math.max(this.#verifiedPosition, snapshot.position)
     })
   }

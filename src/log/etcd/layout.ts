@@ -1,7 +1,7 @@
 /**
  * How the log lies in etcd's keys, all below one prefix:
  *
- *   leader               who claimed last; the key's revision is the epoch
+ *   leader               who claimed last; the key's revision, and what an import made it start from, is the epoch
  *   head                 last position, and all bytes ever appended
  *   trimmed              first position, and the bytes ever trimmed; absent until the first trim
  *   log/<position>       one entry: a header and its bytes, or the name of the pieces that hold them
@@ -9,6 +9,7 @@
  *   snapshot/<position>  which blob holds the snapshot
  *   member/<id>          a coordinator's card, under a lease
  *   record/<name>        small values that are written once
+ *   importing            there while a log is being imported
  *
  * `head` is there because etcd sorts a whole range before it gives the last key of it. Positions are
  * padded, so that keys sort as numbers do.
@@ -36,6 +37,8 @@ export type Keys = {
   readonly pieceBound: (position: number) => string
   readonly snapshot: (position: number) => string
   readonly snapshotPrefix: string
+  /** There while a log is being imported. */
+  readonly importing: string
   readonly member: (id: string) => string
   readonly memberPrefix: string
   readonly record: (name: string) => string
@@ -55,6 +58,7 @@ export function layKeys(prefix: string): Keys {
     pieceBound: (position) => `${prefix}piece/${padded(position)}`,
     snapshot: (position) => `${prefix}snapshot/${padded(position)}`,
     snapshotPrefix: `${prefix}snapshot/`,
+    importing: `${prefix}importing`,
     member: (id) => `${prefix}member/${id}`,
     memberPrefix: `${prefix}member/`,
     record: (name) => `${prefix}record/${name}`,
@@ -133,14 +137,21 @@ export function decodeMark(keyValue: KeyValue | undefined, absent: number): Mark
   return { position, total, revision: keyValue.modRevision }
 }
 
-export function encodeLeader(owner: string, nonce: string): Buffer {
-  return Buffer.from(JSON.stringify({ owner, nonce }))
+export function encodeLeader(owner: string, nonce: string, base: number): Buffer {
+  return Buffer.from(JSON.stringify({ owner, nonce, ...(base === 0 ? {} : { base }) }))
 }
 
-export type Leader = { readonly epoch: number; readonly owner: string; readonly nonce: string }
+export type Leader = {
+  readonly epoch: number
+  readonly owner: string
+  readonly nonce: string
+  /** Epoch less revision: a log that came from elsewhere goes on above the epochs it had there. */
+  readonly base: number
+}
 
 export function decodeLeader(keyValue: KeyValue | undefined): Leader {
-  if (keyValue === undefined) return { epoch: 0, owner: '', nonce: '' }
-  const { owner, nonce } = JSON.parse(keyValue.value.toString('utf8')) as { owner: string; nonce: string }
-  return { epoch: keyValue.modRevision, owner, nonce }
+  if (keyValue === undefined) return { epoch: 0, owner: '', nonce: '', base: 0 }
+  const value = JSON.parse(keyValue.value.toString('utf8')) as { owner: string; nonce: string; base?: number }
+  const { owner, nonce, base = 0 } = value
+  return { epoch: keyValue.modRevision + base, owner, nonce, base }
 }

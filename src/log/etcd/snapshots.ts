@@ -37,11 +37,12 @@ export class EtcdSnapshots {
     this.#blobs = blobs
   }
 
-  async put(epoch: number, snapshot: Snapshot): Promise<void> {
+  /** `base`: of the leader key, see layout.ts. */
+  async put(epoch: number, base: number, snapshot: Snapshot): Promise<void> {
     const { reads, keys, patience } = this.#access
     const blob = await this.#blobs.put(snapshot.bytes)
     const value = Buffer.from(JSON.stringify({ blob, byteLength: snapshot.bytes.length }))
-    const leads = [{ key: keys.leader, target: 'mod', revision: epoch }] as const
+    const leads = [{ key: keys.leader, target: 'mod', revision: epoch - base }] as const
     const stored = await reads.repeat(
       txn,
       {

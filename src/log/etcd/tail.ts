@@ -19,7 +19,7 @@ import type { KeyValue, WatchRequest } from './messages.ts'
 
 const entriesWatch = 1
 const leaderWatch = 2
-const askEveryMs = 500
+const askEveryMs = 250
 /** Rounds of asking without any answer until the stream is given up; not a time, so that an own pause counts as one. */
 const silentRoundsMax = 3
 const backoffMs = 50

@@ -11,7 +11,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { judgeAppend, sameBytes } from '../append-rules.ts'
 import type { AppendResult } from '../log.ts'
-import { decodeView, readView, viewOperations } from './access.ts'
+import { decodeView, importing, readView, viewOperations } from './access.ts'
 import type { Access, View } from './access.ts'
 import { CallError, isRefused } from './call-error.ts'
 import type { Lane } from './client.ts'
@@ -92,12 +92,17 @@ export class EtcdWriter {
   async #claimFrom(epoch: number, owner: string): Promise<View | undefined> {
     const { keys } = this.#access
     const nonce = `${this.#instance}:${epoch}`
+    const { base } = (this.#view ?? this.note(await readView(this.#access))).leader
     const request: TxnRequest = {
-      compare: [{ key: keys.leader, target: 'mod', revision: epoch }],
-      success: [{ type: 'put', key: keys.leader, value: encodeLeader(owner, nonce) }, ...viewOperations(keys)],
-      failure: viewOperations(keys),
+      compare: [
+        { key: keys.leader, target: 'mod', revision: epoch - base },
+        { key: keys.importing, target: 'create', revision: 0 },
+      ],
+      success: [{ type: 'put', key: keys.leader, value: encodeLeader(owner, nonce, base) }, ...viewOperations(keys)],
+      failure: [...viewOperations(keys), { type: 'range', key: keys.importing }],
     }
     const { succeeded, revision, responses } = await this.#send(request, this.#deadline(0))
+    if (!succeeded && (responses[3] ?? []).length > 0) throw importing()
     const view = this.note(decodeView(revision, succeeded ? responses.slice(1) : responses))
     return view.leader.nonce === nonce ? view : undefined
   }
@@ -130,7 +135,7 @@ export class EtcdWriter {
     const { keys } = this.#access
     const view = this.#view
     if (view === undefined || view.leader.epoch !== epoch || view.head.position + 1 !== position) return false
-    const leads: Compare = { key: keys.leader, target: 'mod', revision: epoch }
+    const leads: Compare = { key: keys.leader, target: 'mod', revision: epoch - view.leader.base }
     if (!('bytes' in content)) {
       // Named by their content: what an append before this one has left is the same.
       for (const [index, value] of cut(bytes).entries()) {
