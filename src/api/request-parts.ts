@@ -4,6 +4,9 @@ import { MusterError } from '../protocol/errors.ts'
 
 export type RunParams = { readonly run: string }
 
+/** `reference`: what the worker's assignment says, for a coordinator that has not read of the run yet. */
+export type ContextRequest = { Params: RunParams; Querystring: { readonly reference?: string } }
+
 export function checkFiles(files: readonly string[]): void {
   for (const file of files) {
     if (file.startsWith('/') || file.split('/').includes('..') || file.includes('\0')) {

@@ -10,7 +10,7 @@ import { ActionBody, BulkActionBody, runActions, SubmitBody, type RunAction } fr
 import { MusterError } from '../protocol/errors.ts'
 import { parseTraceparent } from '../telemetry/traces/trace-context.ts'
 import type { ApiOptions } from './options.ts'
-import { checkFiles, versionOf, whoOf, type RunParams } from './request-parts.ts'
+import { checkFiles, versionOf, whoOf, type ContextRequest, type RunParams } from './request-parts.ts'
 
 const hourMs = 3_600_000
 
@@ -45,8 +45,8 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
     return spec
   })
 
-  app.get<{ Params: RunParams }>('/runs/:run/context', { config: { allow: ['worker'] } }, async (request) => {
-    const context = await coordinator.contexts.get(request.params.run)
+  app.get<ContextRequest>('/runs/:run/context', { config: { allow: ['worker'] } }, async (request) => {
+    const context = await coordinator.contextOf(request.params.run, request.query.reference)
     if (!context) throw new Refused('not_found', `run ${request.params.run} has no context any more`)
     return context
   })
@@ -102,7 +102,7 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
     const states = which === 'failed' ? ['failed', 'timed-out', 'lost'] : ['lost', 'cancelled']
     const files = run.tasks.filter((task) => which === 'all' || states.includes(task.state)).map((task) => task.file)
     if (files.length === 0) throw new Refused('conflict', `run ${run.id} has no ${which} tasks`)
-    const context = await coordinator.contexts.get(run.id)
+    const context = await coordinator.contextOf(run.id)
     const { context: _, traceparent: __, ...spec } = run.spec
     const complete = spec.complete && files.length === run.tasks.length
     return coordinator.submitRun({

@@ -8,12 +8,13 @@ import net from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { newTokens, writeTokens } from '../api/tokens.ts'
+import type { Blobs } from '../blobs/blobs.ts'
 import { openBlobs } from '../blobs/location.ts'
-import { Contexts } from '../coordinator/contexts.ts'
+import { DirectoryContexts, type Contexts } from '../coordinator/contexts.ts'
 import type { ClusterOptions } from '../coordinator/coordinator.ts'
 import { peerPort } from '../coordinator/peers.ts'
 import { readableFormat } from '../core/format.ts'
-import { openEtcdLog } from '../log/etcd/etcd-log.ts'
+import { openEtcdLog, type EtcdLog } from '../log/etcd/etcd-log.ts'
 import { etcdCredentialsFromEnvironment, parseEtcdUrl, type EtcdCredentials } from '../log/etcd/url.ts'
 import type { SharedLog } from '../log/log.ts'
 import { MusterError } from '../protocol/errors.ts'
@@ -30,7 +31,42 @@ export type ClusterFlags = {
   readonly budgetBytes?: number
 }
 
-type Secrets = { readonly client: string; readonly worker: string; readonly peer: string; readonly secret: string }
+export type Secrets = {
+  readonly client: string
+  readonly worker: string
+  readonly peer: string
+  readonly secret: string
+}
+
+export async function openSharedBlobs(location: string): Promise<Blobs> {
+  const blobs = await openBlobs(location)
+  const problem = await blobs.check?.()
+  if (problem === undefined) return blobs
+  throw new MusterError('config_invalid', `Cannot use the blobs at ${location}: ${problem}`, {
+    hint: 'Every coordinator of the cluster must be able to read and write there.',
+  })
+}
+
+export function sharedContexts(flags: ClusterFlags, _blobs: Blobs, _secrets: Secrets): Promise<Contexts> {
+  return DirectoryContexts.open(join(flags.blobs, 'contexts'))
+}
+
+/** What every member, and a backup, opens alike. Nothing is claimed, announced or written. */
+export async function openShared(
+  flags: ClusterFlags,
+  onWarning: (text: string) => void,
+): Promise<{ readonly log: EtcdLog; readonly blobs: Blobs }> {
+  const address = parseEtcdUrl(flags.cluster)
+  const blobs = await openSharedBlobs(flags.blobs)
+  const log = await openEtcdLog({
+    address,
+    credentials: { ...etcdCredentialsFromEnvironment(process.env), ...flags.credentials },
+    blobs,
+    ...(flags.budgetBytes === undefined ? {} : { budgetBytes: flags.budgetBytes }),
+    onWarning,
+  })
+  return { log, blobs }
+}
 
 /** `address`: where the others and clients reach this coordinator. */
 export async function openCluster(
@@ -39,21 +75,7 @@ export async function openCluster(
   address: string,
   onWarning: (text: string) => void,
 ): Promise<ClusterOptions> {
-  const etcd = parseEtcdUrl(flags.cluster)
-  const blobs = await openBlobs(flags.blobs)
-  const problem = await blobs.check?.()
-  if (problem !== undefined) {
-    throw new MusterError('config_invalid', `Cannot use the blobs at ${flags.blobs}: ${problem}`, {
-      hint: 'Every coordinator of the cluster must be able to read and write there.',
-    })
-  }
-  const log = await openEtcdLog({
-    address: etcd,
-    credentials: { ...etcdCredentialsFromEnvironment(process.env), ...flags.credentials },
-    blobs,
-    ...(flags.budgetBytes === undefined ? {} : { budgetBytes: flags.budgetBytes }),
-    onWarning,
-  })
+  const { log, blobs } = await openShared(flags, onWarning)
   try {
     const secrets = await sharedSecrets(log)
     const { client, worker, peer } = secrets
@@ -62,7 +84,7 @@ export async function openCluster(
       log,
       blobs,
       blobsLocation: flags.blobs,
-      contexts: await Contexts.open(join(flags.blobs, 'contexts')),
+      contexts: await sharedContexts(flags, blobs, secrets),
       source: await log.record('name', () => randomUUID()),
       peers: peerPort(peer),
       peerToken: peer,
@@ -83,15 +105,18 @@ export async function openCluster(
   }
 }
 
-async function sharedSecrets(log: SharedLog): Promise<Secrets> {
-  const text = await log.record('secrets', () =>
-    JSON.stringify({
-      ...newTokens(),
-      peer: `mp_${randomBytes(24).toString('base64url')}`,
-      secret: randomBytes(32).toString('base64'),
-    } satisfies Secrets),
-  )
-  return JSON.parse(text) as Secrets
+export async function sharedSecrets(log: SharedLog): Promise<Secrets> {
+  return JSON.parse(await log.record('secrets', () => JSON.stringify(newSecrets()))) as Secrets
+}
+
+/** Of a new cluster, or of one that goes on with tokens that are known already. */
+export function newSecrets(tokens: Pick<Secrets, 'client' | 'worker'> = newTokens()): Secrets {
+  return {
+    client: tokens.client,
+    worker: tokens.worker,
+    peer: `mp_${randomBytes(24).toString('base64url')}`,
+    secret: randomBytes(32).toString('base64'),
+  }
 }
 
 /** The same after every restart from this directory, and different for every directory. */

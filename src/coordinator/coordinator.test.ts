@@ -8,7 +8,7 @@ import { plainSpec } from '../core/transcript.ts'
 import type { Run } from '../core/state.ts'
 import { MemoryLog } from '../log/memory.ts'
 import { SqliteLog } from '../log/sqlite.ts'
-import { Contexts } from './contexts.ts'
+import { DirectoryContexts } from './contexts.ts'
 import { Coordinator, newRunId } from './coordinator.ts'
 import { ScriptedWorker } from './fixtures/scripted-worker.ts'
 import { Leader } from './leader.ts'
@@ -165,7 +165,7 @@ describe('Coordinator', () => {
       const retention = new Retention({
         log,
         blobs: await DirectoryBlobs.open(join(directory, 'blobs')),
-        contexts: await Contexts.open(join(directory, 'contexts')),
+        contexts: await DirectoryContexts.open(join(directory, 'contexts')),
         seat: {
           state: leader.state,
           role: 'leading',
@@ -212,7 +212,7 @@ describe('Coordinator', () => {
       await assert.rejects(coordinator.submitRun({ who: 'x', spec, files, context }), /at most 1000000 tasks/)
       assert.deepEqual(await readdir(join(directory, 'contexts')), [])
       const run = await coordinator.submitRun({ who: 'x', spec, files: ['a'], context })
-      assert.deepEqual(await coordinator.contexts.get(run.id), context)
+      assert.deepEqual(await coordinator.contextOf(run.id), context)
     }))
 
   test('run ids do not repeat within a second', () => {

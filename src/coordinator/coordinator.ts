@@ -4,7 +4,6 @@
  * in memory can be thrown away and rebuilt from log and blobs.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
-import { readFile, rename, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { zstdDecompressSync } from 'node:zlib'
@@ -30,7 +29,8 @@ import { noWorkerWords } from '../scheduling/waiting-words.ts'
 import { systemClock } from '../stdx/clock.ts'
 import { defaultClusterTimes, type ClusterTimes } from './cluster-times.ts'
 import { clusterView, ownMember } from './cluster-view.ts'
-import { Contexts } from './contexts.ts'
+import type { ArchiveSource } from './archive.ts'
+import { contextReferences, DirectoryContexts, type Contexts } from './contexts.ts'
 import { Feed } from './feed.ts'
 import { IntegrationBreakers } from './integration-breakers.ts'
 import { KeptHistory } from './kept-history.ts'
@@ -42,6 +42,7 @@ import { Retention } from './retention.ts'
 import { Seat, type Role } from './seat.ts'
 import type { Readiness, Standing } from './standing.ts'
 import { StoredInputs } from './stored-input.ts'
+import { logName } from './log-name.ts'
 import { runView, workerView } from './views.ts'
 import { defaultSessionTimes, type SessionTimes, type WorkerConnection } from './worker-sessions.ts'
 
@@ -117,6 +118,7 @@ export class Coordinator implements AsyncDisposable {
   readonly integrations: IntegrationBreakers
   readonly #options: CoordinatorOptions
   readonly #log: Log
+  readonly #source: string
   readonly #card: MemberCard
   readonly #storing: StoredInputs
   readonly #retention: Retention
@@ -143,6 +145,7 @@ export class Coordinator implements AsyncDisposable {
     this.blobs = parts.blobs
     this.contexts = parts.contexts
     this.#log = parts.log
+    this.#source = parts.source
     this.#storing = new StoredInputs(parts.blobs, (trouble) => {
       if (trouble !== undefined && this.#blobTrouble === undefined) this.#say('error', trouble, {})
       this.#blobTrouble = trouble
@@ -193,7 +196,7 @@ export class Coordinator implements AsyncDisposable {
     })
     this.#history = new KeptHistory({
       directory: options.history ?? join(options.directory, 'history'),
-      blobsDirectory: cluster?.blobsLocation ?? join(options.directory, 'blobs'),
+      blobsLocation: cluster?.blobsLocation ?? join(options.directory, 'blobs'),
       source: parts.source,
       log: parts.log,
       guard: this.integrations.guard(cluster ? `history@${parts.card.member}` : 'history'),
@@ -216,17 +219,16 @@ export class Coordinator implements AsyncDisposable {
     let coordinator: Coordinator | undefined
     try {
       const blobs = await DirectoryBlobs.open(join(options.directory, 'blobs'))
-      const contexts = await Contexts.open(join(options.directory, 'contexts'))
+      const contexts = await DirectoryContexts.open(join(options.directory, 'contexts'))
       coordinator = new Coordinator(options, {
         log,
         blobs: options.wrapBlobs?.(blobs) ?? blobs,
         contexts,
-        source: await logName(options),
+        source: options.log === 'memory' ? randomUUID() : await logName(options.directory),
         card: soloCard(options.version),
       })
       await coordinator.start()
-      const { runs, letters } = coordinator.state
-      await contexts.keepOnly(new Set([...runs.keys(), ...letters.sources.keys()]))
+      await contexts.keepOnly(new Set(contextReferences(coordinator.state).values()))
       return coordinator
     } catch (error) {
       if (coordinator) await coordinator.close()
@@ -323,10 +325,10 @@ export class Coordinator implements AsyncDisposable {
     let id = newRunId()
     while (this.state.runs.has(id)) id = newRunId()
     const estimates = await this.estimates(request.spec.project, request.spec.suite, request.files)
-    if (request.context) await this.contexts.put(id, request.context)
+    const reference = request.context ? await this.contexts.put(id, request.context) : ''
     const spec: RunSpec = {
       ...request.spec,
-      context: request.context ? id : '',
+      context: reference,
       startupMs: estimates.startupMs ?? request.spec.startupMs ?? 0,
     }
     try {
@@ -340,13 +342,28 @@ export class Coordinator implements AsyncDisposable {
         estimates: estimates.durationsMs,
       })
     } catch (error) {
-      if (request.context) await this.contexts.remove(id)
+      // Otherwise nobody knows: it may be a run yet.
+      if (error instanceof Refused) await this.#removeContext(reference)
       throw error
     }
     // The same key was there before: so was its run.
     const taken = this.state.runs.has(id)
-    if (!taken && request.context) await this.contexts.remove(id)
+    if (!taken) await this.#removeContext(reference)
     return this.run(taken ? id : this.state.keys.get(request.key!)!)
+  }
+
+  /**
+   * The private context of a run. `reference`: as a worker was told it, who may know of a run that this coordinator has
+   * not read of yet.
+   */
+  async contextOf(run: string, reference = ''): Promise<RunContext | undefined> {
+    const { runs, letters } = this.state
+    const known = runs.get(run)?.spec.context ?? letters.sources.get(run)?.spec.context ?? reference
+    return known === '' ? undefined : await this.contexts.get(known)
+  }
+
+  async #removeContext(reference: string): Promise<void> {
+    if (reference !== '') await this.contexts.remove(reference)
   }
 
   /** Returns the index of the first of the new tasks. */
@@ -488,6 +505,7 @@ export class Coordinator implements AsyncDisposable {
       headPosition,
       behindMs: position < headPosition || !this.seat.canWrite ? silentMs : 0,
       logWritable: this.#logTrouble === undefined && this.seat.canWrite,
+      logFill: this.#options.cluster?.log.fill,
       historyBehind: this.#history.behind(position),
     }
   }
@@ -538,6 +556,12 @@ export class Coordinator implements AsyncDisposable {
     const { cluster } = this.#options
     if (!cluster) return
     await new Promise<void>((resolve) => this.seat.drain(resolve))
+  }
+
+  /** What an archive of this coordinator is made from, while it serves. */
+  archiveSource(): Omit<ArchiveSource, 'records'> {
+    const { version, blobs, contexts } = this
+    return { log: this.#log, source: this.#source, version, blobs, contexts, state: () => this.state }
   }
 
   /** Bytes of the log on its medium. */
@@ -595,21 +619,6 @@ function soloCard(version: string): MemberCard {
     format: readableFormat,
     draining: false,
     startedAtMs: Date.now(),
-  }
-}
-
-/** Positions mean something only within one log, so history must know which it is fed from. */
-async function logName(options: CoordinatorOptions): Promise<string> {
-  if (options.log === 'memory') return randomUUID()
-  const path = join(options.directory, 'log', 'name')
-  try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    const name = randomUUID()
-    await writeFile(`${path}.new`, name, { mode: 0o600 })
-    await rename(`${path}.new`, path)
-    return name
   }
 }
 

@@ -12,7 +12,7 @@ import type { Committed } from './leader.ts'
 export type KeptHistoryOptions = {
   /** Where the database is; false: none is kept. */
   readonly directory: string | false
-  readonly blobsDirectory: string
+  readonly blobsLocation: string
   /** Positions mean something only within one log, so history must know which it is fed from. */
   readonly source: string
   readonly log: Log
@@ -39,11 +39,11 @@ export class KeptHistory {
   }
 
   async #open(): Promise<void> {
-    const { directory, blobsDirectory, source, log } = this.#options
+    const { directory, blobsLocation, source, log } = this.#options
     if (directory === false) return
     try {
       const { openHistory } = await import('../history/duckdb-history.ts')
-      this.#history = await openHistory({ directory, blobsDirectory, source })
+      this.#history = await openHistory({ directory, blobsLocation, source })
       this.#feeder = new HistoryFeeder(this.#history, log, (error) => this.#failed(error))
       this.#feeder.start()
     } catch (error) {

@@ -48,7 +48,7 @@ async function replayOne(coordinator: Coordinator, { letters, who, again }: Repl
   const files = known.map((letter) => letter.file)
   const estimates = source && (await coordinator.estimates(source.spec.project, source.spec.suite, files))
   const run = newRunId()
-  if (context) await contexts.put(run, context)
+  const reference = context ? await contexts.put(run, context) : ''
   try {
     await coordinator.submit({
       type: 'replay',
@@ -56,12 +56,13 @@ async function replayOne(coordinator: Coordinator, { letters, who, again }: Repl
       letters,
       who,
       again,
-      context: context ? run : '',
+      context: reference,
       estimates: estimates?.durationsMs ?? files.map(() => null),
       startupMs: estimates?.startupMs ?? source?.spec.startupMs ?? 0,
     })
   } catch (error) {
-    if (context) await contexts.remove(run)
+    // Otherwise nobody knows: it may be a run yet.
+    if (reference !== '' && error instanceof Refused) await contexts.remove(reference)
     throw error
   }
   return run

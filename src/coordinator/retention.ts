@@ -8,10 +8,10 @@ import { zstdCompress } from 'node:zlib'
 import type { Blobs } from '../blobs/blobs.ts'
 import { capture } from '../core/snapshot.ts'
 import type { Event } from '../core/events.ts'
-import type { State } from '../core/state.ts'
 import type { Log } from '../log/log.ts'
 import { isMusterError } from '../protocol/errors.ts'
-import type { Contexts } from './contexts.ts'
+import { contextReferences, type Contexts } from './contexts.ts'
+import { letterManifests, namedBlobs } from './named-blobs.ts'
 import type { Committed } from './leader.ts'
 import type { Seat } from './seat.ts'
 import { workspaceBlobs } from './workspace-check.ts'
@@ -67,6 +67,9 @@ export class Retention {
   #collectedAtMs = Date.now()
   #requestedAtMs = 0
   #pruning = false
+  /** By run: when a run is forgotten, state no longer says which context was its own. */
+  #contexts: Map<string, string> = new Map()
+  #removing: Promise<void> = Promise.resolve()
 
   constructor(options: RetentionOptions) {
     this.#options = options
@@ -84,23 +87,34 @@ export class Retention {
   /** Kept while state knows the run, or dead letters of it that may be replayed. */
   #dropContext(event: Event): void {
     if (!('run' in event)) return
-    const { state } = this.#options.seat
+    const { contexts, seat } = this.#options
+    const { state } = seat
     if (state.runs.has(event.run) || state.letters.sources.has(event.run)) return
-    void this.#guard(this.#options.contexts.remove(event.run))
+    const reference = this.#contexts.get(event.run) ?? ''
+    this.#contexts.delete(event.run)
+    // One member is enough; should it end before, the collector or the next start finds what nothing refers to.
+    if (reference === '' || seat.role !== 'leading') return
+    this.#removing = this.#removing.then(() => this.#guard(contexts.remove(reference)))
   }
 
   #prune(): void {
     const { seat } = this.#options
     if (this.#pruning || seat.role !== 'leading') return
+    this.#rememberContexts()
     this.#pruning = true
     seat.submit({ type: 'prune' }, () => {
       this.#pruning = false
     })
   }
 
+  #rememberContexts(): void {
+    for (const [run, reference] of contextReferences(this.#options.seat.state)) this.#contexts.set(run, reference)
+  }
+
   /** Once a second, on the leader. */
   tick(): void {
     const { seat, fill } = this.#options
+    if (this.#contexts.size === 0) this.#rememberContexts()
     const due = this.#bytes > snapshotBytesMax || this.#entries > snapshotEntriesMax || fill() > fillToSnapshot
     // A follower makes it, if there is one: the leader has its hands full. It says so by `snapshotted`.
     if (due && !this.#snapshotting && Date.now() - this.#requestedAtMs > requestAgainMs) {
@@ -178,8 +192,12 @@ export class Retention {
   }
 
   async collect(nowMs: number): Promise<void> {
-    const { blobs, seat } = this.#options
+    const { blobs, contexts, seat } = this.#options
     const named = namedBlobs(seat.state)
+    for (const reference of contextReferences(seat.state).values()) {
+      const key = contexts.blobKey(reference)
+      if (key !== undefined) named.add(key)
+    }
     for (const manifest of letterManifests(seat.state)) {
       for (const key of (await workspaceBlobs(blobs, manifest)) ?? []) named.add(key)
     }
@@ -202,28 +220,6 @@ export class Retention {
   async stop(): Promise<void> {
     await this.#snapshotting
     await this.#collecting
+    await this.#removing
   }
-}
-
-function namedBlobs(state: State): Set<string> {
-  const named = new Set<string>()
-  for (const run of state.runs.values()) {
-    if (run.spec.workspace.type === 'travel') named.add(run.spec.workspace.manifest)
-    for (const report of run.reports) if (report.results !== undefined) named.add(report.results)
-    for (const output of run.outputs) named.add(output.blob)
-  }
-  for (const letter of state.letters.byId.values()) {
-    for (const { output } of letter.attempts) if (output !== undefined) named.add(output)
-  }
-  for (const manifest of letterManifests(state)) named.add(manifest)
-  return named
-}
-
-/** Workspaces that a replay would need whole, however long nobody has used them. */
-function letterManifests(state: State): Set<string> {
-  const manifests = new Set<string>()
-  for (const { spec } of state.letters.sources.values()) {
-    if (spec.workspace.type === 'travel') manifests.add(spec.workspace.manifest)
-  }
-  return manifests
 }

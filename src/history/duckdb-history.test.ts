@@ -46,7 +46,7 @@ async function withPlace(body: (place: Place) => Promise<void>): Promise<void> {
       const onWarning = (text: string) => void warnings.push(text)
       const history = await openHistory({
         directory: join(directory, 'history'),
-        blobsDirectory: join(directory, 'blobs'),
+        blobsLocation: join(directory, 'blobs'),
         restartPauseMs: 20,
         onWarning,
         ...over,

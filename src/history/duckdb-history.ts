@@ -26,8 +26,8 @@ import { UnappliedEntries } from './unapplied-entries.ts'
 export type HistoryOptions = {
   /** Folder of the database; made if absent. */
   readonly directory: string
-  /** The coordinator's blobs, where per-test results lie. */
-  readonly blobsDirectory: string
+  /** Of the coordinator's blobs, where per-test results lie: a directory or `s3://…`. */
+  readonly blobsLocation: string
   /** Name of the log that is fed; several may feed one history, one after the other. Default `log`. */
   readonly source?: string
   /** DuckDB's own limit; default 256. The process takes some more. */
@@ -157,13 +157,13 @@ export class DuckdbHistory implements History {
   #start(): void {
     const {
       directory,
-      blobsDirectory,
+      blobsLocation,
       source = 'log',
       memoryLimitMb = 256,
       testsDays = 90,
       runsDays = 365,
     } = this.#options
-    const options: ProcessOptions = { directory, blobsDirectory, source, memoryLimitMb, testsDays, runsDays }
+    const options: ProcessOptions = { directory, blobsLocation, source, memoryLimitMb, testsDays, runsDays }
     const child = fork(processFile, [JSON.stringify(options)], {
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

@@ -6,7 +6,8 @@ import type { AuditRow, Estimates, RunRow, TestRow } from './history.ts'
 export type ProcessOptions = {
   /** Folder of `history.duckdb`. */
   readonly directory: string
-  readonly blobsDirectory: string
+  /** Where per-test results lie; credentials, if it needs any, are in the environment. */
+  readonly blobsLocation: string
   /** Which log is fed; each has a position of its own. */
   readonly source: string
   readonly memoryLimitMb: number

@@ -27,14 +27,14 @@ async function withStore(
   const directory = await mkdtemp(join(tmpdir(), 'muster-store-'))
   const options = {
     directory: join(directory, 'history'),
-    blobsDirectory: join(directory, 'blobs'),
+    blobsLocation: join(directory, 'blobs'),
     source: 'log',
     memoryLimitMb: 256,
     testsDays: 90,
     runsDays: 365,
   }
   try {
-    const blobs = await DirectoryBlobs.open(options.blobsDirectory)
+    const blobs = await DirectoryBlobs.open(options.blobsLocation)
     const store = await HistoryStore.open(await loadDuckdb(), options, assert.fail)
     try {
       await body(store, options, blobs)

@@ -10,7 +10,8 @@ import { mkdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { DuckDBConnection, DuckDBInstance, DuckDBType, DuckDBValue } from '@duckdb/node-api'
-import { DirectoryBlobs } from '../blobs/directory.ts'
+import type { Blobs } from '../blobs/blobs.ts'
+import { openBlobs } from '../blobs/location.ts'
 import { decodeEntry } from '../core/events.ts'
 import type { EntryBody, Event } from '../core/events.ts'
 import { MusterError } from '../protocol/errors.ts'
@@ -35,7 +36,7 @@ export class HistoryStore {
   readonly #instance: DuckDBInstance
   readonly #writer: DuckDBConnection
   readonly #reader: DuckDBConnection
-  readonly #blobs: DirectoryBlobs
+  readonly #blobs: Blobs
   readonly #runs = new Map<string, RunMemory>()
   readonly #source: string
   #position: number
@@ -45,7 +46,7 @@ export class HistoryStore {
     instance: DuckDBInstance,
     writer: DuckDBConnection,
     reader: DuckDBConnection,
-    blobs: DirectoryBlobs,
+    blobs: Blobs,
     source: string,
     position: number,
   ) {
@@ -65,7 +66,7 @@ export class HistoryStore {
     const instance = await openInstance(duckdb, file, options, warn)
     const writer = await instance.connect()
     const position = await readPosition(writer, file, options.source)
-    const [reader, blobs] = await Promise.all([instance.connect(), DirectoryBlobs.open(options.blobsDirectory)])
+    const [reader, blobs] = await Promise.all([instance.connect(), openBlobs(options.blobsLocation)])
     return new HistoryStore(duckdb, instance, writer, reader, blobs, options.source, position)
   }
 

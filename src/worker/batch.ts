@@ -40,7 +40,7 @@ export type BatchServices = {
   readonly post: (message: FromExecutor) => void
   /** Resolves when nothing is left of the process; to how many had to be ended. */
   readonly cleaned: (pid: number) => Promise<number>
-  readonly context: (run: string) => Promise<RunContext>
+  readonly context: (run: string, reference: string) => Promise<RunContext>
   readonly runner: (framework: string) => Promise<Runner>
   /** Brings the workspace in; resolves to its root, and a function that gives it back. */
   readonly workspace: (
@@ -154,7 +154,7 @@ export class Batch {
   async #prepare(): Promise<{ command: BatchCommand; env: Record<string, string>; cwd: string }> {
     const { framework, run, batch, files, complete, paths, args, cpus } = this.#assign
     const [context, runner] = await Promise.race([
-      Promise.all([this.#services.context(run), this.#services.runner(framework)]),
+      Promise.all([this.#services.context(run, this.#assign.context), this.#services.runner(framework)]),
       aborted(this.#abort.signal),
     ])
     this.#abort.signal.throwIfAborted()

@@ -50,7 +50,7 @@ const services: BatchServices = {
   log,
   post,
   cleaned: (pid) => new Promise((resolve) => cleaning.set(pid, resolve)),
-  context: (run) => contexts.get(run),
+  context: (run, reference) => contexts.get(run, reference),
   runner: findRunner,
   workspace: (request) => workspaces.acquire(request),
 }

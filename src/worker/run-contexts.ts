@@ -22,22 +22,24 @@ export class RunContexts {
     this.#http = http
   }
 
-  get(run: string): Promise<RunContext> {
+  /** `reference`: as the assignment has it, for a coordinator that has not read of the run yet. */
+  get(run: string, reference: string): Promise<RunContext> {
     const known = this.#contexts.get(run)
     if (known !== undefined) {
       this.#contexts.delete(run)
       this.#contexts.set(run, known)
       return known
     }
-    const fetched = withPatience(() => this.#fetch(run), undefined, this.#http.addresses > 1 ? laggingMs : 0)
+    const fetched = withPatience(() => this.#fetch(run, reference), undefined, this.#http.addresses > 1 ? laggingMs : 0)
     this.#contexts.set(run, fetched)
     fetched.catch(() => this.#contexts.delete(run))
     if (this.#contexts.size > contextsMax) this.#contexts.delete(this.#contexts.keys().next().value!)
     return fetched
   }
 
-  async #fetch(run: string): Promise<RunContext> {
-    const context = await this.#http.json(`/api/v1/runs/${encodeURIComponent(run)}/context`, contextBytesMax)
+  async #fetch(run: string, reference: string): Promise<RunContext> {
+    const path = `/api/v1/runs/${encodeURIComponent(run)}/context?reference=${encodeURIComponent(reference)}`
+    const context = await this.#http.json(path, contextBytesMax)
     if (isRunContext(context)) return context as RunContext
     throw new MusterError(
       'request_invalid',
