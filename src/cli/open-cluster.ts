@@ -10,9 +10,10 @@ import { join } from 'node:path'
 import { newTokens, writeTokens } from '../api/tokens.ts'
 import type { Blobs } from '../blobs/blobs.ts'
 import { openBlobs } from '../blobs/location.ts'
-import { DirectoryContexts, type Contexts } from '../coordinator/contexts.ts'
+import type { Contexts } from '../coordinator/contexts.ts'
 import type { ClusterOptions } from '../coordinator/coordinator.ts'
 import { peerPort } from '../coordinator/peers.ts'
+import { SealedContexts } from '../coordinator/sealed-contexts.ts'
 import { readableFormat } from '../core/format.ts'
 import { openEtcdLog, type EtcdLog } from '../log/etcd/etcd-log.ts'
 import { etcdCredentialsFromEnvironment, parseEtcdUrl, type EtcdCredentials } from '../log/etcd/url.ts'
@@ -47,8 +48,9 @@ export async function openSharedBlobs(location: string): Promise<Blobs> {
   })
 }
 
-export function sharedContexts(flags: ClusterFlags, _blobs: Blobs, _secrets: Secrets): Promise<Contexts> {
-  return DirectoryContexts.open(join(flags.blobs, 'contexts'))
+/** The environments of runs: encrypted blobs, for whoever can read the secret in the log. */
+export function sharedContexts(blobs: Blobs, { secret }: Secrets): Contexts {
+  return new SealedContexts(blobs, [secret])
 }
 
 /** What every member, and a backup, opens alike. Nothing is claimed, announced or written. */
@@ -84,7 +86,7 @@ export async function openCluster(
       log,
       blobs,
       blobsLocation: flags.blobs,
-      contexts: await sharedContexts(flags, blobs, secrets),
+      contexts: sharedContexts(blobs, secrets),
       source: await log.record('name', () => randomUUID()),
       peers: peerPort(peer),
       peerToken: peer,
