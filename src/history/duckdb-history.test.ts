@@ -8,6 +8,9 @@ import { describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { DirectoryBlobs } from '../blobs/directory.ts'
+import { FaultyFront } from '../blobs/fixtures/faulty-front.ts'
+import { s3Credentials, startS3Server } from '../blobs/fixtures/s3-server.ts'
+import { openBlobs } from '../blobs/location.ts'
 import { encodeEntry } from '../core/events.ts'
 import { isMusterError } from '../protocol/errors.ts'
 import type { ErrorCode } from '../protocol/errors.ts'
@@ -77,6 +80,37 @@ function result(file: string, tests: TestResult[], outcome: TaskResult['outcome'
 }
 
 describe('openHistory', () => {
+  test('reads results from an S3 store, and waits for one that is away', () =>
+    withPlace(async ({ open }) => {
+      await using server = await startS3Server()
+      await using front = await FaultyFront.start(server.endpoint)
+      const { location } = await server.createBucket(front.endpoint)
+      const before = { ...process.env }
+      Object.assign(process.env, s3Credentials)
+      try {
+        const blobs = await openBlobs(location)
+        const history = await open({ blobsLocation: location })
+        const log = new SyntheticLog().add(submitted('r1', ['a', 'b'])).add(assigned('r1', 'b1', [0, 1]))
+        const near = await putResults(blobs, [result('a', [passedTest('a', 'near')])])
+        const late = await putResults(blobs, [result('b', [passedTest('b', 'late')])])
+        log.add(reported('r1', 'b1', [report(0, 'passed', 1)], near))
+        for (const [i, bytes] of log.entries.entries()) await history.feed(i + 1, bytes)
+        await history.settled()
+        await front.away()
+        log.add(reported('r1', 'b1', [report(1, 'passed', 1)], late))
+        await history.feed(log.entries.length, log.entries.at(-1)!)
+        const settled = history.settled()
+        await delay(200)
+        await front.back()
+        await settled
+        const rows = await history.tests({ order: 'slowest', limit: 10 })
+        assert.deepEqual(new Set(rows.map((row) => row.name.slice(-4))), new Set(['late', 'near']))
+      } finally {
+        for (const name of Object.keys(s3Credentials)) delete process.env[name]
+        Object.assign(process.env, before)
+      }
+    }))
+
   test('a run becomes rows: runs, tests, estimates, last failures, audit', () =>
     withPlace(async ({ blobs, open }) => {
       const history = await open()
