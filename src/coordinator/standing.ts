@@ -17,6 +17,8 @@ export type Standing = {
   readonly behindMs: number
   /** False while entries can't be written, whoever ought to write them. */
   readonly logWritable: boolean
+  /** Live bytes of a shared log against its budget: 1 = full. Undefined for a log of one coordinator's own. */
+  readonly logFill: number | undefined
   /** Entries that history has not taken yet; undefined without history. */
   readonly historyBehind: number | undefined
 }

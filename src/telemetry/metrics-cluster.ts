@@ -42,12 +42,37 @@ export function clusterMetrics(registry: client.Registry, coordinator: Watched):
       this.inc(coordinator.feed.dropped)
     },
   })
+  const failovers = failoverTimes(registry, coordinator)
   const changes = new client.Counter({
     name: 'muster_leader_changes_total',
     help: 'Leaderships that began while this coordinator ran, its own included.',
     registers: [registry],
   })
   return coordinator.observe((entry) => {
-    for (const event of entry.events) if (event.type === 'leader.started') changes.inc()
+    for (const event of entry.events) {
+      if (event.type !== 'leader.started') continue
+      changes.inc()
+      failovers()
+    }
   })
+}
+
+/** Returns what looks for those that are new. */
+function failoverTimes(registry: client.Registry, coordinator: Watched): () => void {
+  let seenEpoch = 0
+  const look = () => {
+    for (const { epoch, tookMs } of coordinator.seat.failovers) {
+      if (epoch <= seenEpoch) continue
+      seenEpoch = epoch
+      if (tookMs !== undefined) durations.observe(tookMs / 1000)
+    }
+  }
+  const durations = new client.Histogram({
+    name: 'muster_failover_duration_seconds',
+    help: 'From the last sign of a leader to the lead of the next, as seen here.',
+    buckets: [0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+    registers: [registry],
+    collect: look,
+  })
+  return look
 }

@@ -38,6 +38,12 @@ export function logMetrics(registry: client.Registry, coordinator: Watched): () 
     'Position of the last entry applied here.',
     () => coordinator.standing().position,
   )
+  gauge(
+    registry,
+    'muster_log_fill_ratio',
+    'Live bytes of a shared log against its budget, above which submissions wait; absent for a log of one.',
+    () => coordinator.standing().logFill,
+  )
   // A log that hangs must not hang the scrape: shown is what the scrape before asked for.
   let sizeBytes: number | undefined
   gauge(registry, 'muster_log_size_bytes', 'Size of the log on its medium, as the scrape before learnt it.', () => {

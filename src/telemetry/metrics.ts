@@ -9,6 +9,7 @@ import client from 'prom-client'
 import type { Blobs } from '../blobs/blobs.ts'
 import { watchedBlobs } from './metrics-blobs.ts'
 import { clusterMetrics } from './metrics-cluster.ts'
+import { failureMetrics } from './metrics-failures.ts'
 import { httpMetrics, type Answered } from './metrics-http.ts'
 import { logMetrics } from './metrics-log.ts'
 import { processMetrics } from './metrics-process.ts'
@@ -46,6 +47,7 @@ export class Metrics implements Disposable {
       logMetrics(this.registry, coordinator),
       clusterMetrics(this.registry, coordinator),
       workMetrics(this.registry, coordinator),
+      failureMetrics(this.registry, coordinator),
     )
   }
 

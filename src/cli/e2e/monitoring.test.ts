@@ -76,6 +76,10 @@ test('metrics: promtool has nothing against them, and they count what a run did'
     muster_coordinator_epoch: 1,
     muster_log_writable: 1,
     muster_log_append_failures_total: 0,
+    muster_failover_duration_seconds_count: 0,
+    muster_dead_letters: 0,
+    'muster_breakers{kind="worker",state="open"}': 0,
+    'muster_breakers{kind="worker",state="closed"}': 1,
     muster_healthy: 1,
   }
   for (const [series, value] of Object.entries(expected)) assert.equal(valueOf(metrics, series), value, series)
@@ -91,7 +95,7 @@ test('metrics: promtool has nothing against them, and they count what a run did'
 test('metrics: nobody outside can make series by asking', async () => {
   await using stage = await Stage.open()
   const fleet = await Fleet.open(stage)
-  const series = async () => (await (await fleet.request('/metrics')).text()).match(/^muster_/gm)!.length
+  const series = async () => (await (await fleet.request('/metrics')).text()).match(/^muster_http_/gm)!.length
   await fleet.request('/none')
   await fleet.request('/runs/none')
   await fleet.request('/metrics')
