@@ -35,6 +35,11 @@ export async function readEngineStatus(access: Access): Promise<EngineStatus> {
   const quotaBytes = Math.max(...answers.map((one) => one.status?.quotaBytes ?? 0))
   const problems = [
     ...members.flatMap((one) => (one.problem === undefined ? [] : [`${one.name}: ${one.problem}`])),
+    ...members.flatMap((one) =>
+      one.version !== undefined && /^3\.5\.[0-2]$/.test(one.version)
+        ? [`${one.name}: etcd ${one.version} can corrupt its data; upgrade it.`]
+        : [],
+    ),
     ...raised.map((one) => alarmText(one, nameOf(one.memberId))),
     ...(names.length > answers.length
       ? [`etcd has ${names.length} members, but only ${answers.length} are in the address that Muster was given.`]
