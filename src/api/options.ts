@@ -16,6 +16,8 @@ export type ApiOptions = {
   readonly build: string
   /** Called with every request. */
   readonly onRequest?: () => void
+  /** Small secrets that a whole backup holds: the tokens. */
+  readonly records?: () => Promise<readonly { readonly name: string; readonly bytes: Uint8Array }[]>
   /** Asked for over the socket: stop this coordinator. */
   readonly onShutdown: () => void
 }

@@ -10,6 +10,7 @@ import Value from 'typebox/value'
 import { guard } from './access.ts'
 import type { ApiOptions } from './options.ts'
 import { makeProblem, problemOf } from './problems.ts'
+import { archiveRoutes } from './routes-archive.ts'
 import { blobRoutes } from './routes-blobs.ts'
 import { breakerRoutes } from './routes-breakers.ts'
 import { failureRoutes } from './routes-failures.ts'
@@ -90,6 +91,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
       await api.register(breakerRoutes, options)
       await api.register(recoveryRoutes, options)
       await api.register(systemRoutes, options)
+      await api.register(archiveRoutes, options)
       await api.register(clusterRoutes, options)
       await api.register(healthRoutes, options)
     },

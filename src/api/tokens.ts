@@ -76,6 +76,15 @@ export function writeTokens(directory: string, tokens: Tokens): void {
   renameSync(draft, path)
 }
 
+/** As a backup holds them: those that people and workers have; a cluster makes new ones for itself. */
+export function tokensRecord(
+  tokens: Tokens | undefined,
+): readonly { readonly name: string; readonly bytes: Uint8Array }[] {
+  if (tokens === undefined) return []
+  const { client, worker } = tokens
+  return [{ name: 'tokens', bytes: Buffer.from(JSON.stringify({ client, worker })) }]
+}
+
 const digest = (text: string) => createHash('sha256').update(text).digest()
 
 /** Which role a token stands for. Compares digests, so that neither content nor length shows in the time. */

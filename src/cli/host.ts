@@ -5,7 +5,7 @@
 import { rm } from 'node:fs/promises'
 import type { FastifyInstance } from 'fastify'
 import { createApi } from '../api/server.ts'
-import { ensureTokens } from '../api/tokens.ts'
+import { ensureTokens, readTokens, tokensRecord } from '../api/tokens.ts'
 import { Coordinator, type ClusterOptions, type CoordinatorOptions } from '../coordinator/coordinator.ts'
 import { MusterError } from '../protocol/errors.ts'
 import { logLife } from '../telemetry/life-log.ts'
@@ -121,6 +121,7 @@ export class Host implements AsyncDisposable {
       metricsOpen: this.#options.metricsOpen === true,
       say: (...line: Parameters<Say>) => this.#say(...line),
       build: buildId(),
+      records: async () => tokensRecord(readTokens(this.#options.directory)),
       onShutdown: this.#options.onShutdown,
       onRequest: () => {
         this.lastRequestMs = Date.now()

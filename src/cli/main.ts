@@ -47,6 +47,10 @@ program
     several,
   )
   .option('--timeout <duration>', 'longest time one file may run, e.g. 90s, 5m (default: 30m)')
+  .option(
+    '--dead-letters <kinds>',
+    'what leaves a dead letter: of lost, crashed, timed-out, or none (default: lost,crashed)',
+  )
   .option('--max-failures <n>', 'stop after n failed tests', wholeNumber(1))
   .option('--last-failed', 'only the files that failed in the last run')
   .option('--shard <i/n>', 'the i-th of n parts of the files, i from 1')
@@ -177,9 +181,9 @@ look(letters.command('discard').description('forget them').argument('[letters...
     ),
   )
 
-look(program.command('recovery').description('what was tried after failures, how often it worked, what it cost')).action(
-  ends(async (options: never) => (await import('./commands/recovery.ts')).recoveryCommand(options)),
-)
+look(
+  program.command('recovery').description('what was tried after failures, how often it worked, what it cost'),
+).action(ends(async (options: never) => (await import('./commands/recovery.ts')).recoveryCommand(options)))
 
 const breakers = program.command('breakers').description('what is left alone for a while because it kept failing')
 look(breakers.command('list', { isDefault: true }).description('those that are not closed, and what failed lately'))
@@ -240,6 +244,41 @@ program
   .addOption(new Option('--bound').hideHelp())
   .addOption(new Option('--orphan-timeout <duration>').hideHelp())
   .action(ends(async (options: never) => (await import('./commands/worker.ts')).workerCommand(options)))
+const log = program
+  .command('log')
+  .description('a coordinator’s log as one file: backup, and moving to a cluster or back')
+const withCluster = (command: Command) =>
+  command
+    .option('--data <dir>', 'the data directory of a coordinator')
+    .option('--cluster <etcd-url>', 'of a cluster: etcd://HOST:PORT,HOST:PORT[/PREFIX]; etcds:// for TLS')
+    .option('--blobs <place>', 'with --cluster: its blobs')
+    .option('--etcd-ca <file>', 'whose signature etcd’s certificate must bear')
+    .option('--etcd-cert <file>', 'a certificate for etcd')
+    .option('--etcd-key <file>', 'its key')
+    .option('--etcd-user <name>', 'a user of etcd; the password in MUSTER_ETCD_PASSWORD')
+withCluster(log.command('export').description('write the log into an archive, while its coordinators run or not'))
+  .option('--to <file>', 'where to (default: stdout)')
+  .option('--all', 'from the first entry that is kept, not only from the newest snapshot')
+  .option('--with-blobs', 'a whole backup: with blobs, private contexts and tokens. Keep the file secret')
+  .option('--with-history', 'with the history’s database; the coordinator must not run')
+  .action(ends(async (options: never) => (await import('./commands/log.ts')).exportCommand(options)))
+withCluster(log.command('import').description('write an archive into an empty data directory or cluster'))
+  .argument('<archive>', 'from muster log export')
+  .action(
+    ends(async (archive: string, options: never) =>
+      (await import('./commands/log.ts')).importCommand(archive, options),
+    ),
+  )
+log
+  .command('verify')
+  .description('check an archive, and say what is in it')
+  .argument('<archive>', 'from muster log export')
+  .addOption(json())
+  .action(
+    ends(async (archive: string, options: never) =>
+      (await import('./commands/log.ts')).verifyCommand(archive, options),
+    ),
+  )
 program
   .command('token')
   .description('print a token of a coordinator on this host')

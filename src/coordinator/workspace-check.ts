@@ -5,7 +5,7 @@ import { MusterError } from '../protocol/errors.ts'
 import { Manifest } from '../protocol/worker-messages.ts'
 
 /** The blobs that a manifest names; undefined when there is no such manifest. */
-export async function workspaceBlobs(blobs: Blobs, key: string): Promise<readonly string[] | undefined> {
+export async function workspaceBlobs(blobs: Pick<Blobs, 'get'>, key: string): Promise<readonly string[] | undefined> {
   const bytes = await blobs.get(key)
   const manifest = bytes && parseJson(Buffer.from(bytes).toString('utf8'))
   if (!Value.Check(Manifest, manifest)) return undefined

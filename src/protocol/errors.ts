@@ -23,6 +23,7 @@ export const errorCatalogue = {
   coordinator_unreachable: { exitCode: 3, status: 503, title: 'The coordinator cannot be reached' },
   no_worker: { exitCode: 3, status: 503, title: 'No worker fits' },
   workspace_invalid: { exitCode: 2, status: 400, title: 'The workspace cannot be used' },
+  archive_invalid: { exitCode: 2, status: 400, title: 'The archive cannot be used' },
   log_failed: { exitCode: 3, status: 503, title: 'The log could not be written' },
   disk_full: { exitCode: 3, status: 507, title: 'The disk is full' },
   internal: { exitCode: 3, status: 500, title: 'A bug in Muster' },

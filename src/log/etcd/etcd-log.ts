@@ -122,8 +122,8 @@ export class EtcdLog implements SharedLog {
         })
       }
       await this.#look()
-      const { reads, keys, patience } = this.#access
-      const { responses } = await reads.repeat(txn, { success: [{ type: 'range', key: keys.importing }] }, patience)
+      const mark = { type: 'range', key: this.#access.keys.importing } as const
+      const { responses } = await reads.repeat(txn, { success: [mark] }, patience)
       if (responses[0]!.length > 0) throw importing()
     })
   }

@@ -100,7 +100,10 @@ describe('importIntoEtcd', () => {
       },
     }
     await assert.rejects(importIntoEtcd(place('/c'), broken, { name: 'x' }), /cut off/)
-    await assert.rejects(open('/c'), /An import into this prefix of etcd is under way, or was cut off/)
+    {
+      await using log = await open('/c')
+      assert.deepEqual(await log.head(), { position: 0, epoch: 0, firstPosition: 1 })
+    }
     const short: LogContents = {
       epoch: 1,
       firstPosition: 1,
@@ -128,6 +131,7 @@ describe('importIntoEtcd', () => {
         yield* entries.slice(0, 200)
         await assert.rejects(early.claim('coordinator'), { code: 'conflict' })
         await assert.rejects(early.claimFrom(0, 'coordinator'), { code: 'conflict' })
+        await assert.rejects(open('/d'), /An import into this prefix of etcd is under way, or was cut off/)
         yield* entries.slice(200)
       },
     }

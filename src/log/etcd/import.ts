@@ -84,14 +84,22 @@ class EtcdImport {
   }
 
   async run(contents: LogContents, records: Records): Promise<void> {
-    const { keys } = this.#access
     const there = await whatIsThere(this.#access)
     if (there !== undefined) throw notEmpty(there)
     await this.#begin()
-    await this.#write([
-      { type: 'delete', key: below(keys.entryPrefix).key, end: below(keys.entryPrefix).end },
-      { type: 'delete', key: below(keys.piecePrefix).key, end: below(keys.piecePrefix).end },
-    ])
+    try {
+      await this.#all(contents, records)
+    } catch (error) {
+      // Should this fail too, the mark stays, and with it everybody away from a part of a log.
+      await this.#write([...this.#removal(), { type: 'delete', key: this.#mark }]).catch(() => undefined)
+      throw error
+    }
+  }
+
+  async #all(contents: LogContents, records: Records): Promise<void> {
+    const { keys } = this.#access
+    // Of an import that was killed.
+    await this.#write(this.#removal())
     const { position, total } = await this.#entries(contents)
     const last: Operation[] = [
       { type: 'put', key: keys.head, value: encodeMark(position, total) },
@@ -111,19 +119,36 @@ class EtcdImport {
       last.push({ type: 'put', key: keys.snapshot(snapshot.position), value })
     }
     await this.#write(last, [
-      { key: keys.leader, target: 'create', revision: 0 },
-      { key: keys.head, target: 'create', revision: 0 },
+      ...this.#noLog(),
       ...Object.keys(records).map((name): Compare => ({ key: keys.record(name), target: 'create', revision: 0 })),
     ])
   }
 
+  #removal(): Operation[] {
+    const { entryPrefix, piecePrefix } = this.#access.keys
+    return [entryPrefix, piecePrefix].map((prefix) => {
+      const { key, end } = below(prefix)
+      return { type: 'delete', key, end }
+    })
+  }
+
+  /** From here on nobody can begin a log here, and an import before this one can't go on. */
   async #begin(): Promise<void> {
-    const { reads, patience } = this.#access
+    const { reads, patience, keys } = this.#access
     const put = { type: 'put', key: this.#mark, value: Buffer.from(randomUUID()) } as const
-    const { responses } = await reads.repeat(txn, { success: [put, { type: 'range', key: this.#mark }] }, patience)
-    const mine = responses[1]?.[0]
-    if (mine?.value.toString() !== put.value.toString()) throw notEmpty('another import')
+    const { succeeded, responses } = await reads.repeat(
+      txn,
+      { compare: this.#noLog(), success: [put, { type: 'range', key: this.#mark }] },
+      patience,
+    )
+    const mine = succeeded ? responses[1]?.[0] : undefined
+    if (mine === undefined) throw notEmpty((await whatIsThere(this.#access)) ?? keys.leader)
     this.#ours = [{ key: this.#mark, target: 'mod', revision: mine.modRevision }]
+  }
+
+  #noLog(): Compare[] {
+    const { leader, head } = this.#access.keys
+    return [leader, head].map((key) => ({ key, target: 'create', revision: 0 }))
   }
 
   async #entries(contents: LogContents): Promise<{ readonly position: number; readonly total: number }> {

@@ -1,0 +1,118 @@
+/** Backup and restore: what a coordinator knew is there again elsewhere, from a file. */
+import assert from 'node:assert/strict'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { mkdir, rename } from 'node:fs/promises'
+import { test } from 'node:test'
+import type { RunView } from '../../protocol/run-view.ts'
+import type { JsonReport } from '../../reports/json.ts'
+import { Fleet } from './fixtures/fleet.ts'
+import { nodeSuite, nodeTest } from './fixtures/projects.ts'
+import { Stage } from './fixtures/stage.ts'
+
+const suite = nodeSuite({
+  'a.test.mjs': nodeTest(`test('adds', () => assert.equal(1 + 1, 2))`),
+  'b.test.mjs': nodeTest(`test('fails', () => { console.log('seen in the output'); assert.equal(1, 2) })`),
+})
+
+async function told(stage: Stage, fleet: Fleet, run: string): Promise<object> {
+  const show = await stage.json<{ version: number }>(['show', run, ...fleet.flags])
+  const logs = await stage.muster(['logs', run, ...fleet.flags])
+  const tasks = await stage.muster(['show', run, ...fleet.flags])
+  assert.match(logs.stdout, /seen in the output/)
+  return { show, logs: logs.stdout, tasks: tasks.stdout }
+}
+
+test('a backup made while the coordinator runs is the same coordinator elsewhere', async () => {
+  await using stage = await Stage.open(suite)
+  const fleet = await Fleet.open(stage, ['one'])
+  const { run } = await stage.json<JsonReport>(['run', ...fleet.flags], 1)
+  const before = await told(stage, fleet, run)
+
+  const archive = stage.path('backup.zst')
+  const place = ['--data', stage.path('coordinator')]
+  const exported = await stage.muster(['log', 'export', ...place, '--with-blobs', '--to', archive])
+  assert.equal(exported.code, 0, exported.stderr)
+  assert.match(exported.stderr, /exported the running coordinator/)
+  assert.equal(statSync(archive).mode & 0o777, 0o600)
+  const verified = await stage.json<Record<string, unknown>>(['log', 'verify', archive])
+  assert.deepEqual([verified['runs'], verified['unfinishedRuns'], verified['missingBlobs']], [1, 0, 0])
+
+  // Its history can be had only when nobody writes to it.
+  const withHistory = await stage.muster(['log', 'export', ...place, '--with-history', '--to', stage.path('x')])
+  assert.equal(withHistory.code, 2)
+  assert.match(withHistory.stderr, /is running/)
+
+  fleet.server.kill('SIGTERM')
+  assert.equal((await fleet.server.ended).code, 0)
+  const whole = stage.path('whole.zst')
+  const stopped = await stage.muster(['log', 'export', ...place, '--with-blobs', '--with-history', '--to', whole])
+  assert.equal(stopped.code, 0, stopped.stderr)
+
+  // The old one is out of the way: whatever is seen now comes from the archive.
+  await rename(stage.path('coordinator'), stage.path('old'))
+  const imported = await stage.muster(['log', 'import', archive, ...place])
+  assert.equal(imported.code, 0, imported.stderr)
+  await fleet.serveAgain()
+  assert.deepEqual(await told(stage, fleet, run), before)
+  // The worker has the tokens of the archive, and joins again: what was done can be done again.
+  await fleet.workersAre(1)
+  const again = await stage.json<JsonReport>(['rerun', run, ...fleet.flags], 1)
+  assert.equal(again.planned, 2)
+
+  // The log's own history is rebuilt from what the log holds; with the database, all of it is there.
+  fleet.server.kill('SIGTERM')
+  await fleet.server.ended
+  await rename(stage.path('coordinator'), stage.path('second'))
+  const restored = await stage.muster(['log', 'import', whole, ...place])
+  assert.match(restored.stderr, /the history/)
+  await fleet.serveAgain()
+  const runs = await stage.json<RunView[]>(['runs', ...fleet.flags])
+  assert.deepEqual(
+    runs.map((one) => one.run),
+    [run],
+  )
+})
+
+test('an import writes nothing that is not whole, and never over something', async () => {
+  await using stage = await Stage.open(suite)
+  const fleet = await Fleet.open(stage)
+  const answer = await fleet.post('/runs', { framework: 'command', files: ['a', 'b'] })
+  const { run } = (await answer.json()) as RunView
+  const archive = stage.path('log.zst')
+  const data = stage.path('coordinator')
+  const exported = await stage.muster(['log', 'export', '--data', data, '--all', '--to', archive])
+  assert.equal(exported.code, 0, exported.stderr)
+
+  const taken = await stage.muster(['log', 'import', archive, '--data', data])
+  assert.equal(taken.code, 2)
+  assert.match(taken.stderr, /expected an empty directory, found /)
+
+  const broken = stage.path('broken.zst')
+  const bytes = readFileSync(archive)
+  writeFileSync(broken, bytes.subarray(0, bytes.length - 20))
+  const target = stage.path('target')
+  for (const args of [
+    ['import', broken, '--data', target],
+    ['verify', broken],
+  ]) {
+    const ended = await stage.muster(['log', ...args])
+    assert.equal(ended.code, 2)
+    assert.match(ended.stderr, /^muster: Cannot use the archive .*broken\.zst: it /)
+  }
+  assert.equal(existsSync(target), false)
+  assert.deepEqual(
+    readdirSync(stage.path()).filter((name) => name.includes('import')),
+    [],
+  )
+
+  await mkdir(target)
+  const imported = await stage.muster(['log', 'import', archive, '--data', target])
+  assert.equal(imported.code, 0, imported.stderr)
+  assert.match(imported.stderr, /1 runs \(1 unfinished\)/)
+  fleet.server.kill('SIGTERM')
+  await fleet.server.ended
+  await rename(data, stage.path('old'))
+  await rename(target, data)
+  await fleet.serveAgain()
+  assert.equal((await fleet.client.run(run)).planned, 2)
+})
