@@ -12,6 +12,17 @@ export function durationFlag(name: string, text: string | undefined): number | u
   return durationMs
 }
 
+const letterKinds = ['lost', 'crashed', 'timed-out'] as const
+
+export function letterKindsOf(text: string): (typeof letterKinds)[number][] {
+  if (text === 'none') return []
+  return text.split(',').map((part) => {
+    const kind = letterKinds.find((one) => one === part.trim())
+    if (kind !== undefined) return kind
+    throw new MusterError('usage', `--dead-letters: expected ${letterKinds.join(', ')} or none, received '${part}'`)
+  })
+}
+
 export function labelsOf(given: readonly string[]): Record<string, string> {
   const labels: Record<string, string> = {}
   for (const text of given) {

@@ -5,7 +5,7 @@ import type { RetryPolicy } from '../protocol/retry-policy.ts'
 import { availableCpus } from '../worker/capabilities.ts'
 import { hostId } from '../worker/host-id.ts'
 import { addressesOf, serverOf, type Connection } from './connect.ts'
-import { labelsOf } from './flags.ts'
+import { labelsOf, letterKindsOf } from './flags.ts'
 import { retryOf } from './retry-flag.ts'
 import type { RunPlan } from './run-plan.ts'
 
@@ -19,6 +19,7 @@ export type SubmissionFlags = {
   readonly maxFailures?: number
   readonly priority?: number
   readonly label?: readonly string[]
+  readonly deadLetters?: string
   readonly env?: readonly string[]
   readonly setup?: string
   readonly server?: string
@@ -45,6 +46,7 @@ export async function submission(
         ...(flags.env ?? []),
       ])
     : { cwd: suite.project.cwd, workspace: { type: 'in-place' as const, host: hostId() }, env: suite.project.env }
+  const letterKinds = flags.deadLetters === undefined ? {} : { deadLetters: letterKindsOf(flags.deadLetters) }
   return {
     framework: suite.detection.framework,
     frameworkVersion: suite.detection.version,
@@ -66,7 +68,7 @@ export async function submission(
     labels: { ...suite.labels, ...labelsOf(flags.label ?? []) },
     noWorkerTimeoutMs: times.noWorkerMs,
     // They would be gone with this run's own coordinator.
-    ...(connection.kind === 'embedded' ? { deadLetters: [] } : {}),
+    ...(connection.kind === 'embedded' ? { deadLetters: [] } : letterKinds),
     context: {
       env: { ...place.env },
       detection: suite.detection,

@@ -32,6 +32,7 @@ export async function rerunCommand(id: string, options: RerunOptions): Promise<n
     only: files,
     retries: spec.retries ?? 0,
     ...(spec.retry === undefined ? {} : { policy: spec.retry }),
+    ...(spec.deadLetters === undefined ? {} : { deadLetters: spec.deadLetters.join(',') || 'none' }),
     priority: spec.priority ?? 0,
     label: Object.entries(spec.labels ?? {}).map(([key, value]) => `${key}=${value}`),
     ...(spec.cpus === undefined ? {} : { cpus: spec.cpus }),

@@ -104,6 +104,12 @@ describe('failures', { concurrency: 2 }, () => {
     assert.match(ended.stderr, /8 files got no verdict: see 'muster dead-letters list --run /)
     const page = await stage.json<LettersPage>(['dead-letters', ...fleet.flags])
     assert.deepEqual(page.letters.map((one) => one.file).sort(), names.map((name) => `t/${name}.sh`).sort())
+    const none = await stage.muster(['run', '--dead-letters', 'none', ...fleet.flags], submitter(stage))
+    assert.equal(none.code, 3, none.stderr)
+    assert.doesNotMatch(none.stderr, /got no verdict/)
+    assert.equal((await stage.json<LettersPage>(['dead-letters', ...fleet.flags])).total, 8)
+    const unknown = await stage.muster(['run', '--dead-letters', 'all', ...fleet.flags], submitter(stage))
+    assert.deepEqual([unknown.code, /expected lost, crashed, timed-out or none/.test(unknown.stderr)], [2, true])
     const [first] = page.letters
     const shown = await stage.json<DeadLetterView>(['dead-letters', 'show', first!.letter, ...fleet.flags])
     assert.deepEqual([shown.cause, shown.attempts.at(-1)?.reason], ['failed-to-start', 'failed-to-start'])
