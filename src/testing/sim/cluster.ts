@@ -78,6 +78,10 @@ export class Cluster {
       this.checker.written(entry)
       for (const coordinator of this.#coordinators.values()) coordinator.access.written(entry)
     }
+    this.store.onHole = (position, byProcess) => {
+      const words = `${byProcess} appends at ${position}, and the log ends at ${this.store.lastPosition}`
+      this.checker.violations.found('positions are contiguous', words)
+    }
     this.store.onClaimed = (leadership) => {
       this.trace.note('log', () => `epoch ${leadership.epoch} is claimed by ${leadership.owner}`)
       for (const coordinator of this.#coordinators.values()) coordinator.access.claimed(leadership)
@@ -195,7 +199,7 @@ export class Cluster {
         if (why !== 'drained') this.timeline.after(restartMs, () => this.#ensure(name))
       },
       wrapPorts: (ports: WorkerPorts) => sabotage.workerPorts?.(ports) ?? ports,
-      wrapMessage: (message) => sabotage.toWorker?.(message) ?? message,
+      wrapMessage: (message, held) => sabotage.toWorker?.(message, held) ?? message,
       trace: (words) => this.trace.note(name, words),
     })
     this.#workers.set(name, worker)

@@ -200,9 +200,10 @@ export class LogAccess implements LogPort {
     })
   }
 
-  tail(_from: number, handlers: Parameters<LogPort['tail']>[1]): () => void {
-    const watch: Watch = { handlers, live: true, broken: false, lastUs: 0 }
+  tail(from: number, handlers: Parameters<LogPort['tail']>[1]): () => void {
+    const watch: Watch = { handlers, live: true, broken: true, lastUs: 0 }
     this.#watches.add(watch)
+    this.#open(watch, () => this.#store.lastPosition >= from)
     return () => {
       watch.live = false
       this.#watches.delete(watch)
@@ -226,7 +227,8 @@ export class LogAccess implements LogPort {
   #hintOne(watch: Watch, tell: (handlers: Watch['handlers']) => void): void {
     const { timeline } = this.#network
     const random = this.#random
-    if (!this.#network.isOpen(logHost, this.#process.host.name) || this.#store.away > 0 || watch.broken) {
+    if (watch.broken) return
+    if (!this.#network.isOpen(logHost, this.#process.host.name) || this.#store.away > 0) {
       this.#break(watch)
       return
     }
@@ -240,19 +242,28 @@ export class LogAccess implements LogPort {
     if (random.chance(this.trouble.lostHint / 2)) timeline.at(watch.lastUs + random.int(100, 300_000), deliver)
   }
 
-  /** The stream is opened again once the log can be reached, and says so. */
   #break(watch: Watch): void {
     if (watch.broken) return
     watch.broken = true
-    const again = () => {
+    this.#count.reached('tail broken')
+    this.#open(watch, () => true)
+  }
+
+  /** The stream opens once the log can be reached, and says who leads and whether something may have been missed. */
+  #open(watch: Watch, missed: () => boolean): void {
+    const { timeline } = this.#network
+    const again = (): void => {
       if (!watch.live || this.#process.dead) return
       if (!this.#network.isOpen(logHost, this.#process.host.name) || this.#store.away > 0) {
-        this.#network.timeline.after(100 + this.#random.unit() * 100, again)
+        timeline.after(100 + this.#random.unit() * 100, again)
         return
       }
       watch.broken = false
-      this.#process.enter(() => watch.live && watch.handlers.resumed())
+      const leadership = this.#store.leadership()
+      const resumes = missed()
+      this.#process.enter(() => watch.live && watch.handlers.claimed(leadership))
+      if (resumes) this.#process.enter(() => watch.live && watch.handlers.resumed())
     }
-    this.#network.timeline.after(100 + this.#random.unit() * 200, again)
+    timeline.after(this.#random.delay(1, 4, 200), again)
   }
 }

@@ -1,8 +1,8 @@
 /**
  * The medium of the shared log, as an etcd behind a network gives it: each request takes effect at one
  * instant, whole. What may go wrong on the way there and back is the port's part (`log-access.ts`).
- * Deliberately as lax as etcd where etcd is lax: it would take an entry beyond the next position, and
- * leaves it to the checker to be appalled.
+ * An append is judged by the rules of every backend; what those would refuse with an assertion, an entry
+ * beyond the next position, is told to the checker instead.
  */
 import { judgeAppend, sameBytes, takeWithin } from '../../log/append-rules.ts'
 import type { AppendResult, Entry, Head, Leadership, ReadResult, Snapshot } from '../../log/log.ts'
@@ -28,6 +28,8 @@ export class LogStore {
   #revision = 0
   #claimedFrom = -1
   onWritten: (written: Written) => void = () => {}
+  /** Somebody asked for an entry beyond the next position. */
+  onHole: (position: number, byProcess: string) => void = () => {}
   onClaimed: (leadership: Leadership) => void = () => {}
   onTrimmed: (below: number) => void = () => {}
 
@@ -37,16 +39,15 @@ export class LogStore {
 
   append(epoch: number, position: number, bytes: Uint8Array, byProcess: string): AppendResult & { repeat?: boolean } {
     const held = this.#entries.get(position)
+    if (position > this.lastPosition + 1 && epoch === this.epoch) this.onHole(position, byProcess)
     const verdict = judgeAppend({
       epoch,
       position,
       currentEpoch: this.epoch,
-      lastPosition: Math.min(this.lastPosition, position - 1) === position - 1 ? position - 1 : this.lastPosition,
+      lastPosition: Math.max(this.lastPosition, position - 1),
       held: held && { epoch: held.epoch, same: sameBytes(held.bytes, bytes) },
     })
-    if (verdict !== 'write' && held === undefined && verdict.type === 'taken') return { type: 'taken' }
     if (verdict !== 'write') return verdict.type === 'ok' ? { type: 'ok', repeat: true } : verdict
-    if (held !== undefined) return { type: 'taken' }
     this.write({ position, epoch, bytes }, byProcess)
     return { type: 'ok' }
   }

@@ -83,7 +83,8 @@ function wrongFailure(
     if (last.ended !== 'failed') return said('its last attempt did not fail')
     return failures > run.spec.retries || run.cancelled ? undefined : said('a retry was left')
   }
-  // Without a report a task fails only when its process died on it, or nothing of its run ever began.
+  // Without a report a task fails only when its process died on it, or nothing of it ever began.
+  if (last === undefined || !last.begun) return undefined
   const crashes = task.requeued.filter((cause) => cause === 'crashed').length
   if (kind.startsWith('crash'))
     return crashes >= run.spec.retries || run.cancelled ? undefined : said('a retry was left')

@@ -36,6 +36,9 @@ export function planOf(seed: number, profile: Profile): Plan {
   const faults: Fault[] = []
   const count = random.int(shape.faultsMin, shape.faultsMax)
   for (let at = 0; at < count; at += 1) faults.push(drawFault(random, shape.spanMs, coordinators, workers.length))
+  if (random.chance(profile === 'harsh' ? 0.5 : 0.2)) {
+    faults.push(...drawScene(random, shape.spanMs, coordinators, workers.length))
+  }
   if (old.length > 0) {
     const [who = 'c1'] = old
     faults.push({ type: 'crash', who, atMs: random.int(1000, shape.spanMs), forMs: random.int(50, 500) })
@@ -150,6 +153,52 @@ function drawFault(random: Random, spanMs: number, coordinators: number, workers
     if (left < 0) return make()
   }
   return makes[0]![1]()
+}
+
+/** Faults that only mean something together. */
+function drawScene(random: Random, spanMs: number, coordinators: number, workers: number): Fault[] {
+  const atMs = random.int(500, spanMs - 2000)
+  const someWorker = (): string => `w${random.int(1, workers)}`
+  return random.pick([
+    // Cut off from the log and the other coordinators, but not from workers; those change over, and back.
+    (): Fault[] => {
+      const zombie = coordinatorName(random, coordinators)
+      const others = ['log', ...names('c', coordinators)].filter((name) => name !== zombie)
+      const span = { atMs, forMs: random.int(1000, 5000) }
+      return [
+        ...others.flatMap((other): Fault[] => [
+          { type: 'cut', who: zombie, to: other, ...span },
+          { type: 'cut', who: other, to: zombie, ...span },
+        ]),
+        ...Array.from({ length: 4 }, (): Fault => {
+          const to = coordinatorName(random, coordinators)
+          return { type: 'reset', who: someWorker(), to, atMs: atMs + random.int(400, 2000), forMs: 0 }
+        }),
+      ]
+    },
+    // Away for longer than its lease, and back.
+    (): Fault[] => [{ type: 'isolate', who: someWorker(), atMs, forMs: random.int(2500, 7000) }],
+    // It hears, and nobody hears it; or the other way round.
+    (): Fault[] => {
+      const worker = someWorker()
+      const away = { atMs, forMs: random.int(1500, 6000) }
+      return [{ type: 'cut', ...(random.chance(0.5) ? { who: worker, to: '*' } : { who: '*', to: worker }), ...away }]
+    },
+    // A host goes, and while the others sort that out, the log is slow.
+    (): Fault[] => [
+      { type: 'power-loss', who: coordinatorName(random, coordinators), atMs, forMs: 3000 },
+      { type: 'no-quorum', atMs: atMs + random.int(0, 50), forMs: random.int(300, 1200) },
+    ],
+    // Two snapshots, so that the log is trimmed, and somebody who was away for both.
+    (): Fault[] => {
+      const who = coordinatorName(random, coordinators)
+      return [
+        { type: 'pause', who, atMs, forMs: 2500 },
+        { type: 'lost-hint', who, atMs: atMs - 200, forMs: 3000, share: 1 },
+        ...[600, 1200, 1800].map((afterMs): Fault => ({ type: 'snapshot', atMs: atMs + afterMs, forMs: 0 })),
+      ]
+    },
+  ])()
 }
 
 function drawCut(random: Random, coordinators: number, workers: number, span: { atMs: number; forMs: number }): Fault {

@@ -22,15 +22,15 @@ export type LogSetting = {
 export type Sabotage = {
   readonly name: string
   readonly log?: (port: LogPort, setting: LogSetting) => LogPort
-  /** Position to trim below, given what is right. */
-  readonly trimBelow?: (below: number, store: LogStore) => number
+  /** The log is trimmed before the snapshot is stored. */
+  readonly trimsFirst?: boolean
   /** Of a report, before the leader sees it. */
   readonly input?: (input: Input, ledger: Ledger) => Input
   /** A worker's frame as its coordinator gets it; what is returned is sent back at once. */
   readonly answer?: (message: WorkerMessage) => CoordinatorMessage | undefined
   readonly workerPorts?: (ports: WorkerPorts) => WorkerPorts
   /** A frame as the worker gets it. */
-  readonly toWorker?: (message: CoordinatorMessage) => CoordinatorMessage
+  readonly toWorker?: (message: CoordinatorMessage, held: readonly string[]) => CoordinatorMessage
 }
 
 export const none: Sabotage = { name: 'none' }

@@ -205,6 +205,7 @@ export class SimCoordinator {
     this.seat.between(() => {
       const { position } = this.seat
       const bytes = encoder.encode(snapshotText(this.seat.state))
+      if (this.#options.sabotage.trimsFirst === true) this.access.trim(position + 1, () => {})
       this.access.putSnapshot({ position, bytes }, (ok) => {
         if (ok) this.#options.count.reached('snapshot stored')
         done(ok ? { position, bytes: bytes.length } : { why: 'it could not be stored' })
@@ -214,10 +215,8 @@ export class SimCoordinator {
 
   /** Behind the snapshot before this one: should the newest not verify, the other is there. */
   #trim(position: number): void {
-    const { sabotage, store } = this.#options
-    const right = this.#previousSnapshot + 1
+    const below = this.#previousSnapshot + 1
     this.#previousSnapshot = position
-    const below = sabotage.trimBelow?.(right, store) ?? right
     if (below > 1) this.access.trim(below, () => {})
   }
 

@@ -32,7 +32,7 @@ export type WorkerOptions = {
   /** It left of its own accord, or was turned away. */
   readonly onExit: (why: string) => void
   readonly wrapPorts: (ports: WorkerPorts) => WorkerPorts
-  readonly wrapMessage: (message: CoordinatorMessage) => CoordinatorMessage
+  readonly wrapMessage: (message: CoordinatorMessage, held: readonly string[]) => CoordinatorMessage
   readonly trace: (words: () => string) => void
 }
 
@@ -198,7 +198,8 @@ export class SimWorker {
   }
 
   #message(given: CoordinatorMessage): void {
-    const message = this.#options.wrapMessage(given)
+    const held = this.protocol.held.map((one) => one.batch)
+    const message = this.#options.wrapMessage(given, held)
     const { witness, count } = this.#options
     const before = new Map(this.protocol.held.map((held) => [held, held.abandoned]))
     switch (message.type) {
