@@ -1,4 +1,7 @@
 /** Who leads, who follows, and handing over. A single coordinator answers as a cluster of one. */
+import { once } from 'node:events'
+import { createReadStream } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import type { FastifyInstance } from 'fastify'
 import { TransferBody, type ClusterView, type MemberView } from '../protocol/api.ts'
 import type { ApiOptions } from './options.ts'
@@ -9,6 +12,16 @@ export async function clusterRoutes(app: FastifyInstance, { coordinator }: ApiOp
   app.get('/cluster/member', { config: { allow: ['client', 'peer'] } }, async (): Promise<MemberView> =>
     coordinator.member(),
   )
+
+  /** For a coordinator that is new, or was away longer than the log goes back. */
+  app.get('/cluster/history', { config: { allow: ['peer'] } }, async (_request, reply) => {
+    const file = await coordinator.copyHistory()
+    const content = createReadStream(file)
+    // Open before it loses its name: it is gone once it has been read.
+    await once(content, 'open')
+    await rm(file)
+    return reply.type('application/octet-stream').send(content)
+  })
 
   /** Resolves when somebody else leads. Asked of any coordinator; the leader does it. */
   app.post<{ Body: { member?: string } }>(

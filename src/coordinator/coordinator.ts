@@ -4,8 +4,12 @@
  * in memory can be thrown away and rebuilt from log and blobs.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
+import { createWriteStream } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { ReadableStream } from 'node:stream/web'
 import { zstdDecompressSync } from 'node:zlib'
 import { DirectoryBlobs } from '../blobs/directory.ts'
 import type { Blobs } from '../blobs/blobs.ts'
@@ -96,6 +100,7 @@ const appendFailuresMax = 20
 /** A reader who asks for a position that isn't here waits so long for it. */
 const reachWaitMs = 5000
 const membersEveryMs = 1000
+const historyFetchMs = 10 * 60_000
 
 type Parts = {
   readonly log: Log
@@ -199,6 +204,7 @@ export class Coordinator implements AsyncDisposable {
       blobsLocation: cluster?.blobsLocation ?? join(options.directory, 'blobs'),
       source: parts.source,
       log: parts.log,
+      ...(cluster ? { fetch: (to) => this.#fetchHistory(to) } : {}),
       guard: this.integrations.guard(cluster ? `history@${parts.card.member}` : 'history'),
       onTrouble: (trouble) => this.#say('warn', `history is away: ${trouble}`, {}),
     })
@@ -541,13 +547,40 @@ export class Coordinator implements AsyncDisposable {
   }
 
   async #askMember<T>(address: string, path: string, init: RequestInit): Promise<T> {
+    return (await (await this.#call(address, path, init)).json()) as T
+  }
+
+  async #call(address: string, path: string, init: RequestInit): Promise<Response> {
     const token = this.#options.cluster?.peerToken ?? ''
     const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
     const response = await fetch(new URL(`/api/v1${path}`, address), { ...init, headers })
-    const answer = (await response.json()) as T | { readonly code: ErrorCode; readonly detail: string }
-    if (response.ok) return answer as T
-    const problem = answer as { readonly code: ErrorCode; readonly detail: string }
+    if (response.ok) return response
+    const problem = (await response.json()) as { readonly code: ErrorCode; readonly detail: string }
     throw new MusterError(problem.code, problem.detail)
+  }
+
+  /** History that the log no longer has, from whoever of the others has it. */
+  async #fetchHistory(to: string): Promise<boolean> {
+    await this.#firstPlace.promise
+    for (const { member, address } of this.seat.members) {
+      if (member === this.name || this.#closing) continue
+      try {
+        const response = await this.#call(address, '/cluster/history', { signal: AbortSignal.timeout(historyFetchMs) })
+        await pipeline(Readable.fromWeb(response.body as ReadableStream), createWriteStream(to, { mode: 0o600 }))
+        this.#say('info', 'history came from another coordinator', { from: member })
+        return true
+      } catch (error) {
+        this.#say('warn', 'another coordinator could not give its history', { from: member, error: String(error) })
+      }
+    }
+    return false
+  }
+
+  /** A copy of history for another coordinator, in a file that the caller removes. */
+  async copyHistory(): Promise<string> {
+    const file = join(this.#options.directory, `history-for-another-${randomUUID()}`)
+    await this.#history.copy(file)
+    return file
   }
 
   /** Before it closes: takes no new leadership, and hands over its own, if somebody can take it. */

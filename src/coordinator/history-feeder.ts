@@ -13,6 +13,7 @@ export class HistoryFeeder {
   readonly #history: History
   readonly #log: Log
   readonly #onTrouble: (error: unknown) => void
+  readonly #onGap: (() => void) | undefined
   #pending: { position: number; bytes: Uint8Array }[] = []
   /** Position of the last entry handed over. */
   #fed: number
@@ -20,7 +21,9 @@ export class HistoryFeeder {
   #running: Promise<void> | undefined
   #stopped = false
 
-  constructor(history: History, log: Log, onTrouble: (error: unknown) => void) {
+  /** `onGap`: the log has been trimmed past what history has; this feeder has stopped. Default: what is missing stays so. */
+  constructor(history: History, log: Log, onTrouble: (error: unknown) => void, onGap?: () => void) {
+    this.#onGap = onGap
     this.#history = history
     this.#log = log
     this.#onTrouble = onTrouble
@@ -61,7 +64,7 @@ export class HistoryFeeder {
   }
 
   async #run(): Promise<void> {
-    for (;;) {
+    while (!this.#stopped) {
       if (this.#behind) await this.#catchUp()
       const next = this.#pending.shift()
       if (!next) return
@@ -75,6 +78,11 @@ export class HistoryFeeder {
     for (;;) {
       const read = await this.#log.read(this.#fed + 1, readBytes)
       if (read.type === 'trimmed') {
+        if (this.#onGap) {
+          this.stop()
+          this.#onGap()
+          return
+        }
         // Older entries are gone for good: history was deleted or is of another log.
         this.#fed = read.firstPosition - 1
         continue

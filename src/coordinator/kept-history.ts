@@ -2,6 +2,8 @@
  * This coordinator's history: opened beside everything else, fed from the log, asked with a bound on
  * the time. When it is away nothing waits for it; the log is kept until it is back.
  */
+import { rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Estimates, History } from '../history/history.ts'
 import type { Log } from '../log/log.ts'
 import { isMusterError, MusterError } from '../protocol/errors.ts'
@@ -16,6 +18,11 @@ export type KeptHistoryOptions = {
   /** Positions mean something only within one log, so history must know which it is fed from. */
   readonly source: string
   readonly log: Log
+  /**
+   * In a cluster: another coordinator's database, into a new file at `to`; false when nobody has one. Asked when the log
+   * has been trimmed past what is here: this coordinator is new, or was away for long.
+   */
+  readonly fetch?: (to: string) => Promise<boolean>
   /** Of questions that somebody waits for. */
   readonly guard: CallGuard
   readonly onTrouble: (trouble: string) => void
@@ -25,30 +32,70 @@ const estimatesWaitMs = 2000
 
 export class KeptHistory {
   readonly #options: KeptHistoryOptions
-  readonly #opening: Promise<void>
+  #opening: Promise<void>
   #history: History | undefined
   #feeder: HistoryFeeder | undefined
   /** False when switched off, or when DuckDB isn't installed: then nothing waits for it. */
   #wanted: boolean
+  #closed = false
   trouble: string | undefined
 
   constructor(options: KeptHistoryOptions) {
     this.#options = options
     this.#wanted = options.directory !== false
-    this.#opening = this.#open()
+    this.#opening = this.#open(options.fetch !== undefined)
   }
 
-  async #open(): Promise<void> {
+  /** `mayFetch`: what the log no longer has may come from another coordinator. */
+  async #open(mayFetch: boolean): Promise<void> {
     const { directory, blobsLocation, source, log } = this.#options
     if (directory === false) return
     try {
       const { openHistory } = await import('../history/duckdb-history.ts')
-      this.#history = await openHistory({ directory, blobsLocation, source })
-      this.#feeder = new HistoryFeeder(this.#history, log, (error) => this.#failed(error))
+      const history = await openHistory({ directory, blobsLocation, source })
+      this.#history = history
+      this.#feeder = new HistoryFeeder(
+        history,
+        log,
+        (error) => this.#failed(error),
+        mayFetch ? () => this.#refill(directory) : undefined,
+      )
       this.#feeder.start()
     } catch (error) {
       this.#failed(error)
     }
+  }
+
+  /** Begins anew with another coordinator's history. Without one, what the log still has must do. */
+  #refill(directory: string): void {
+    this.#opening = this.#refilled(directory)
+  }
+
+  async #refilled(directory: string): Promise<void> {
+    const file = join(directory, 'history.duckdb')
+    const fetched = `${file}.fetched`
+    try {
+      await rm(fetched, { force: true })
+      const found = await this.#options.fetch!(fetched)
+      if (this.#closed) return
+      if (found) {
+        const before = this.#history
+        this.#history = undefined
+        this.#feeder = undefined
+        await before?.[Symbol.asyncDispose]()
+        await rm(`${file}.wal`, { force: true })
+        await rename(fetched, file)
+        await this.#open(false)
+        return
+      }
+    } catch (error) {
+      this.#failed(error)
+    }
+    if (this.#closed) return
+    if (this.#history) {
+      this.#feeder = new HistoryFeeder(this.#history, this.#options.log, (error) => this.#failed(error))
+      this.#feeder.start()
+    } else await this.#open(false)
   }
 
   #failed(error: unknown): void {
@@ -113,7 +160,13 @@ export class KeptHistory {
     return this.#history
   }
 
+  /** A copy for another coordinator. */
+  async copy(to: string): Promise<void> {
+    await (await this.current()).copy(to)
+  }
+
   async close(): Promise<void> {
+    this.#closed = true
     await this.#opening
     try {
       await this.#feeder?.settle()

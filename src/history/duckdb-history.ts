@@ -137,6 +137,10 @@ export class DuckdbHistory implements History {
     return this.#ask('audit', { run })
   }
 
+  copy(to: string): Promise<number> {
+    return this.#ask('copy', { to })
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return
     this.#closed = true

@@ -32,6 +32,8 @@ export type Questions = {
   }
   lastFailed: { readonly ask: { readonly project: string; readonly suite: string }; readonly answer: string[] }
   audit: { readonly ask: { readonly run: string }; readonly answer: AuditRow[] }
+  /** Copies the database as it is now into a file; the answer is its position. */
+  copy: { readonly ask: { readonly to: string }; readonly answer: number }
 }
 export type QuestionName = keyof Questions
 export type Question = { [N in QuestionName]: { readonly name: N } & Questions[N]['ask'] }[QuestionName]

@@ -148,6 +148,9 @@ async function ask(from: HistoryStore, question: Question): Promise<unknown> {
       return lastFailed(query, question)
     case 'audit':
       return audit(query, question)
+    case 'copy':
+      await write(() => from.copy(question.to))
+      return from.position
   }
 }
 

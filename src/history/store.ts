@@ -6,7 +6,7 @@
  * A batch of entries is one transaction: rows, and the position of the last entry. What was applied is
  * skipped when it comes again, so feeding may start anywhere at or before the next position.
  */
-import { mkdir, rename } from 'node:fs/promises'
+import { copyFile, mkdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { DuckDBConnection, DuckDBInstance, DuckDBType, DuckDBValue } from '@duckdb/node-api'
@@ -39,6 +39,7 @@ export class HistoryStore {
   readonly #blobs: Blobs
   readonly #runs = new Map<string, RunMemory>()
   readonly #source: string
+  readonly #file: string
   #position: number
 
   private constructor(
@@ -48,8 +49,10 @@ export class HistoryStore {
     reader: DuckDBConnection,
     blobs: Blobs,
     source: string,
+    file: string,
     position: number,
   ) {
+    this.#file = file
     this.#duckdb = duckdb
     this.#instance = instance
     this.#writer = writer
@@ -67,7 +70,7 @@ export class HistoryStore {
     const writer = await instance.connect()
     const position = await readPosition(writer, file, options.source)
     const [reader, blobs] = await Promise.all([instance.connect(), openBlobs(options.blobsLocation)])
-    return new HistoryStore(duckdb, instance, writer, reader, blobs, options.source, position)
+    return new HistoryStore(duckdb, instance, writer, reader, blobs, options.source, file, position)
   }
 
   get position(): number {
@@ -113,6 +116,12 @@ export class HistoryStore {
       const column = name === 'runs' ? 'created_ms' : 'at_ms'
       await this.#writer.run(`DELETE FROM ${name} WHERE ${column} < ${Math.round(nowMs - days * dayMs)}`)
     }
+  }
+
+  /** While nothing is written: everything is in the one file after a checkpoint. */
+  async copy(to: string): Promise<void> {
+    await this.#writer.run('CHECKPOINT')
+    await copyFile(this.#file, to)
   }
 
   close(): void {
