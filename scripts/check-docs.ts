@@ -60,7 +60,7 @@ function mentionsIn(file: string, text: string): Mention[] {
   for (const match of text.matchAll(/^```(?:sh|bash|console|yaml)?\n([^]*?)^```|`([^`\n]+)`/gm)) {
     const code = (match[1] ?? match[2] ?? '').replaceAll('\\\n', ' ')
     for (const line of code.split('\n')) {
-      for (const use of line.matchAll(/(?:^|[\s/$(])muster +([a-z][a-z|]*)((?: +[^\s&;|#]+)*)/g)) {
+      for (const use of line.matchAll(/(?:^|[\s/$(])muster +([a-z][a-z|-]*)((?: +[^\s&;|#]+)*)/g)) {
         const words = (use[2] ?? '').split(/ +/).filter((word) => word !== '')
         const end = words.indexOf('--')
         const own = end === -1 ? words : words.slice(0, end)
@@ -94,6 +94,14 @@ function help(...command: string[]): Promise<string> {
   return asked
 }
 
+/** Of a command and, where it has some, of its own commands. */
+async function wholeHelp(command: string): Promise<string> {
+  const own = await help(command)
+  const [, list = ''] = own.split(/^Commands:$/m)
+  const names = [...list.matchAll(/^ {2}([a-z][a-z-]*)/gm)].map((match) => match[1]!).filter((name) => name !== 'help')
+  return [own, ...(await Promise.all(names.map((name) => help(command, name))))].join('\n')
+}
+
 /** docs/reference/cli.md names every command and every flag that `--help` shows. */
 async function checkReference(commands: ReadonlySet<string>): Promise<void> {
   const file = 'docs/reference/cli.md'
@@ -101,7 +109,7 @@ async function checkReference(commands: ReadonlySet<string>): Promise<void> {
   for (const command of commands) {
     if (command === 'help') continue
     if (!new RegExp(`\\bmuster ${command}\\b`).test(page)) problems.push(`${file} does not name 'muster ${command}'`)
-    for (const match of (await help(command)).matchAll(/^ {2}(?:-[a-zA-Z], )?(--[a-z][a-z-]*)/gm)) {
+    for (const match of (await wholeHelp(command)).matchAll(/^ {2}(?:-[a-zA-Z], )?(--[a-z][a-z-]*)/gm)) {
       const flag = match[1] ?? ''
       if (flag !== '--help' && flag !== '--version' && !new RegExp(`${flag}(?![a-z-])`).test(page)) {
         problems.push(`${file} does not name ${flag} of 'muster ${command}'`)
@@ -113,14 +121,14 @@ async function checkReference(commands: ReadonlySet<string>): Promise<void> {
 async function checkMentions(mentions: readonly Mention[]): Promise<void> {
   const overview = await help()
   if (overview === '') return
-  const commands = new Set([...overview.matchAll(/^ {2}([a-z]+)/gm)].map((match) => match[1] ?? ''))
+  const commands = new Set([...overview.matchAll(/^ {2}([a-z][a-z-]*)/gm)].map((match) => match[1] ?? ''))
   await checkReference(commands)
   for (const { where, command, flags } of mentions) {
     if (!commands.has(command)) {
       problems.push(`${where} names 'muster ${command}', which the program does not have`)
       continue
     }
-    const text = await help(command)
+    const text = await wholeHelp(command)
     for (const flag of flags) {
       if (flag === '--help' || flag === '-h') continue
       if (!new RegExp(`(^|[\\s,])${flag}(?![a-z-])`, 'm').test(text)) {
