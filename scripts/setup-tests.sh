@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the system packages that the tests use: git, pytest, Go, a Chromium and an S3 server
+# Installs the system packages that the tests use: git, openssl, pytest, Go, a Chromium and an S3 server
 # (Swift's libraries, no service); fetches an etcd for the tests of clusters (get-etcd.sh) and a promtool
 # for those of metrics (get-promtool.sh). It does nothing when all are here. Debian and Ubuntu only, through apt-get, as root or with a sudo that
 # asks no password; elsewhere it says what to install. `npm test` calls it.
@@ -7,6 +7,7 @@ set -eu
 
 missing=''
 command -v git >/dev/null 2>&1 || missing="$missing git"
+command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
 command -v go >/dev/null 2>&1 || missing="$missing golang-go"
 command -v python3 >/dev/null 2>&1 && python3 -c 'import pytest' >/dev/null 2>&1 \
   || { [ -x /usr/bin/python3 ] && /usr/bin/python3 -c 'import pytest' >/dev/null 2>&1; } \

@@ -32,6 +32,8 @@ const channelOptions = {
   'grpc.enable_retries': 0,
   'grpc.enable_http_proxy': 0,
   'grpc.service_config_disable_resolution': 1,
+  // Half an hour without a claim must not make the takeover wait for a connection. The largest timer.
+  'grpc.client_idle_timeout_ms': 2 ** 31 - 1,
 }
 const backoffMs = 15
 const loginMs = 2000
@@ -76,6 +78,10 @@ export class EtcdClient {
     const lane = new Lane(this)
     this.#lanes.add(lane)
     return lane
+  }
+
+  forget(lane: Lane): void {
+    this.#lanes.delete(lane)
   }
 
   connect(endpoint: string): Client {
@@ -183,6 +189,7 @@ export class Lane {
   }
 
   close(): void {
+    this.#client.forget(this)
     for (const connection of this.#connections.values()) connection.close()
     this.#connections.clear()
   }

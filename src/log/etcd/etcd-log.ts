@@ -121,7 +121,7 @@ export class EtcdLog implements SharedLog {
           hint: 'Upgrade etcd; older ones can lose events and corrupt data.',
         })
       }
-      await this.#look()
+      await this.#writer.connect()
       const mark = { type: 'range', key: this.#access.keys.importing } as const
       const { responses } = await reads.repeat(txn, { success: [mark] }, patience)
       if (responses[0]!.length > 0) throw importing()

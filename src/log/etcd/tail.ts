@@ -59,6 +59,7 @@ export class EtcdTail {
       }
       await delay(backoffMs)
     }
+    this.#lane.close()
   }
 
   stop(): void {

@@ -13,7 +13,7 @@ import { judgeAppend, sameBytes } from '../append-rules.ts'
 import type { AppendResult } from '../log.ts'
 import { decodeView, importing, readView, viewOperations } from './access.ts'
 import type { Access, View } from './access.ts'
-import { CallError, isRefused } from './call-error.ts'
+import { CallError, code, isRefused } from './call-error.ts'
 import type { Lane } from './client.ts'
 import { cut, decodeEntry, encodeEntry, encodeLeader, encodeMark, pieceBytes, sha256Of } from './layout.ts'
 import type { Mark, Stored } from './layout.ts'
@@ -44,15 +44,27 @@ export class EtcdWriter {
     return this.#view
   }
 
-  /** Keeps the newer of what is known and what somebody has read. */
-  note(view: View): View {
-    if (this.#view === undefined || view.revision >= this.#view.revision) this.#view = view
-    return view
+  /** Keeps of each part the newer of what is known and what somebody has read; answers may overtake each other. */
+  note(read: View): View {
+    const known = this.#view ?? read
+    this.#view = {
+      leader: read.leader.epoch >= known.leader.epoch ? read.leader : known.leader,
+      head: read.head.revision >= known.head.revision ? read.head : known.head,
+      trimmed: read.trimmed.revision >= known.trimmed.revision ? read.trimmed : known.trimmed,
+      revision: Math.max(read.revision, known.revision),
+    }
+    return read
   }
 
   noteHead(head: Mark): void {
-    if (this.#view === undefined || head.revision <= this.#view.revision) return
-    this.#view = { ...this.#view, head, revision: head.revision }
+    if (this.#view !== undefined && head.revision > this.#view.head.revision) this.#view = { ...this.#view, head }
+  }
+
+  /** Reads the view over the connection that appends will use, so that the first of them needn't wait for one. */
+  async connect(): Promise<void> {
+    const { keys, patience } = this.#access
+    const { revision, responses } = await this.#lane.repeat(txn, { success: viewOperations(keys) }, patience)
+    this.note(decodeView(revision, responses))
   }
 
   /** Claims from whatever epoch is current, until it has worked. */
@@ -159,7 +171,7 @@ export class EtcdWriter {
       },
       deadline,
     )
-    if (succeeded) this.note({ ...(this.#view ?? view), head: { position, total, revision }, revision })
+    if (succeeded) this.noteHead({ position, total, revision })
     return succeeded
   }
 
@@ -168,7 +180,9 @@ export class EtcdWriter {
     const slot = { type: 'range', key: keys.entry(position) } as const
     const { revision, responses } = await this.#send({ success: [...viewOperations(keys), slot] }, deadline)
     const held = responses.at(-1)?.[0]
-    return { view: this.note(decodeView(revision, responses)), held: held && decodeEntry(held) }
+    // Not merged: what etcd says now is so, even where it has been restored to an earlier state.
+    this.#view = decodeView(revision, responses)
+    return { view: this.#view, held: held && decodeEntry(held) }
   }
 
   #deadline(byteLength: number): number {
@@ -178,7 +192,8 @@ export class EtcdWriter {
   /** Once; only what never left is sent again, to another endpoint. */
   async #send(request: TxnRequest, deadline: number): Promise<TxnResponse> {
     for (;;) {
-      const leftMs = Math.max(1, Math.ceil(deadline - performance.now()))
+      const leftMs = Math.ceil(deadline - performance.now())
+      if (leftMs <= 0) throw new CallError(this.#lane.endpoint, code.deadlineExceeded, 'no time is left')
       try {
         return await this.#lane.call(txn, request, leftMs)
       } catch (error) {
