@@ -22,7 +22,6 @@ import {
   type Breaker,
   type ScopeKind,
 } from './breaker-state.ts'
-import type { BatchId } from './entities.ts'
 import type { BatchEnded, BreakerCounted, BreakerMoved, BreakerStand, Event } from './events.ts'
 import { Refused, type Observe, type OpenBreaker, type Probe, type ResetBreakers } from './input.ts'
 import type { Limits } from './limits.ts'
@@ -404,9 +403,4 @@ export function applyMoved(state: State, event: BreakerMoved, atMs: number): voi
     breaker.leftClosedAtMs = undefined
     state.breakers.notClosed.delete(event.scope)
   } else state.breakers.notClosed.add(event.scope)
-}
-
-/** For tests and views: batches that are probes of a scope. */
-export function probesOf(state: State, scope: string): ReadonlySet<BatchId> {
-  return state.breakers.byScope.get(scope)?.probes ?? new Set()
 }
