@@ -381,8 +381,8 @@ export class Seat {
     this.#startTail()
     this.#catchUp()
     const { epoch, owner } = leadership
-    // Nobody ever led, or it was us: this process, whose claim went unanswered, or the one before it.
-    if (epoch === 0 || memberOf(owner) === this.#options.card.member) return this.#suspect(true)
+    // Nobody leads (a new log, or an imported one), or it was us: this process, whose claim went unanswered, or the one before it.
+    if (owner === '' || memberOf(owner) === this.#options.card.member) return this.#suspect(true)
     this.#link = new LeaderLink({
       clock: this.#clock,
       peers: this.#options.peers!,

@@ -1,9 +1,6 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { createHash } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
-import { DirectoryBlobs } from '../../blobs/directory.ts'
 import type { LogContents } from '../export.ts'
 import { EtcdCluster } from '../fixtures/etcd-cluster.ts'
 import type { Entry } from '../log.ts'
@@ -29,17 +26,20 @@ const contents: LogContents = {
 
 describe('importIntoEtcd', () => {
   let etcd: EtcdCluster
-  let directory: string
-  let blobs: DirectoryBlobs
+  const kept = new Map<string, Uint8Array>()
+  const blobs = {
+    async put(bytes: Uint8Array): Promise<string> {
+      const key = createHash('sha256').update(bytes).digest('hex')
+      kept.set(key, bytes)
+      return key
+    },
+    get: async (key: string) => kept.get(key),
+    remove: async (key: string) => void kept.delete(key),
+  }
   before(async () => {
     etcd = await EtcdCluster.start({ members: 1 })
-    directory = await mkdtemp(join(tmpdir(), 'muster-etcd-import-'))
-    blobs = await DirectoryBlobs.open(directory)
   })
-  after(async () => {
-    await etcd[Symbol.asyncDispose]()
-    await rm(directory, { recursive: true })
-  })
+  after(() => etcd[Symbol.asyncDispose]())
 
   const place = (prefix: string) => ({ address: parseEtcdUrl(etcd.url(prefix)), blobs })
   const open = (prefix: string): Promise<EtcdLog> => openEtcdLog(place(prefix))

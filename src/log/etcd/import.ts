@@ -103,7 +103,7 @@ class EtcdImport {
     const { position, total } = await this.#entries(contents)
     const last: Operation[] = [
       { type: 'put', key: keys.head, value: encodeMark(position, total) },
-      { type: 'put', key: keys.leader, value: encodeLeader('import', randomUUID(), contents.epoch) },
+      { type: 'put', key: keys.leader, value: encodeLeader('', randomUUID(), contents.epoch) },
       ...Object.entries(records).map(([name, value]): Put => {
         return { type: 'put', key: keys.record(name), value: Buffer.from(value) }
       }),
