@@ -5,6 +5,7 @@ import { mkdir, rename } from 'node:fs/promises'
 import { test } from 'node:test'
 import type { RunView } from '../../protocol/run-view.ts'
 import type { JsonReport } from '../../reports/json.ts'
+import { Coordinators } from './fixtures/coordinators.ts'
 import { Fleet } from './fixtures/fleet.ts'
 import { nodeSuite, nodeTest } from './fixtures/projects.ts'
 import { Stage } from './fixtures/stage.ts'
@@ -14,10 +15,10 @@ const suite = nodeSuite({
   'b.test.mjs': nodeTest(`test('fails', () => { console.log('seen in the output'); assert.equal(1, 2) })`),
 })
 
-async function told(stage: Stage, fleet: Fleet, run: string): Promise<object> {
-  const show = await stage.json<{ version: number }>(['show', run, ...fleet.flags])
-  const logs = await stage.muster(['logs', run, ...fleet.flags])
-  const tasks = await stage.muster(['show', run, ...fleet.flags])
+async function told(stage: Stage, flags: readonly string[], run: string): Promise<object> {
+  const show = await stage.json<{ version: number }>(['show', run, ...flags])
+  const logs = await stage.muster(['logs', run, ...flags])
+  const tasks = await stage.muster(['show', run, ...flags])
   assert.match(logs.stdout, /seen in the output/)
   return { show, logs: logs.stdout, tasks: tasks.stdout }
 }
@@ -26,7 +27,7 @@ test('a backup made while the coordinator runs is the same coordinator elsewhere
   await using stage = await Stage.open(suite)
   const fleet = await Fleet.open(stage, ['one'])
   const { run } = await stage.json<JsonReport>(['run', ...fleet.flags], 1)
-  const before = await told(stage, fleet, run)
+  const before = await told(stage, fleet.flags, run)
 
   const archive = stage.path('backup.zst')
   const place = ['--data', stage.path('coordinator')]
@@ -53,7 +54,7 @@ test('a backup made while the coordinator runs is the same coordinator elsewhere
   const imported = await stage.muster(['log', 'import', archive, ...place])
   assert.equal(imported.code, 0, imported.stderr)
   await fleet.serveAgain()
-  assert.deepEqual(await told(stage, fleet, run), before)
+  assert.deepEqual(await told(stage, fleet.flags, run), before)
   // The worker has the tokens of the archive, and joins again: what was done can be done again.
   await fleet.workersAre(1)
   const again = await stage.json<JsonReport>(['rerun', run, ...fleet.flags], 1)
@@ -115,4 +116,41 @@ test('an import writes nothing that is not whole, and never over something', asy
   await rename(target, data)
   await fleet.serveAgain()
   assert.equal((await fleet.client.run(run)).planned, 2)
+})
+
+test('from one coordinator to a cluster and back: runs, output, contexts and tokens stay', async () => {
+  await using stage = await Stage.open(suite)
+  const fleet = await Fleet.open(stage, ['one'])
+  const { run } = await stage.json<JsonReport>(['run', ...fleet.flags], 1)
+  const before = await told(stage, fleet.flags, run)
+  const { tokens } = fleet
+  fleet.server.kill('SIGTERM')
+  await fleet.server.ended
+  const move = async (from: readonly string[], to: readonly string[], name: string) => {
+    const file = stage.path(name)
+    const exported = await stage.muster(['log', 'export', ...from, '--with-blobs', '--to', file])
+    assert.equal(exported.code, 0, exported.stderr)
+    const imported = await stage.muster(['log', 'import', file, ...to])
+    assert.equal(imported.code, 0, imported.stderr)
+  }
+
+  await using cluster = await Coordinators.bare(stage, 1)
+  const shared = ['--cluster', cluster.etcd.url('/muster'), '--blobs', stage.path('blobs')]
+  await move(['--data', stage.path('coordinator')], shared, 'there.zst')
+  await cluster.start('c1')
+  assert.deepEqual({ client: cluster.tokens.client, worker: cluster.tokens.worker }, tokens)
+  assert.deepEqual(await told(stage, cluster.flags, run), before)
+  await cluster.join('two')
+  // Its private context was sealed for the cluster: without it the new run would not start.
+  const again = await stage.json<JsonReport>(['rerun', run, ...cluster.flags], 1)
+  assert.deepEqual([again.planned, again.accounted], [2, 2])
+  const second = await told(stage, cluster.flags, again.run)
+  await cluster.kill('c1')
+
+  await rename(stage.path('coordinator'), stage.path('old'))
+  await move(shared, ['--data', stage.path('coordinator')], 'back.zst')
+  await fleet.serveAgain()
+  assert.deepEqual(fleet.tokens, tokens)
+  assert.deepEqual(await told(stage, fleet.flags, run), before)
+  assert.deepEqual(await told(stage, fleet.flags, again.run), second)
 })
