@@ -40,8 +40,9 @@ export class S3Refusal {
     this.status = answer.status
     this.code = code
     this.message = message
-    this.retryAfterMs = Number(answer.headers.get('retry-after') ?? 0) * 1000 || 0
-    this.#bucketRegion = answer.headers.get('x-amz-bucket-region') ?? undefined
+    this.retryAfterMs = Number(answer.headers['retry-after'] ?? 0) * 1000 || 0
+    const region = answer.headers['x-amz-bucket-region']
+    this.#bucketRegion = typeof region === 'string' ? region : undefined
   }
 
   /** Of the object. An absent bucket, or an endpoint that is no S3 store at all, is a matter of set-up. */

@@ -131,7 +131,7 @@ class Upload {
     } catch (error) {
       // Sent twice because the first answer was lost: then the upload is over, and the object there.
       const answer = await this.#requests.send({ method: 'HEAD', name: this.#name })
-      if (Number(answer?.headers.get('content-length')) !== this.#bytes) throw error
+      if (Number(answer?.headers['content-length']) !== this.#bytes) throw error
     }
   }
 
@@ -147,7 +147,7 @@ class Upload {
   async #send(partNumber: number, part: Uint8Array): Promise<void> {
     const query = { partNumber: String(partNumber), uploadId: this.#id }
     const answer = await this.#requests.send({ method: 'PUT', name: this.#name, query, body: part })
-    const tag = answer?.headers.get('etag')
+    const tag = answer?.headers.etag
     if (!tag) throw notUnderstood('a part')
     this.#tags.set(partNumber, tag)
   }

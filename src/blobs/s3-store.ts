@@ -1,4 +1,5 @@
 /** What an S3 store is, and how it is called in front of people. */
+import type { IncomingHttpHeaders } from 'node:http'
 
 /** A store and who asks it. */
 export type S3Store = {
@@ -14,7 +15,7 @@ export type S3Store = {
   readonly sessionToken?: string
 }
 
-export type S3Answer = { readonly status: number; readonly headers: Headers; readonly body: Uint8Array }
+export type S3Answer = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly body: Uint8Array }
 
 export function nameOf({ bucket, prefix }: S3Store): string {
   return `s3://${bucket}/${prefix}`.replace(/\/$/, '')

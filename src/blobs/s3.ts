@@ -17,7 +17,7 @@ import { damaged, isKey, refuseWrongKey } from './keys.ts'
 import { putInParts } from './s3-parts.ts'
 import { defaultPatience, S3Requests, sha256 } from './s3-requests.ts'
 import type { S3Patience } from './s3-requests.ts'
-import type { S3Store } from './s3-store.ts'
+import type { S3Answer, S3Store } from './s3-store.ts'
 import { parseListPage, parseXml, textOf } from './s3-xml.ts'
 
 export type S3BlobsOptions = S3Patience & {
@@ -210,11 +210,8 @@ export class S3Blobs implements Blobs {
   }
 }
 
-function foundIn(headers: Headers): Found {
-  return {
-    bytes: Number(headers.get('content-length') ?? NaN),
-    modifiedAtMs: Date.parse(headers.get('last-modified') ?? ''),
-  }
+function foundIn(headers: S3Answer['headers']): Found {
+  return { bytes: Number(headers['content-length']), modifiedAtMs: Date.parse(headers['last-modified'] ?? '') }
 }
 
 async function* piecesOf(bytes: Uint8Array, size: number): AsyncIterable<Uint8Array> {
