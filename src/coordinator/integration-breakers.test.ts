@@ -19,7 +19,7 @@ function world() {
     state,
     told,
     breakers,
-    coolDown() {
+    coolDown: () => {
       atMs = tickDueMs(state)!
       advance(state, { type: 'tick' }, atMs)
     },

@@ -154,8 +154,10 @@ export function noteProbe(state: State, run: Run, batch: Batch): void {
 
 // ---- what follows from events that were just applied ----
 
+const isOutcome = ({ type }: Event): boolean => type === 'batch.ended' || type === 'breaker.counted'
+
 export function breakerEvents(state: State, events: readonly Event[], nowMs: number): readonly Event[] {
-  if (state.format < 2) return []
+  if (state.format < 2 || !events.some(isOutcome)) return []
   const scopes = new Set<string>()
   const last = new Map<string, string>()
   for (const event of events) {

@@ -48,7 +48,7 @@ type Fresh = {
 
 /** Follows from events that were just applied. None while older members read the log. */
 export function letterEvents(state: State, events: readonly Event[], input: Input['type']): readonly Event[] {
-  if (state.format < 2) return []
+  if (state.format < 2 || !events.some((event) => event.type === 'task.ended')) return []
   const more: Event[] = []
   const fresh: Fresh[] = []
   const leaving = new Set<LetterId>()
