@@ -37,17 +37,18 @@ export type AttemptOutcome =
   | 'infrastructure'
   | 'unstarted'
 
-export const attemptOutcomes: readonly AttemptOutcome[] = [
-  'passed',
-  'failed',
-  'skipped',
-  'crashed',
-  'timed-out',
-  'cancelled',
-  'lost',
-  'infrastructure',
-  'unstarted',
-]
+/** All of them. */
+export const attemptOutcomes: Readonly<Record<AttemptOutcome, true>> = {
+  passed: true,
+  failed: true,
+  skipped: true,
+  crashed: true,
+  'timed-out': true,
+  cancelled: true,
+  lost: true,
+  infrastructure: true,
+  unstarted: true,
+}
 
 export type EndedAttempt = HeldAttempt & {
   readonly outcome: AttemptOutcome

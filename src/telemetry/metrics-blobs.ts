@@ -14,6 +14,9 @@ export function watchedBlobs(registry: client.Registry): (blobs: Blobs) => Blobs
     buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers: [registry],
   })
+  for (const operation of ['put', 'get', 'has', 'missing', 'remove']) {
+    for (const outcome of ['ok', 'error']) durations.zero({ operation, outcome })
+  }
   const bytes = new client.Counter({
     name: 'muster_blob_bytes_total',
     help: 'Bytes written to and read from the blob store.',

@@ -1,8 +1,9 @@
 /** What goes wrong over and over, and what is done about it: breakers, recovery levels, dead letters. */
 import client from 'prom-client'
 import { scopeKind } from '../core/breaker-state.ts'
-import type { Event } from '../core/events.ts'
-import { gauge, gauges } from './gauges.ts'
+import type { Event, LetterCause } from '../core/events.ts'
+import { recoveryLevels } from '../core/recovery-table.ts'
+import { counterOf, gauge, gauges } from './gauges.ts'
 import type { Watched } from './watched.ts'
 
 const kinds = ['worker', 'class', 'integration'] as const
@@ -43,16 +44,28 @@ export function failureMetrics(registry: client.Registry, coordinator: Watched):
     labelNames: ['level', 'outcome'],
     registers,
   })
-  const letters = new client.Counter({
-    name: 'muster_dead_letters_added_total',
-    help: 'Tasks that ended without a verdict, by cause.',
-    labelNames: ['cause'],
-    registers,
-  })
+  for (const kind of kinds) for (const to of stands) moves.inc({ kind, to }, 0)
+  for (const level of recoveryLevels) for (const outcome of ['worked', 'failed']) recoveries.inc({ level, outcome }, 0)
+  const letters = counterOf<LetterCause>(
+    registry,
+    'muster_dead_letters_added_total',
+    'Tasks that ended without a verdict, by cause.',
+    'cause',
+    {
+      lost: true,
+      fenced: true,
+      crashed: true,
+      'failed-to-start': true,
+      unreported: true,
+      'timed-out': true,
+      'no-worker': true,
+      breaker: true,
+    },
+  )
 
   function count(event: Event): void {
     if (event.type === 'breaker.moved') moves.inc({ kind: scopeKind(event.scope) ?? 'none', to: event.to })
-    else if (event.type === 'dead-letter.added') letters.inc({ cause: event.cause }, event.letters.length)
+    else if (event.type === 'dead-letter.added') letters(event.cause, event.letters.length)
     else if (event.type === 'batch.ended') {
       for (const { level, outcome, tasks } of event.recoveries ?? []) recoveries.inc({ level, outcome }, tasks.length)
     }

@@ -1,8 +1,9 @@
 /** Runs, tasks, attempts and workers: what waits, what runs, how it ended. */
 import client from 'prom-client'
-import type { Event } from '../core/events.ts'
-import { AttemptBook, attemptOutcomes } from './attempts.ts'
-import { gauge, gauges } from './gauges.ts'
+import type { Verdict } from '../core/entities.ts'
+import type { BatchEnded, Event, TaskEnded, TaskRequeued } from '../core/events.ts'
+import { AttemptBook, attemptOutcomes, type AttemptOutcome } from './attempts.ts'
+import { counterOf, gauge, gauges } from './gauges.ts'
 import { priorityClass, priorityClasses } from './priority-class.ts'
 import type { Watched } from './watched.ts'
 
@@ -22,7 +23,7 @@ export function workMetrics(registry: client.Registry, coordinator: Watched): ()
     for (const event of entry.events) count.event(event)
     for (const { type, attempt } of steps) {
       if (type === 'ended') {
-        count.attempts.inc({ outcome: attempt.outcome })
+        count.attempts(attempt.outcome)
         if (attempt.outcome !== 'unstarted') {
           count.durations.observe((attempt.endedAtMs - attempt.startedAtMs) / 1000)
         }
@@ -71,15 +72,57 @@ function workGauges(registry: client.Registry, coordinator: Watched): void {
 
 function workCounters(registry: client.Registry) {
   const registers = [registry]
-  const counter = (name: string, help: string, label: string) =>
-    new client.Counter({ name, help, labelNames: [label], registers })
-  const attempts = counter('muster_attempts_total', 'Attempts that are over, by outcome.', 'outcome')
-  for (const outcome of attemptOutcomes) attempts.inc({ outcome }, 0)
-  const tasks = counter('muster_tasks_ended_total', 'Tasks that are over, by final state.', 'state')
-  const requeued = counter('muster_tasks_requeued_total', 'Tasks that will be tried again, by cause.', 'cause')
+  const attempts = counterOf<AttemptOutcome>(
+    registry,
+    'muster_attempts_total',
+    'Attempts that are over, by outcome.',
+    'outcome',
+    attemptOutcomes,
+  )
+  const tasks = counterOf<TaskEnded['state']>(
+    registry,
+    'muster_tasks_ended_total',
+    'Tasks that are over, by final state.',
+    'state',
+    { passed: true, failed: true, flaky: true, skipped: true, 'timed-out': true, cancelled: true, lost: true },
+  )
+  const requeued = counterOf<TaskRequeued['cause']>(
+    registry,
+    'muster_tasks_requeued_total',
+    'Tasks that will be tried again, by cause.',
+    'cause',
+    { failed: true, 'timed-out': true, lost: true, crashed: true, infrastructure: true, unstarted: true },
+  )
   const submitted = new client.Counter({ name: 'muster_runs_submitted_total', help: 'Runs submitted.', registers })
-  const finished = counter('muster_runs_finished_total', 'Runs that are over, by verdict.', 'verdict')
-  const batches = counter('muster_batches_ended_total', 'Batches that are over, by reason.', 'reason')
+  const finished = counterOf<Verdict>(
+    registry,
+    'muster_runs_finished_total',
+    'Runs that are over, by verdict.',
+    'verdict',
+    {
+      passed: true,
+      failed: true,
+      'timed-out': true,
+      cancelled: true,
+      incomplete: true,
+      empty: true,
+    },
+  )
+  const batches = counterOf<BatchEnded['reason']>(
+    registry,
+    'muster_batches_ended_total',
+    'Batches that are over, by reason.',
+    'reason',
+    {
+      completed: true,
+      crashed: true,
+      'timed-out': true,
+      cancelled: true,
+      lost: true,
+      'failed-to-start': true,
+      fenced: true,
+    },
+  )
   const workersLost = new client.Counter({
     name: 'muster_workers_left_total',
     help: 'Workers that left, or whose lease ran out.',
@@ -104,13 +147,13 @@ function workCounters(registry: client.Registry) {
       case 'run.submitted':
         return submitted.inc()
       case 'run.finished':
-        return finished.inc({ verdict: event.verdict })
+        return finished(event.verdict)
       case 'task.ended':
-        return tasks.inc({ state: event.state }, event.tasks.length)
+        return tasks(event.state, event.tasks.length)
       case 'task.requeued':
-        return requeued.inc({ cause: event.cause }, event.tasks.length)
+        return requeued(event.cause, event.tasks.length)
       case 'batch.ended':
-        return batches.inc({ reason: event.reason })
+        return batches(event.reason)
       case 'worker.left':
         return workersLost.inc()
       default:
