@@ -174,7 +174,8 @@ describe('Coordinator', () => {
             return leader.position
           },
           followers: [],
-          snapshotPosition: 0,
+          loadedSnapshotPosition: 0,
+          snapshotMade: () => undefined,
           between: (look) => leader.between(look),
           submit: () => undefined,
           requestSnapshot: () => false,

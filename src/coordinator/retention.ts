@@ -46,7 +46,7 @@ type RetentionOptions = {
     | 'between'
     | 'submit'
     | 'followers'
-    | 'snapshotPosition'
+    | 'loadedSnapshotPosition' | 'snapshotMade'
     | 'requestSnapshot'
   >
   /** What history here has applied; huge when there is none to wait for. */
@@ -147,6 +147,7 @@ export class Retention {
     try {
       const stored = await this.#store()
       this.#previousPosition = stored.position
+      this.#options.seat.snapshotMade(stored.position)
       done(stored)
     } catch (error) {
       done({ why: error instanceof Error ? error.message : String(error) })
@@ -184,8 +185,9 @@ export class Retention {
    */
   async #trim(newest: number): Promise<void> {
     const { seat, log, historyPosition, fill } = this.#options
-    const previous = Math.max(this.#previousPosition, Math.min(seat.snapshotPosition, newest))
+    const previous = Math.max(this.#previousPosition, Math.min(seat.loadedSnapshotPosition, newest))
     this.#previousPosition = newest
+    seat.snapshotMade(newest)
     const histories = [historyPosition(), ...seat.followers.map((follower) => follower.history)]
     const needed = fill() > fillToForceTrim ? previous : Math.min(previous, ...histories)
     await log.trim(needed + 1)

@@ -97,6 +97,7 @@ export class Seat {
   #confirmedMs = -Infinity
   #confirming = false
   #leaderPosition = 0
+  #madeSnapshot = 0
   #lagging = false
   #lastLeaderSignMs: number | undefined
   #connected: ReadonlySet<string> = new Set()
@@ -157,8 +158,18 @@ export class Seat {
     return Math.max(this.position, this.#leaderPosition)
   }
 
-  get snapshotPosition(): number {
+  /** Of the snapshot that state was read from; 0 = none. */
+  get loadedSnapshotPosition(): number {
     return this.#replica.snapshotPosition
+  }
+
+  /** Of the newest snapshot that it knows of; 0 = none. */
+  get snapshotPosition(): number {
+    return Math.max(this.#replica.snapshotPosition, this.#madeSnapshot)
+  }
+
+  snapshotMade(position: number): void {
+    this.#madeSnapshot = position
   }
 
   /** Whether somebody leads who takes what is submitted here. */
@@ -527,9 +538,12 @@ export class Seat {
         heard(message.heard && message.epoch >= epoch)
         link.close()
       },
-      closed: () => undefined,
+      closed: (refused) => {
+        // Nobody is there who could hear the leader.
+        if (refused) heard(false)
+      },
     })
-    this.#clock.after(this.#options.times.suspicionMs, () => link.close())
+    this.#clock.after(this.#options.times.answerMs, () => link.close())
   }
 
   #claim(fromEpoch: number): void {
