@@ -46,12 +46,12 @@ const bulk = (index: number) =>
   })
 const single = (index: number) => post('/api/v1/tasks', { run, file: `src/one-by-one/test-file-${index}.test.ts` })
 const bodies = Array.from({ length: bulkRequests }, (_, index) => bulk(index))
-await drive({ socketPath, connections: inFlight, next: counted(3000, (index) => single(singles + index)) })
+await drive({ to: { path: socketPath }, connections: inFlight, next: counted(3000, (index) => single(singles + index)) })
 const bulkRate = await rate(bulkSize * bulkRequests, () =>
-  drive({ socketPath, connections: 4, next: counted(bulkRequests, (index) => bodies[index]!) }),
+  drive({ to: { path: socketPath }, connections: 4, next: counted(bulkRequests, (index) => bodies[index]!) }),
 )
 const singleRate = await rate(singles, () =>
-  drive({ socketPath, connections: inFlight, next: counted(singles, single) }),
+  drive({ to: { path: socketPath }, connections: inFlight, next: counted(singles, single) }),
 )
 const rawBulk = rawRowsPerSecond(bulkSize * bulkRequests, bulkSize * 4)
 const rawSingle = rawRowsPerSecond(singles, inFlight)

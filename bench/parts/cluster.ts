@@ -2,8 +2,6 @@
  * A whole cluster for benchmarks: etcd members that wait for the disk, coordinators and workers, each
  * a process of its own as a user would start it. `await using` it.
  */
-import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -11,15 +9,15 @@ import { NodeTransport } from '../../src/cli/node-transport.ts'
 import { Client } from '../../src/client/client.ts'
 import { EtcdCluster, freePorts } from '../../src/log/fixtures/etcd-cluster.ts'
 import type { ClusterView } from '../../src/protocol/api.ts'
+import { Programs } from './programs.ts'
 
-const muster = path.join(import.meta.dirname, '..', '..', 'bin', 'muster')
 const readyMs = 60_000
 
 export class BenchCluster implements AsyncDisposable {
   readonly etcd: EtcdCluster
   readonly directory: string
   readonly #ports: readonly number[]
-  readonly #processes = new Map<string, ChildProcess>()
+  readonly programs = new Programs()
   token = ''
 
   private constructor(etcd: EtcdCluster, directory: string, ports: readonly number[]) {
@@ -53,7 +51,7 @@ export class BenchCluster implements AsyncDisposable {
     const data = path.join(this.directory, name)
     const listen = new URL(this.url(name)).host
     const shared = ['--cluster', this.etcd.url(), '--blobs', path.join(this.directory, 'blobs')]
-    await this.#start(
+    await this.programs.start(
       name,
       ['serve', '--listen', listen, '--data', data, '--name', name, ...shared],
       data,
@@ -70,27 +68,11 @@ export class BenchCluster implements AsyncDisposable {
     }
     const to = this.names.map((one) => this.url(one)).join(',')
     const args = ['worker', '--join', to, '--token', tokens.worker, '--name', name, '--data', data, ...flags]
-    await this.#start(name, args, data, 'joined')
-  }
-
-  #start(name: string, args: readonly string[], data: string, word: string): Promise<void> {
-    const env = { ...process.env, MUSTER_DATA: data, MUSTER_LOG_LEVEL: 'warn' }
-    const child = spawn(muster, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
-    this.#processes.set(name, child)
-    let said = ''
-    return new Promise((resolve, reject) => {
-      const hear = (text: Buffer): void => {
-        said = (said + text.toString('utf8')).slice(-4000)
-        if (said.includes(word)) resolve()
-      }
-      child.stdout.on('data', hear)
-      child.stderr.on('data', hear)
-      child.once('exit', () => reject(new Error(`${name} ended: ${said}`)))
-    })
+    await this.programs.start(name, args, data, 'joined')
   }
 
   signal(name: string, signal: NodeJS.Signals): void {
-    process.kill(this.#processes.get(name)!.pid!, signal)
+    this.programs.signal(name, signal)
   }
 
   /** SIGKILL, at once. */
@@ -98,9 +80,8 @@ export class BenchCluster implements AsyncDisposable {
     this.signal(name, 'SIGKILL')
   }
 
-  async ended(name: string): Promise<void> {
-    const child = this.#processes.get(name)!
-    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+  ended(name: string): Promise<void> {
+    return this.programs.ended(name)
   }
 
   /** Every coordinator leads or follows, and none lags. Returns the leader's name. */
@@ -121,8 +102,7 @@ export class BenchCluster implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const child of this.#processes.values()) if (child.exitCode === null) child.kill('SIGKILL')
-    await Promise.all([...this.#processes.keys()].map((name) => this.ended(name)))
+    await this.programs[Symbol.asyncDispose]()
     await this.etcd[Symbol.asyncDispose]()
     rmSync(this.directory, { recursive: true, force: true })
   }

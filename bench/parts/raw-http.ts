@@ -6,7 +6,8 @@
 import net from 'node:net'
 
 export type Load = {
-  readonly socketPath: string
+  /** Where to connect. */
+  readonly to: net.NetConnectOpts
   readonly connections: number
   /** The next request's bytes, or undefined when there are no more. */
   readonly next: () => Buffer | undefined
@@ -14,10 +15,25 @@ export type Load = {
   readonly onAnswer?: (latencyMs: number) => void
 }
 
-export function post(path: string, body: unknown): Buffer {
+/** `token`: for TCP. */
+export function post(path: string, body: unknown, token?: string): Buffer {
   const text = JSON.stringify(body)
-  const head = `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n`
-  return Buffer.from(head + text)
+  const type = `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\n`
+  return Buffer.from(`POST ${path} HTTP/1.1\r\nHost: localhost\r\n${authorization(token)}${type}\r\n${text}`)
+}
+
+export function get(path: string, token?: string): Buffer {
+  return Buffer.from(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n${authorization(token)}\r\n`)
+}
+
+function authorization(token: string | undefined): string {
+  return token === undefined ? '' : `Authorization: Bearer ${token}\r\n`
+}
+
+/** Where an address like `http://127.0.0.1:7357` is. */
+export function tcp(url: string): net.NetConnectOpts {
+  const { hostname, port } = new URL(url)
+  return { host: hostname, port: Number(port), noDelay: true }
 }
 
 /** Resolves when every request is answered; rejects on any status but 2xx. */
@@ -25,9 +41,9 @@ export async function drive(load: Load): Promise<void> {
   await Promise.all(Array.from({ length: load.connections }, () => connection(load)))
 }
 
-function connection({ socketPath, next, onAnswer }: Load): Promise<void> {
+function connection({ to, next, onAnswer }: Load): Promise<void> {
   return new Promise((resolve, reject) => {
-    const socket = net.connect(socketPath)
+    const socket = net.connect(to)
     let pending = Buffer.alloc(0)
     let sentMs = 0
     const send = () => {
