@@ -7,8 +7,10 @@ export type ClusterTimes = {
   readonly heartbeatMs: number
   /** A leader that is silent for so long is suspected. */
   readonly suspicionMs: number
-  /** How long the others are asked, and the log's head is watched, before a suspected leader is replaced. */
+  /** How long the log's head is watched, and the others are asked, before a suspected leader is replaced. */
   readonly guardMs: number
+  /** How long is waited for the others' answers, should they be slow: whoever is slow to be reached must not depose everybody. */
+  readonly answerMs: number
   /** Between the first and the second that may take over, and so on. */
   readonly staggerMs: number
   readonly redialMs: number
@@ -24,6 +26,7 @@ export const defaultClusterTimes: ClusterTimes = {
   heartbeatMs: 50,
   suspicionMs: 400,
   guardMs: 60,
+  answerMs: 1000,
   staggerMs: 40,
   redialMs: 50,
   againMs: 20,

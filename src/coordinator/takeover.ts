@@ -4,7 +4,7 @@
  * watches whether the log still grows. All of this only avoids needless changes of leader; whoever
  * claims too early harms nobody.
  */
-import type { Leadership, MemberCard } from '../log/log.ts'
+import type { Head, Leadership, MemberCard } from '../log/log.ts'
 import type { Clock } from '../stdx/clock.ts'
 import type { ClusterTimes } from './cluster-times.ts'
 import type { LogPort } from './ports.ts'
@@ -13,6 +13,7 @@ export type TakeoverOptions = {
   readonly clock: Clock
   readonly log: LogPort
   readonly times: ClusterTimes
+  /** `heard` is called once, or never when there is no answer. */
   readonly ask: (member: MemberCard, epoch: number, heard: (yes: boolean) => void) => void
 }
 
@@ -68,29 +69,46 @@ export class Takeover {
   }
 
   #guard(suspicion: Suspicion): void {
-    const { clock, log, times, ask } = this.#options
+    const { log, clock, ask, times } = this.#options
+    const silent = new Set(suspicion.others)
     let heard = false
     for (const member of suspicion.others) {
       ask(member, suspicion.epoch, (yes) => {
+        silent.delete(member)
         if (yes) heard = true
       })
     }
+    const untilMs = clock.monotonicMs() + times.answerMs
     log.leadership((leadership) => {
       if (this.#current !== suspicion) return
       if (leadership === undefined) return this.#again(suspicion)
       if (leadership.epoch > suspicion.epoch) return this.#end(() => suspicion.newer(leadership))
-      log.head((before) => {
+      log.head((head) => {
         if (this.#current !== suspicion) return
-        if (before === undefined) return this.#again(suspicion)
-        clock.after(times.guardMs, () => {
-          if (this.#current !== suspicion) return
-          log.head((after) => {
-            if (this.#current !== suspicion) return
-            if (after === undefined) return this.#again(suspicion)
-            const lives = heard || after.position !== before.position || after.epoch !== before.epoch
-            this.#end(lives ? suspicion.alive : suspicion.claim)
-          })
+        if (head === undefined) return this.#again(suspicion)
+        // Who is slow to answer may be slow to hear the leader, or we are: that is worth a moment.
+        this.#watch(suspicion, head, () => {
+          if (heard) return 'alive'
+          return silent.size === 0 || clock.monotonicMs() >= untilMs ? 'dead' : 'unknown'
         })
+      })
+    })
+  }
+
+  /** Looks whether the log has grown and what the others say, until that is clear. */
+  #watch(suspicion: Suspicion, before: Head, others: () => 'alive' | 'dead' | 'unknown'): void {
+    const { log, clock, times } = this.#options
+    clock.after(times.guardMs, () => {
+      if (this.#current !== suspicion) return
+      log.head((after) => {
+        if (this.#current !== suspicion) return
+        if (after === undefined) return this.#again(suspicion)
+        const said = others()
+        if (said === 'alive' || after.position !== before.position || after.epoch !== before.epoch) {
+          return this.#end(suspicion.alive)
+        }
+        if (said === 'dead') return this.#end(suspicion.claim)
+        this.#watch(suspicion, before, others)
       })
     })
   }
