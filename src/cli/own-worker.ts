@@ -45,7 +45,7 @@ export class OwnWorker {
     for (const worker of this.#ofDaemons()) {
       const pid = pidOf(worker)
       if (isRunning(pid) && this.#adopted === undefined) this.#adopt(pid)
-      else if (!isRunning(pid)) void this.#gone(pid, 'it was gone when the daemon came back')
+      else if (!isRunning(pid)) this.#gone(pid, 'it was gone when the daemon came back')
     }
     if (this.#adopted === undefined) this.#spawn()
     // One that our predecessor had just started joins us beside our own: a host has one worker.
@@ -87,7 +87,7 @@ export class OwnWorker {
       clearInterval(look)
       this.#adopted = undefined
       onLog('warn', 'the adopted worker ended', { pid })
-      void this.#gone(pid, 'it was seen to be gone')
+      this.#gone(pid, 'it was seen to be gone')
       this.#spawn()
     }, lookEveryMs)
     look.unref()
