@@ -169,13 +169,14 @@ describe('SealedContexts', () => {
           position: 0,
           followers: [],
           loadedSnapshotPosition: 0,
-            snapshotMade: () => undefined,
+          snapshotMade: () => undefined,
           between: (look) => look(),
           submit: () => undefined,
           requestSnapshot: () => false,
         },
         historyPosition: () => 0,
         fill: () => 0,
+        logBlobs: async () => [],
         say: (level, message) => assert.equal(level, 'info', message),
       })
       const commit = (event: Event) => {

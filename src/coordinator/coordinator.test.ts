@@ -182,6 +182,7 @@ describe('Coordinator', () => {
         },
         historyPosition: () => Infinity,
         fill: () => 0,
+        logBlobs: async () => [],
         say: () => undefined,
       })
       let count = 0

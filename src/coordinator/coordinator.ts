@@ -197,6 +197,7 @@ export class Coordinator implements AsyncDisposable {
       seat: this.seat,
       historyPosition: () => this.#history.position,
       fill: () => cluster?.log.fill ?? 0,
+      logBlobs: async () => (await cluster?.log.namedBlobs()) ?? [],
       say: (level, message, detail) => this.#say(level, message, detail),
     })
     this.#history = new KeptHistory({

@@ -110,6 +110,7 @@ describe('replayLetters', () => {
         seat: coordinator.seat,
         historyPosition: () => Infinity,
         fill: () => 0,
+        logBlobs: async () => [],
         say: () => undefined,
       })
       await retention.collect(Date.now() + monthMs)

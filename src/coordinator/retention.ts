@@ -46,13 +46,16 @@ type RetentionOptions = {
     | 'between'
     | 'submit'
     | 'followers'
-    | 'loadedSnapshotPosition' | 'snapshotMade'
+    | 'loadedSnapshotPosition'
+    | 'snapshotMade'
     | 'requestSnapshot'
   >
   /** What history here has applied; huge when there is none to wait for. */
   readonly historyPosition: () => number
   /** Of a shared log, against its own budget; 0 for others. */
   readonly fill: () => number
+  /** Blobs that the log itself needs. */
+  readonly logBlobs: () => Promise<readonly string[]>
   readonly say: (level: 'info' | 'warn', message: string, detail: Record<string, unknown>) => void
 }
 
@@ -196,6 +199,7 @@ export class Retention {
   async collect(nowMs: number): Promise<void> {
     const { blobs, contexts, seat } = this.#options
     const named = namedBlobs(seat.state)
+    for (const key of await this.#options.logBlobs()) named.add(key)
     for (const reference of contextReferences(seat.state).values()) {
       const key = contexts.blobKey(reference)
       if (key !== undefined) named.add(key)

@@ -112,6 +112,8 @@ export interface SharedLog extends Log {
   /** A small record shared by the cluster and written once: the value made by whoever asked first. */
   record(name: string, make: () => string): Promise<string>
   engine(): Promise<EngineStatus>
+  /** Keys of blobs that the log itself needs (its snapshots): they must outlive any disuse. */
+  namedBlobs(): Promise<readonly string[]>
   /** Live bytes of the log against its own budget, as last known: 1 = full, submissions must wait. */
   readonly fill: number
 }

@@ -147,6 +147,10 @@ export class MemorySharedLog implements SharedLog {
     })
   }
 
+  namedBlobs(): Promise<readonly string[]> {
+    return this.#ask(async () => [])
+  }
+
   members(): Promise<readonly MemberCard[]> {
     return this.#ask(async () => [...this.#medium.handles].flatMap((handle) => handle.card ?? []))
   }

@@ -179,6 +179,10 @@ export class EtcdLog implements SharedLog {
     })
   }
 
+  namedBlobs(): Promise<readonly string[]> {
+    return this.#attempt('list the snapshots', () => this.#snapshots.blobKeys())
+  }
+
   trim(below: number): Promise<void> {
     return this.#attempt('trim the log', async () => {
       // Another coordinator may have stored a newer one since.

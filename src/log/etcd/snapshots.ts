@@ -73,10 +73,12 @@ export class EtcdSnapshots {
     }
   }
 
-  /** The newest one whose blob is there and whole. */
+  /** The newest one whose blob is there and whole. Rejects when the blobs could not be asked: that there is none would be wrong. */
   async newest(): Promise<Snapshot | undefined> {
+    let failure: unknown
     for (const { position, blob, byteLength } of (await this.#manifests()).reverse()) {
       const bytes = await this.#blobs.get(blob).catch((error: unknown) => {
+        failure = error
         this.#access.warn(`The snapshot at ${position} does not verify (${String(error)}); using the one before it`)
         return null
       })
@@ -85,7 +87,13 @@ export class EtcdSnapshots {
       const found = bytes === undefined ? 'its blob is gone' : `expected ${byteLength} bytes, received ${bytes.length}`
       this.#access.warn(`The snapshot at ${position} does not verify (${found}); using the one before it`)
     }
+    if (failure !== undefined) throw failure
     return undefined
+  }
+
+  /** Blobs that must not be collected, however long nobody has read them. */
+  async blobKeys(): Promise<string[]> {
+    return (await this.#manifests()).map((one) => one.blob)
   }
 
   async sizeBytes(): Promise<number> {
