@@ -20,11 +20,18 @@ export function httpMetrics(registry: client.Registry): (answer: Answered) => vo
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers: [registry],
   })
-  return ({ route, method, status, seconds }) =>
-    durations.observe(
-      route === undefined
-        ? { route: 'none', method: 'any', status: String(status) }
-        : { route, method, status: String(status) },
-      seconds,
-    )
+  /** What was counted before is found without building its labels again. */
+  const known = new Map<string | undefined, Map<string, (seconds: number) => void>>()
+  return ({ route, method, status, seconds }) => {
+    let ofRoute = known.get(route)
+    if (!ofRoute) known.set(route, (ofRoute = new Map()))
+    const name = route === undefined ? String(status) : `${status}${method}`
+    let observe = ofRoute.get(name)
+    if (!observe) {
+      const labels = route === undefined ? { route: 'none', method: 'any' } : { route, method }
+      observe = durations.labels({ ...labels, status: String(status) }).observe
+      ofRoute.set(name, observe)
+    }
+    observe(seconds)
+  }
 }

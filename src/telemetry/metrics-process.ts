@@ -9,12 +9,12 @@ import client from 'prom-client'
 
 /** Gauges that are called `_total`, which is for counters; the same is told by type in their neighbours. */
 const misnamed = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total']
-const resolutionMs = 10
+const resolutionMs = 20
 const everyMs = 1000
 
 /** Returns the function that ends it. */
 export function processMetrics(registry: client.Registry): () => void {
-  client.collectDefaultMetrics({ register: registry })
+  client.collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: resolutionMs })
   for (const name of misnamed) registry.removeSingleMetric(name)
   const delay = new client.Histogram({
     name: 'muster_event_loop_delay_seconds',
