@@ -30,7 +30,7 @@ const recentMax = 5000
 const recentMs = 30_000
 /** Attempts whose results wait to be read; beyond this, attempts have no tests below them. */
 const readsMax = 5000
-const closeMaxMs = 5000
+const closeMaxMs = 2000
 
 /** Undefined when no collector is configured, or when what was asked for can't be done: then health says so. */
 export async function openTraces(
