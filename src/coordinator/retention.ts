@@ -184,7 +184,8 @@ export class Retention {
 
   /**
    * To the older of the two snapshots that are kept: should the newest not verify, the other one must
-   * still join up with the log. And not past what a history has applied, unless the log runs full.
+   * still join up with the log. And not past what a history has applied, unless the log runs full; nor past what
+   * a leader knows of: where it repeats an append whose answer got lost, the entry must still be there to be compared.
    */
   async #trim(newest: number): Promise<void> {
     const { seat, log, historyPosition, fill } = this.#options
@@ -193,7 +194,7 @@ export class Retention {
     seat.snapshotMade(newest)
     const histories = [historyPosition(), ...seat.followers.map((follower) => follower.history)]
     const needed = fill() > fillToForceTrim ? previous : Math.min(previous, ...histories)
-    await log.trim(needed + 1)
+    if (seat.role === 'leading') await log.trim(Math.min(needed, seat.position) + 1)
   }
 
   async collect(nowMs: number): Promise<void> {

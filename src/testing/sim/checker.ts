@@ -5,6 +5,7 @@
  * others alone.
  */
 import type { Entry } from '../../log/log.ts'
+import type { Event } from '../../core/events.ts'
 import type { Input } from '../../core/input.ts'
 import type { Limits } from '../../core/limits.ts'
 import type { State } from '../../core/state.ts'
@@ -18,13 +19,16 @@ type Told = { readonly returnedAt: number; readonly position: number }
 
 export class Checker {
   readonly violations = new Violations()
-  readonly ledger = new Ledger(this.violations)
+  readonly ledger: Ledger
   readonly shadow: Shadow
+  /** Of the newest entry. */
+  lastEvents: readonly Event[] = []
   /** Positions that callers were told, in the order of the telling. */
   readonly #told: Told[] = []
   #toldMax = 0
 
   constructor(limits: Limits, compareEvery: number) {
+    this.ledger = new Ledger(this.violations, limits)
     this.shadow = new Shadow(this.violations, limits, compareEvery)
     this.ledger.onTaskEnded = (run, index) => {
       const task = run.tasks[index]!
@@ -37,8 +41,8 @@ export class Checker {
 
   /** The log has a new entry. */
   written(entry: Entry): void {
-    const events = this.ledger.entry(entry)
-    this.shadow.entry(entry.position, this.ledger.atMs, events)
+    this.lastEvents = this.ledger.entry(entry)
+    this.shadow.entry(entry.position, this.ledger.atMs, this.lastEvents)
   }
 
   // Coordinators.
@@ -106,7 +110,9 @@ export class Checker {
       }
       case 'drain': {
         const worker = ledger.workers.get(input.worker)
-        return worker === undefined || worker.draining ? undefined : 'it takes work'
+        if (worker === undefined || worker.draining) return undefined
+        // It left and joined again since then: as a newcomer.
+        return worker.joinedAt > position ? undefined : 'it takes work'
       }
       default:
         return undefined

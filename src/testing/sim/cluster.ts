@@ -2,7 +2,8 @@
  * The machines of one simulation: coordinators, workers and clients on their hosts, the log between
  * them, and what can be done to them. Processes come and go; hosts stay.
  */
-import { defaultLimits } from '../../core/limits.ts'
+import { defaultLimits, type Limits } from '../../core/limits.ts'
+import type { Event } from '../../core/events.ts'
 import type { WorkerPorts } from '../../worker/protocol.ts'
 import { Checker } from './checker.ts'
 import { Counters } from './counters.ts'
@@ -22,6 +23,20 @@ import { Timeline } from './timeline.ts'
 import { Trace } from './trace.ts'
 import { showEntry } from './show.ts'
 
+/** Times so short that the simulation meets what they bound. */
+const limits: Limits = {
+  ...defaultLimits,
+  avoidWaitMs: 1500,
+  recycleMaxMs: 2500,
+  recycleEveryMs: 3000,
+  workerBreakerFailuresMin: 2,
+  workerBreakerCoolDownMs: 1000,
+  classBreakerFailuresMin: 4,
+  classBreakerRatePercent: 60,
+  classBreakerCoolDownMs: 800,
+  classBreakerWaitMaxMs: 8000,
+  breakerCoolDownMaxMs: 3000,
+}
 /** How long a supervisor takes to start what has exited. */
 const restartMs = 200
 
@@ -37,6 +52,8 @@ export class Cluster {
   readonly workerNames: readonly string[]
   /** Coordinators that start as the version before this one. */
   readonly old: Set<string>
+  /** Workers on which no framework starts. */
+  readonly broken = new Set<string>()
   readonly troubles = new Map<symbol, { readonly who: string; readonly trouble: LogTrouble }>()
   readonly #plan: Plan
   readonly #sabotage: Sabotage
@@ -60,7 +77,7 @@ export class Cluster {
     this.trace = new Trace(this.timeline, traced)
     this.#random = new Random(plan.seed, 'cluster')
     this.network = new Network(this.timeline, this.#random.fork('network'))
-    this.checker = new Checker(defaultLimits, 1 + (Math.abs(plan.seed) % 7))
+    this.checker = new Checker(limits, 1 + (Math.abs(plan.seed) % 7))
     this.#members = new Members(this.timeline)
     this.physical = new PhysicalWatch(
       this.checker.violations,
@@ -76,6 +93,7 @@ export class Cluster {
       this.timeline.mark(entry.bytes.length)
       this.trace.note('log', () => `${entry.position} (epoch ${entry.epoch}, ${byProcess}): ${showEntry(entry)}`)
       this.checker.written(entry)
+      for (const event of this.checker.lastEvents) this.#note(event)
       for (const coordinator of this.#coordinators.values()) coordinator.access.written(entry)
     }
     this.store.onHole = (position, byProcess) => {
@@ -94,6 +112,15 @@ export class Cluster {
     for (const name of this.coordinatorNames) this.#startCoordinator(name)
     for (const name of this.workerNames) this.#startWorker(name)
     for (let at = 1; at <= plan.clients; at += 1) this.#clients.push(this.#newClient(`u${at}`))
+  }
+
+  /** Rare states that the log itself shows. */
+  #note(event: Event): void {
+    if (event.type === 'breaker.moved') this.count.reached(`breaker ${event.scope.split(':')[0]!} ${event.to}`)
+    else if (event.type === 'task.requeued') this.count.reached(`requeued: ${event.level ?? event.cause}`)
+    else if (event.type === 'task.ended') this.count.reached(`task ended: ${event.state}`)
+    else if (event.type === 'batch.ended') this.count.reached(`batch ended: ${event.reason}`)
+    else if (event.type.startsWith('dead-letter.')) this.count.reached(event.type)
   }
 
   // ---- who is there ----
@@ -161,7 +188,7 @@ export class Cluster {
       store: this.store,
       members: this.#members,
       random: this.#random.fork(`coordinator ${process.name}`),
-      limits: defaultLimits,
+      limits,
       alone: this.#plan.coordinators === 1,
       old,
       checker: this.checker,
@@ -224,6 +251,10 @@ export class Cluster {
       attemptOf: (assign, task) => {
         const attempts = checker.ledger.runs.get(assign.run)?.tasks[task]?.attempts
         return attempts?.find((attempt) => attempt.token === assign.token)?.number
+      },
+      starts: (assign) => {
+        const broken = checker.ledger.runs.get(assign.run)?.spec.suite === 'broken'
+        return !broken && !this.broken.has(name)
       },
       jobBegan: (job) => physical.jobBegan(job),
       jobEnded: (job) => physical.jobEnded(job),

@@ -22,6 +22,9 @@ export function strike(cluster: Cluster, fault: Fault): () => void {
     case 'executor-crash':
       cluster.worker(fault.who)?.executor.crash()
       return nothing
+    case 'worker-broken':
+      cluster.broken.add(fault.who)
+      return () => void cluster.broken.delete(fault.who)
     case 'isolate':
       return each(cluster, fault.who, (name) => {
         network.cut(name, '*')

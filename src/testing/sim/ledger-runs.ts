@@ -23,6 +23,9 @@ export type BookTask = {
   readonly attempts: BookAttempt[]
   /** Causes of its requeuing, in order. */
   readonly requeued: string[]
+  /** Crashes while nobody else was in its batch. */
+  crashedAlone: number
+  notBeforeMs: number
   why: string | undefined
 }
 
@@ -95,7 +98,17 @@ export function runEvent(ledger: Ledger, event: RunEvent): void {
 }
 
 function newTask(file: string): BookTask {
-  return { file, state: 'queued', batch: undefined, batchMax: 0, attempts: [], requeued: [], why: undefined }
+  return {
+    file,
+    state: 'queued',
+    batch: undefined,
+    batchMax: 0,
+    attempts: [],
+    requeued: [],
+    crashedAlone: 0,
+    notBeforeMs: 0,
+    why: undefined,
+  }
 }
 
 function submitted(ledger: Ledger, event: Extract<Event, { type: 'run.submitted' }>): void {
@@ -167,7 +180,7 @@ function assigned(ledger: Ledger, run: BookRun, event: Extract<Event, { type: 'b
     })
   }
   ledger.check(tasks.length > 0 && new Set(tasks).size === tasks.length, 'a batch has different tasks', () => batch)
-  ledger.batches.set(batch, {
+  const book: BookBatch = {
     id: batch,
     run: run.id,
     worker: event.worker,
@@ -177,7 +190,9 @@ function assigned(ledger: Ledger, run: BookRun, event: Extract<Event, { type: 'b
     assignedAt: ledger.position,
     endedAt: undefined,
     endedBy: undefined,
-  })
+  }
+  ledger.batches.set(batch, book)
+  ledger.breakers.assigned(run, book)
   for (const index of tasks) {
     const task = run.tasks[index]
     ledger.check(task?.state === 'queued', 'only queued tasks are assigned', () => {
@@ -186,6 +201,9 @@ function assigned(ledger: Ledger, run: BookRun, event: Extract<Event, { type: 'b
     if (!task) continue
     ledger.check(task.batchMax === 0 || tasks.length <= task.batchMax, 'suspects run in small batches', () => {
       return `${run.id}/${index} wants at most ${task.batchMax}, and ${batch} has ${tasks.length}`
+    })
+    ledger.check(task.notBeforeMs <= ledger.atMs, 'a back-off is waited out', () => {
+      return `${run.id}/${index} was to wait ${task.notBeforeMs - ledger.atMs} ms more`
     })
     task.state = 'assigned'
     task.batch = batch
@@ -258,6 +276,7 @@ function batchEnded(ledger: Ledger, run: BookRun, event: Extract<Event, { type: 
   if (!batch) return
   batch.endedAt = ledger.position
   batch.endedBy = event.who
+  ledger.breakers.ended(batch.id)
   const worker = ledger.workers.get(batch.worker)
   if (worker) {
     worker.batches.delete(batch.id)
@@ -287,7 +306,31 @@ function requeued(ledger: Ledger, run: BookRun, event: Extract<Event, { type: 't
     task.batch = undefined
     task.batchMax = event.batchMax
     task.requeued.push(event.cause)
+    task.notBeforeMs = event.notBeforeMs ?? 0
+    if (event.cause === 'crashed' && ledger.batches.get(task.attempts.at(-1)?.batch ?? '')?.tasks.length === 1) {
+      task.crashedAlone += 1
+    }
+    const spent = overspent(ledger, run, task)
+    ledger.check(spent === undefined, 'retries are bounded', () => `${run.id}/${index} was queued again ${spent}`)
   }
+}
+
+/** Where no policy says more, `retries` bounds failures and time-outs together, and the coordinator's limit what was lost. */
+function overspent(ledger: Ledger, run: BookRun, task: BookTask): string | undefined {
+  const { retry, retries } = run.spec
+  const times = (...causes: string[]): number => task.requeued.filter((cause) => causes.includes(cause)).length
+  const own = (cause: 'failed' | 'timed-out' | 'lost' | 'infrastructure' | 'crashed'): boolean =>
+    retry?.[cause]?.max !== undefined
+  const failed = times('failed', 'timed-out')
+  if (!own('failed') && !own('timed-out') && failed > retries) return `${failed} times for failing, ${retries} allowed`
+  const lost = times('lost', 'infrastructure')
+  const { lostRetriesMax } = ledger.limits
+  if (!own('lost') && !own('infrastructure') && lost > lostRetriesMax) {
+    return `${lost} times for being lost, ${lostRetriesMax} allowed`
+  }
+  if (!own('crashed') && task.crashedAlone > retries)
+    return `${task.crashedAlone} times for crashing, ${retries} allowed`
+  return undefined
 }
 
 function taskEnded(ledger: Ledger, run: BookRun, event: Extract<Event, { type: 'task.ended' }>): void {

@@ -7,7 +7,9 @@
  */
 import { decodeEntry, type Event } from '../../core/events.ts'
 import { formatOf } from '../../core/format.ts'
+import { defaultLimits, type Limits } from '../../core/limits.ts'
 import type { Entry } from '../../log/log.ts'
+import { BreakerBooks } from './ledger-breakers.ts'
 import { runEvent, type BookRun } from './ledger-runs.ts'
 import type { Violations } from './violations.ts'
 
@@ -30,10 +32,14 @@ export type BookWorker = {
   cpusUsed: number
   draining: boolean
   readonly batches: Set<string>
+  /** Position at which it joined, the last time. */
+  readonly joinedAt: number
 }
 
 export class Ledger {
   readonly violations: Violations
+  readonly limits: Limits
+  readonly breakers: BreakerBooks
   position = 0
   epoch = 0
   format = 1
@@ -51,8 +57,11 @@ export class Ledger {
   /** Called for each task that comes to its end. */
   onTaskEnded: (run: BookRun, index: number) => void = () => {}
 
-  constructor(violations: Violations) {
+  /** `limits`: those that the coordinators were given. */
+  constructor(violations: Violations, limits: Limits = defaultLimits) {
     this.violations = violations
+    this.limits = limits
+    this.breakers = new BreakerBooks(this)
   }
 
   check(holds: boolean, check: string, words: () => string): void {
@@ -122,6 +131,12 @@ export class Ledger {
         this.workers.delete(event.worker)
         return
       }
+      case 'worker.recycling':
+        return this.breakers.recycling(event)
+      case 'worker.recycled':
+        return this.breakers.recycled(event)
+      case 'breaker.moved':
+        return this.breakers.moved(event)
       default:
         if ('run' in event) runEvent(this, event)
     }
@@ -138,7 +153,14 @@ export class Ledger {
       )
       known.cpus = cpus
     } else {
-      this.workers.set(event.worker, { id: event.worker, cpus, cpusUsed: 0, draining: false, batches: new Set() })
+      this.workers.set(event.worker, {
+        id: event.worker,
+        cpus,
+        cpusUsed: 0,
+        draining: false,
+        joinedAt: this.position,
+        batches: new Set(),
+      })
     }
   }
 

@@ -92,6 +92,8 @@ function drawOrders(random: Random, clients: number, workers: number, spanMs: nu
       open,
       cpus: random.chance(0.5) ? 1 : 0,
       backoffMs: random.chance(0.2) ? 200 : 0,
+      broken: random.chance(0.06),
+      elsewhere: random.chance(0.15),
     })
     const after = (): number => atMs + random.int(50, 3000)
     if (open) {
@@ -143,6 +145,7 @@ function drawFault(random: Random, spanMs: number, coordinators: number, workers
     [2, () => ({ type: 'worker-crash', who: worker, atMs, forMs })],
     [2, () => ({ type: 'worker-pause', who: worker, atMs, forMs: forMs * 2 })],
     [1, () => ({ type: 'executor-crash', who: worker, atMs, forMs: 0 })],
+    [1, () => ({ type: 'worker-broken', who: worker, atMs, forMs: forMs * 2 })],
     [1, () => ({ type: 'snapshot', atMs, forMs: 0 })],
     // All coordinators at once, as in a careless upgrade: workers are on their own.
     [0.5, () => ({ type: 'crash', who: '*', atMs, forMs: forMs + 1000 })],

@@ -31,6 +31,10 @@ export type Order = { readonly atMs: number; readonly client: number; readonly r
       /** 0: as many as a worker has. */
       readonly cpus: number
       readonly backoffMs: number
+      /** Its framework starts nowhere. */
+      readonly broken: boolean
+      /** Crashed and lost attempts are retried elsewhere, by a policy of its own. */
+      readonly elsewhere: boolean
     }
   | { readonly type: 'extend'; readonly tasks: readonly TaskKind[] }
   | { readonly type: 'seal' | 'pause' | 'resume' }
@@ -61,6 +65,8 @@ export type Fault = Lasting &
           | 'worker-pause'
           /** The worker's executor thread dies. */
           | 'executor-crash'
+          /** No framework starts there. */
+          | 'worker-broken'
         readonly who: string
       }
     /** One way only. */

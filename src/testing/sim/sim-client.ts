@@ -4,6 +4,7 @@
  * it reads.
  */
 import { plainSpec } from '../../core/transcript.ts'
+import type { RunSpec } from '../../core/entities.ts'
 import type { Input } from '../../core/input.ts'
 import type { Checker } from './checker.ts'
 import type { Network } from './network.ts'
@@ -64,14 +65,18 @@ export class SimClient {
     switch (order.type) {
       case 'submit': {
         const { retries, maxFailures, open } = order
-        const spec = {
+        const spec: RunSpec = {
           ...plainSpec,
           retries,
           maxFailures,
           open,
           taskTimeoutMs,
           ...(order.cpus > 0 ? { cpus: order.cpus } : {}),
-          ...(order.backoffMs > 0 ? { retry: { failed: { backoffMs: order.backoffMs } } } : {}),
+          suite: order.broken ? 'broken' : 'unit',
+          retry: {
+            ...(order.backoffMs > 0 ? { failed: { backoffMs: order.backoffMs } } : {}),
+            ...(order.elsewhere ? { crashed: { where: 'other-worker' }, lost: { where: 'other-host', max: 4 } } : {}),
+          },
         }
         return { type: 'submit', run, who, key: `key-${run}`, spec, ...filesOf(order.tasks, 0) }
       }

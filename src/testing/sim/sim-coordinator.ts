@@ -112,7 +112,11 @@ export class SimCoordinator {
       },
       onFatal: (error) => this.#exit(error),
       historyPosition: () => this.seat.position,
-      say: (message, detail) => options.trace(() => `${message} ${JSON.stringify(detail)}`),
+      say: (message, detail) => {
+        if (message === 'the leader is suspected')
+          count.reached(detail['gone'] === true ? 'leader gone' : 'leader silent')
+        options.trace(() => `${message} ${JSON.stringify(detail)}`)
+      },
     })
     this.#listen()
     process.enter(() => {
@@ -154,7 +158,15 @@ export class SimCoordinator {
       head: (done) => wrapped.head(done),
       read: (from, maxBytes, done) => wrapped.read(from, maxBytes, done),
       snapshot: (done) => wrapped.snapshot(done),
-      tail: (from, handlers) => wrapped.tail(from, handlers),
+      tail: (from, handlers) =>
+        wrapped.tail(from, {
+          entries: (entries) => {
+            if ((entries[0]?.position ?? 0) > this.seat.position + 1) count.reached('hole in the tail')
+            handlers.entries(entries)
+          },
+          claimed: (leadership) => handlers.claimed(leadership),
+          resumed: () => handlers.resumed(),
+        }),
     }
   }
 
@@ -208,15 +220,20 @@ export class SimCoordinator {
       if (this.#options.sabotage.trimsFirst === true) this.access.trim(position + 1, () => {})
       this.access.putSnapshot({ position, bytes }, (ok) => {
         if (ok) this.#options.count.reached('snapshot stored')
+        if (ok && this.seat.role !== 'leading') this.#previousSnapshot = position
         done(ok ? { position, bytes: bytes.length } : { why: 'it could not be stored' })
       })
     })
   }
 
-  /** Behind the snapshot before this one: should the newest not verify, the other is there. */
-  #trim(position: number): void {
-    const below = this.#previousSnapshot + 1
-    this.#previousSnapshot = position
+  /** As the shell does: to the older of two snapshots, and only as the leader, not past what it knows of. */
+  #trim(newest: number): void {
+    const { seat } = this
+    const previous = Math.max(this.#previousSnapshot, Math.min(seat.loadedSnapshotPosition, newest))
+    this.#previousSnapshot = newest
+    seat.snapshotMade(newest)
+    if (seat.role !== 'leading') return
+    const below = Math.min(previous, seat.position) + 1
     if (below > 1) this.access.trim(below, () => {})
   }
 

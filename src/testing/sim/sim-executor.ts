@@ -14,6 +14,8 @@ import type { WorkerProtocol } from '../../worker/protocol.ts'
 export interface Physical {
   /** Which try of the task this is; undefined when no such batch was ever assigned. */
   attemptOf(assign: Assign, task: number): number | undefined
+  /** Whether its framework can be started here and now. */
+  starts(assign: Assign): boolean
   jobBegan(job: Job): void
   jobEnded(job: Job): void
   taskBegan(job: Job, task: number): void
@@ -31,6 +33,7 @@ export type Job = {
   /** It is being ended: whatever it says from now on is no verdict. */
   ending: { readonly reason: 'cancelled' | 'fenced'; readonly why: string } | 'abandoned' | undefined
   timedOut: number | undefined
+  unstartable: boolean
   /** Sent SIGKILL: it runs for milliseconds more, and nothing it does counts. */
   killed: boolean
   /** The executor that started it is still there to tell. */
@@ -85,6 +88,7 @@ export class SimExecutor {
       state: 'starting',
       ending: undefined,
       timedOut: undefined,
+      unstartable: false,
       killed: false,
       attended: true,
       begunMs: undefined,
@@ -95,6 +99,10 @@ export class SimExecutor {
     this.#physical.jobBegan(job)
     this.#timeline.after(this.#random.delay(5, 40, 300), () => {
       if (job.state !== 'starting') return
+      if (!this.#physical.starts(assign)) {
+        job.unstartable = true
+        return this.#exit(job, { exitCode: 127, signal: null })
+      }
       job.state = 'running'
       for (let slot = 0; slot < assign.cpus; slot += 1) this.#next(job)
     })
@@ -204,7 +212,8 @@ export class SimExecutor {
     const { batch, token, tasks } = job.assign
     const ending = job.ending === 'abandoned' ? undefined : job.ending
     const complete = tasks.every((task) => job.reported.has(task))
-    const reason = job.timedOut !== undefined ? 'timed-out' : (ending?.reason ?? (complete ? 'completed' : 'crashed'))
+    const natural = job.unstartable ? 'failed-to-start' : complete ? 'completed' : 'crashed'
+    const reason = job.timedOut !== undefined ? 'timed-out' : (ending?.reason ?? natural)
     return {
       type: 'ended',
       batch,

@@ -133,8 +133,9 @@ function settle(cluster: Cluster, plan: Plan, failed: () => boolean): void {
   compareAtRest(cluster, broken)
 }
 
-/** Whoever paused a run or left it open comes back. */
+/** Whoever paused a run or left it open comes back; so do workers that were drained. */
 function nudge(cluster: Cluster): void {
+  cluster.recall()
   for (const run of cluster.checker.ledger.runs.values()) {
     if (run.finishedAt !== undefined) continue
     const orders: Order[] = []
