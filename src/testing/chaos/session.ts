@@ -1,0 +1,152 @@
+/**
+ * One cluster and its rounds: the load runs, the plan's faults strike and are mended, then everything
+ * must be answered, come to rest within a bound, and be as the log says.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Random } from '../sim/random.ts'
+import type { Violation } from '../sim/violations.ts'
+import { checkRuns, checkSubmissions, checkViews, comesToRest } from './checks.ts'
+import { Cluster } from './cluster.ts'
+import { Executions, type Again } from './executions.ts'
+import { Faults } from './faults.ts'
+import type { Ground, Mend } from './ground.ts'
+import { Load } from './load.ts'
+import { LogWatch } from './log-watch.ts'
+import { type Fault, type Round } from './plan.ts'
+import { writeSuite, type Suite } from './suite.ts'
+
+export type RoundResult = {
+  readonly failovers: number
+  readonly runs: number
+  readonly submissions: number
+  readonly again: Again
+  /** Tasks put back, by cause. */
+  readonly requeues: ReadonlyMap<string, number>
+  readonly entries: number
+  /** From mending everything to rest. */
+  readonly restMs: number
+  readonly tookMs: number
+  readonly violations: readonly Violation[]
+  readonly done: readonly string[]
+}
+
+/** From the mending of everything. */
+const answeredWithinMs = 180_000
+const restWithinMs = 90_000
+
+export class Session implements AsyncDisposable {
+  readonly #cluster: Cluster
+  readonly #watch: LogWatch
+  readonly #executions: Executions
+  readonly #suite: Suite
+  readonly #seed: number
+  #load: Load | undefined
+  #rounds = 0
+
+  private constructor(cluster: Cluster, watch: LogWatch, executions: Executions, suite: Suite, seed: number) {
+    this.#cluster = cluster
+    this.#watch = watch
+    this.#executions = executions
+    this.#suite = suite
+    this.#seed = seed
+  }
+
+  static async open(ground: Ground, root: string, seed: number, files: number): Promise<Session> {
+    const cluster = new Cluster(ground, root)
+    try {
+      const project = path.join(root, 'project')
+      mkdirSync(project)
+      const ledger = path.join(root, 'logs', 'executions.jsonl')
+      await cluster.start()
+      const suite = writeSuite(project, ledger, files, new Random(seed, 'suite'))
+      return new Session(cluster, await LogWatch.open(cluster), new Executions(ledger), suite, seed)
+    } catch (error) {
+      await cluster[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  async round(round: Round): Promise<RoundResult> {
+    this.#rounds += 1
+    const cluster = this.#cluster
+    const watch = this.#watch
+    const { ledger } = watch
+    const [terms, entries] = [ledger.terms.size, ledger.position]
+    watch.requeues.clear()
+    const begunMs = performance.now()
+    const faults = new Faults(cluster)
+    const load = new Load(cluster, path.join(cluster.root, 'project'), new Random(this.#seed, `load ${this.#rounds}`))
+    this.#load = load
+    load.begin(this.#rounds, round.clients, round.submitEveryMs)
+    watch.follow()
+    const mends = round.faults.map((fault) => carryOut(faults, fault, round.mendedAtMs))
+    await Promise.all([delay(round.mendedAtMs), ...mends])
+    await this.#allRun()
+    const mendedMs = performance.now()
+    if (!(await load.end(answeredWithinMs))) load.stop()
+    await comesToRest(cluster, watch, restWithinMs)
+    const restMs = performance.now() - mendedMs
+    await this.#check(load)
+    this.#executions.read()
+    const runs = load.runs.flatMap(({ report }) => (report ? [report.run] : []))
+    const again = this.#executions.check(runs, ledger, faults.freezes, (worker) => watch.nameOf(worker))
+    this.#checkDeaths()
+    const result = {
+      failovers: ledger.terms.size - terms,
+      runs: load.runs.length,
+      submissions: load.submissions.length,
+      again,
+      requeues: new Map(watch.requeues),
+      entries: ledger.position - entries,
+      restMs,
+      tookMs: performance.now() - begunMs,
+      violations: watch.violations.all,
+      done: faults.done,
+    }
+    const file = path.join(cluster.root, 'logs', `round-${this.#rounds}.json`)
+    writeFileSync(
+      file,
+      JSON.stringify({ round, ...result, clients: load.runs, submissions: load.submissions }, null, 1),
+    )
+    return result
+  }
+
+  async #check(load: Load): Promise<void> {
+    checkRuns(load.runs, this.#suite, this.#watch)
+    checkSubmissions(load.submissions, this.#watch)
+    if (this.#watch.violations.first === undefined) await checkViews(this.#cluster, load, this.#watch)
+  }
+
+  /** Whatever a fault has ended is there again, and nothing is between. */
+  async #allRun(): Promise<void> {
+    await this.#cluster.ground.heal()
+    for (const { service } of this.#cluster.members.values()) if (!service.running) service.start()
+  }
+
+  /** Of our own programs; what etcd does on a full disk is its own affair. */
+  #checkDeaths(): void {
+    for (const [name, { service }] of this.#cluster.members) {
+      for (const words of service.deaths.splice(0)) {
+        if (!name.startsWith('m')) this.#watch.violations.found('no process ends by itself', words)
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#load?.stop()
+    await this.#watch[Symbol.asyncDispose]()
+    await this.#cluster[Symbol.asyncDispose]()
+  }
+}
+
+/** Strikes at its time, and is mended at its own or at everybody's, whichever comes first. */
+async function carryOut(faults: Faults, fault: Fault, mendedAtMs: number): Promise<void> {
+  await delay(fault.atMs)
+  const begunMs = performance.now()
+  const mend: Mend = await faults.strike(fault)
+  const untilMs = Math.min(fault.atMs + fault.forMs, mendedAtMs) - fault.atMs
+  await delay(Math.max(0, untilMs - (performance.now() - begunMs)))
+  await mend()
+}
