@@ -193,6 +193,8 @@ export class Leader {
   /** Ends this leader at once; callers learn that nobody knows what became of their inputs. */
   abandon(): void {
     this.#stop(true)
+    // Whatever it could not write is the next leader's now; here nobody tries any more.
+    this.#tellHealth(undefined)
   }
 
   #stop(undecided: boolean): void {

@@ -1,0 +1,30 @@
+/** The leader loop by itself, with a log that answers as a test says. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { defaultLimits } from '../core/limits.ts'
+import { emptyState } from '../core/state.ts'
+import { Leader } from './leader.ts'
+
+test('a leader that is replaced while the log was in trouble has none any more', async () => {
+  const told: (string | undefined)[] = []
+  const troubled = Promise.withResolvers<void>()
+  const leader = new Leader({
+    state: emptyState(defaultLimits),
+    epoch: 1,
+    position: 0,
+    append: (_epoch, _position, _bytes, done) => done({ type: 'unknown', why: 'no answer', code: 'log_failed' }),
+    available: () => true,
+    onCommitted: () => undefined,
+    onDeposed: () => undefined,
+    onFatal: (error) => assert.fail(String(error)),
+    onHealth: (trouble) => {
+      told.push(trouble)
+      if (trouble !== undefined) troubled.resolve()
+    },
+  })
+  leader.take({ type: 'lead', epoch: 1, owner: 'c-1/1', version: '0' }, () => undefined)
+  await troubled.promise
+  leader.abandon()
+  assert.equal(told.at(-1), undefined)
+  assert.equal(told.length, 2)
+})
