@@ -20,6 +20,7 @@ export async function feedRoutes(app: FastifyInstance, { coordinator }: ApiOptio
     }
     let lines: string[] = []
     const flush = () => {
+      if (lines.length === 0 || socket.readyState !== socket.OPEN) return
       socket.send(lines.join('\n'))
       lines = []
     }
@@ -31,6 +32,7 @@ export async function feedRoutes(app: FastifyInstance, { coordinator }: ApiOptio
       get backlog() {
         return socket.bufferedAmount
       },
+      close: (why) => socket.close(4413, why),
     })
     keepAlive(socket)
     socket.on('close', stop)

@@ -9,6 +9,7 @@ import { Compile } from 'typebox/compile'
 import Value from 'typebox/value'
 import { guard } from './access.ts'
 import type { ApiOptions } from './options.ts'
+import { isMusterError } from '../protocol/errors.ts'
 import { makeProblem, problemOf } from './problems.ts'
 import { archiveRoutes } from './routes-archive.ts'
 import { blobRoutes } from './routes-blobs.ts'
@@ -16,6 +17,7 @@ import { breakerRoutes } from './routes-breakers.ts'
 import { failureRoutes } from './routes-failures.ts'
 import { clusterRoutes } from './routes-cluster.ts'
 import { feedRoutes } from './routes-feed.ts'
+import { limitRequests } from './room.ts'
 import { recoveryRoutes } from './routes-recovery.ts'
 import { historyRoutes } from './routes-history.ts'
 import { runRoutes } from './routes-runs.ts'
@@ -47,7 +49,10 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
       const { method, routeOptions } = request
       options.say('error', 'a request failed', { method, route: routeOptions.url, error: error.stack ?? error.message })
     }
-    if (problem.status === 429 || problem.status === 503) reply.header('Retry-After', '1')
+    const retryAfterMs = isMusterError(error) ? error.retryAfterMs : undefined
+    if (retryAfterMs !== undefined || [429, 503, 507].includes(problem.status)) {
+      reply.header('Retry-After', Math.max(1, Math.ceil((retryAfterMs ?? 1000) / 1000)))
+    }
     return reply.status(problem.status).type('application/problem+json').send(problem)
   })
   app.setNotFoundHandler((request, reply) => {
@@ -61,9 +66,10 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
     done(null, payload)
   })
   // Who has seen a later state than this coordinator holds waits until it holds it too.
-  app.addHook('preHandler', async (request) => {
+  app.addHook('preHandler', (request, _reply, done) => {
     const position = request.headers['muster-position']
-    if (typeof position === 'string' && /^\d+$/.test(position)) await options.coordinator.settled(Number(position))
+    if (typeof position !== 'string' || !/^\d+$/.test(position)) return done()
+    options.coordinator.settled(Number(position)).then(() => done(), done)
   })
   const { onRequest } = options
   if (onRequest) {
@@ -79,6 +85,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
     done()
   })
   guard(app, options.access)
+  limitRequests(app, options.coordinator.overloadLimits)
   await app.register(websocket, { options: { maxPayload: frameBytesMax } })
   await app.register(
     async (api) => {

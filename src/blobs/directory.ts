@@ -265,7 +265,7 @@ export class DirectoryBlobs implements Blobs {
 
   #translate(error: unknown, action: string, key: string): unknown {
     if (error instanceof MusterError) return error
-    if (hasCode(error, 'ENOSPC') || hasCode(error, 'EDQUOT')) {
+    if (hasCode(error, 'ENOSPC') || hasCode(error, 'EDQUOT') || hasCode(error, 'EFBIG')) {
       return new MusterError('disk_full', `Cannot ${action} blob ${key} in ${this.#directory}: the disk is full`, {
         hint: 'Free some space.',
         cause: error,

@@ -72,7 +72,7 @@ export class Host implements AsyncDisposable {
 
   static async start(options: HostOptions): Promise<Host> {
     privateDirectory(options.directory)
-    const { limits, times } = readSettings(options.directory)
+    const { limits, times, overload } = readSettings(options.directory)
     const metrics = new Metrics()
     // What it says while it opens has no name yet.
     let say: Say = options.onLog
@@ -83,6 +83,7 @@ export class Host implements AsyncDisposable {
       version: packageVersion(),
       limits,
       times,
+      overload,
       ...(options.log === undefined ? {} : { log: options.log }),
       ...(options.history === undefined ? {} : { history: options.history }),
       wrapBlobs: metrics.wrapBlobs,

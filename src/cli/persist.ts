@@ -5,10 +5,17 @@
  */
 import { formatDuration } from '../stdx/duration.ts'
 import type { Connection } from './connect.ts'
-import { isMusterError, type MusterError } from '../protocol/errors.ts'
+import { isMusterError, type ErrorCode, type MusterError } from '../protocol/errors.ts'
 
 const againMs = 200
 const busyAgainMs = 1000
+
+/** What is said while it is waited for. */
+const busyWords: { readonly [code in ErrorCode]?: string } = {
+  overloaded: 'the coordinator is busy',
+  log_failed: 'the coordinator cannot write now',
+  disk_full: 'the coordinator cannot write now',
+}
 
 export type Patience = {
   /** How long it may be away before that is an error. */
@@ -36,14 +43,12 @@ export async function persist<T>(connection: Connection, patience: Patience, ask
       const nowMs = Date.now()
       const since = sinceMs.get(error.code) ?? nowMs
       sinceMs.set(error.code, since)
-      const waitMs = error.code === 'overloaded' ? (error.retryAfterMs ?? busyAgainMs) : againMs
       const leftMs = since + maxMs - nowMs
       if (leftMs <= 0) throw error
-      if (error.code === 'overloaded') {
-        const thenMs = Math.min(waitMs, leftMs)
-        patience.onBusy?.(`the coordinator is busy: ${error.message}; trying again in ${formatDuration(thenMs)}`)
-        await sleep(thenMs, patience.signal)
-        continue
+      const waitMs = Math.min(leftMs, error.retryAfterMs ?? (error.code === 'overloaded' ? busyAgainMs : againMs))
+      const what = busyWords[error.code]
+      if (what !== undefined) {
+        patience.onBusy?.(`${what}: ${error.message}; trying again in ${formatDuration(waitMs)}`)
       }
       await sleep(waitMs, patience.signal)
       if (error.code === 'coordinator_unreachable') await connection.revive()
@@ -59,6 +64,9 @@ function patienceFor(error: MusterError, connection: Connection, patience: Patie
     case 'unavailable':
       // A daemon that says nothing is stuck; a cluster between two leaders soon has one.
       return connection.kind === 'server' ? (patience.unreadyMaxMs ?? patience.awayMaxMs) : undefined
+    case 'log_failed':
+    case 'disk_full':
+      return patience.unreadyMaxMs ?? patience.awayMaxMs
     case 'overloaded':
       return patience.busyMaxMs
     default:

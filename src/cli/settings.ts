@@ -4,13 +4,18 @@
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { defaultOverloadLimits, type OverloadLimits } from '../coordinator/overload.ts'
 import { defaultSessionTimes, type SessionTimes } from '../coordinator/worker-sessions.ts'
 import { defaultLimits, type Limits } from '../core/limits.ts'
 import { MusterError } from '../protocol/errors.ts'
 
-export type Settings = { readonly limits: Limits; readonly times: SessionTimes }
+export type Settings = {
+  readonly limits: Limits
+  readonly times: SessionTimes
+  readonly overload: OverloadLimits
+}
 
-const sections = { limits: defaultLimits, times: defaultSessionTimes }
+const sections = { limits: defaultLimits, times: defaultSessionTimes, overload: defaultOverloadLimits }
 
 /** Throws MusterError config_invalid that names file, key, what was expected and what came. */
 export function readSettings(directory: string): Settings {
@@ -37,6 +42,7 @@ export function readSettings(directory: string): Settings {
   return {
     limits: { ...defaultLimits, ...(given['limits'] as Partial<Limits>) },
     times: { ...defaultSessionTimes, ...(given['times'] as Partial<SessionTimes>) },
+    overload: { ...defaultOverloadLimits, ...(given['overload'] as Partial<OverloadLimits>) },
   }
 }
 

@@ -8,6 +8,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Refused } from '../core/input.ts'
 import type { State } from '../core/state.ts'
+import { MusterError } from '../protocol/errors.ts'
 import type { RunContext } from '../protocol/worker-messages.ts'
 
 export interface Contexts {
@@ -44,7 +45,17 @@ export class DirectoryContexts implements Contexts {
   }
 
   async put(run: string, context: RunContext): Promise<string> {
-    await writeFile(this.#path(run), JSON.stringify(context), { mode: 0o600, flag: 'wx' })
+    const path = this.#path(run)
+    try {
+      await writeFile(path, JSON.stringify(context), { mode: 0o600, flag: 'wx' })
+    } catch (error) {
+      if (!['ENOSPC', 'EDQUOT', 'EFBIG'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+      await rm(path, { force: true })
+      throw new MusterError('disk_full', `Cannot keep the environment of run ${run}: the disk is full`, {
+        hint: 'Free some space.',
+        cause: error,
+      })
+    }
     return run
   }
 

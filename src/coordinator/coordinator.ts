@@ -5,6 +5,7 @@
  */
 import { randomBytes, randomUUID } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
+import { statfs } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -24,7 +25,7 @@ import type { Log, MemberCard, SharedLog } from '../log/log.ts'
 import { MemoryLog } from '../log/memory.ts'
 import { SqliteLog } from '../log/sqlite.ts'
 import type { ClusterView, MemberView } from '../protocol/api.ts'
-import { MusterError, type ErrorCode } from '../protocol/errors.ts'
+import { isMusterError, MusterError, type ErrorCode } from '../protocol/errors.ts'
 import type { RunView, WorkerView } from '../protocol/run-view.ts'
 import type { RunContext } from '../protocol/worker-messages.ts'
 import { fittingWorkers, type View } from '../scheduling/fleet.ts'
@@ -37,8 +38,9 @@ import type { ArchiveSource } from './archive.ts'
 import { contextReferences, DirectoryContexts, type Contexts } from './contexts.ts'
 import { Feed } from './feed.ts'
 import { IntegrationBreakers } from './integration-breakers.ts'
+import { KeptAnswers } from './kept-answers.ts'
 import { KeptHistory } from './kept-history.ts'
-import type { Committed } from './leader.ts'
+import type { Committed, LogTrouble } from './leader.ts'
 import { logPort } from './log-port.ts'
 import { addressOf, memberOf } from './owner.ts'
 import type { PeerPort, WorkerSocket } from './ports.ts'
@@ -47,6 +49,7 @@ import { Seat, type Role } from './seat.ts'
 import type { Readiness, Standing } from './standing.ts'
 import { StoredInputs } from './stored-input.ts'
 import { logName } from './log-name.ts'
+import { defaultOverloadLimits, Overload, type OverloadLimits } from './overload.ts'
 import { runView, workerView } from './views.ts'
 import { defaultSessionTimes, type SessionTimes, type WorkerConnection } from './worker-sessions.ts'
 
@@ -76,6 +79,7 @@ export type CoordinatorOptions = {
   readonly history?: string | false
   readonly limits?: Partial<Limits>
   readonly times?: SessionTimes
+  readonly overload?: Partial<OverloadLimits>
   /** Puts something in front of the blob store, to see what is asked of it. */
   readonly wrapBlobs?: (blobs: Blobs) => Blobs
   readonly onLog?: (level: 'info' | 'warn' | 'error', message: string, detail: Record<string, unknown>) => void
@@ -100,6 +104,8 @@ const appendFailuresMax = 20
 /** A reader who asks for a position that isn't here waits so long for it. */
 const reachWaitMs = 5000
 const membersEveryMs = 1000
+/** How long a log that can't be written may take to come back, as far as anybody knows. */
+const logRetryAfterMs = 2000
 const historyFetchMs = 10 * 60_000
 
 type Parts = {
@@ -121,6 +127,8 @@ export class Coordinator implements AsyncDisposable {
   readonly seat: Seat
   /** Asked before something outside is called. */
   readonly integrations: IntegrationBreakers
+  /** What was answered about runs, while it is right. */
+  readonly answers: KeptAnswers
   readonly #options: CoordinatorOptions
   readonly #log: Log
   readonly #source: string
@@ -133,6 +141,10 @@ export class Coordinator implements AsyncDisposable {
   readonly #observers = new Set<(entry: Committed) => void>()
   readonly #firstPlace = Promise.withResolvers<void>()
   #logTrouble: string | undefined
+  #logTroubleCode: LogTrouble = 'log_failed'
+  readonly overloadLimits: OverloadLimits
+  readonly #overload: Overload
+  #disk: { readonly freeBytes: number; readonly totalBytes: number } | undefined
   #blobTrouble: string | undefined
   readonly #noted = new Map<string, string>()
   #forecasts: { readonly atMs: number; readonly of: ReturnType<typeof forecasts> } = { atMs: 0, of: new Map() }
@@ -157,6 +169,15 @@ export class Coordinator implements AsyncDisposable {
     })
     const { cluster } = options
     const limits = { ...defaultLimits, ...options.limits }
+    this.overloadLimits = { ...defaultOverloadLimits, ...options.overload }
+    this.#overload = new Overload(systemClock, this.overloadLimits, {
+      queuedTasks: () => this.state.queuedCount,
+      queuedTasksMax: () => this.state.limits.queuedTasksMax,
+      queuedInputs: () => this.seat.queuedInputs,
+      logFill: () => cluster?.log.fill ?? 0,
+      disk: () => this.#disk,
+      blobTrouble: () => this.#blobTrouble,
+    })
     this.seat = new Seat({
       clock: systemClock,
       log: logPort(parts.log, cluster?.log, (error) => this.#fatal(error)),
@@ -173,22 +194,31 @@ export class Coordinator implements AsyncDisposable {
       onLive: (run, name, message) => this.feed.live(run, name, message),
       onSnapshotWanted: () => void this.#retention.snapshotFor((result) => this.seat.snapshotted(result)),
       onSnapshotted: (position) => void this.#retention.snapshotted(position),
-      onHealth: (trouble) => {
+      onHealth: (trouble, code) => {
         if (trouble !== this.#logTrouble)
           this.#say(trouble ? 'error' : 'info', trouble ?? 'the log can be written again', {})
         this.#logTrouble = trouble
+        this.#logTroubleCode = code ?? 'log_failed'
       },
+      inputsMax: this.overloadLimits.inputsMax,
+      admit: (input) => this.#refusal(input),
       onFatal: (error) => this.#fatal(error),
       historyPosition: () => this.#history.position,
       say: (message, detail) => this.#say('info', message, detail),
     })
     const { state } = this.seat
     this.integrations = new IntegrationBreakers(state, (input) => this.seat.submit(input, () => undefined))
+    this.answers = new KeptAnswers(() => this.seat.position, systemClock)
     this.#view = { state, available: (worker) => this.seat.isConnected(worker) }
     this.feed = new Feed(
       state,
       (run) => this.view(run),
       (run, on) => this.seat.watch(run, on),
+      {
+        position: () => this.position,
+        strained: () => (this.#overload.strained ? 'the coordinator is overloaded' : undefined),
+        limits: this.overloadLimits,
+      },
     )
     this.#retention = new Retention({
       log: parts.log,
@@ -329,6 +359,7 @@ export class Coordinator implements AsyncDisposable {
 
   /** Creates the run and returns it once it is durable. The same key again returns the same run. */
   async submitRun(request: SubmitRequest): Promise<Run> {
+    this.#admit(request.spec.priority, request.key)
     let id = newRunId()
     while (this.state.runs.has(id)) id = newRunId()
     const estimates = await this.estimates(request.spec.project, request.spec.suite, request.files)
@@ -350,7 +381,8 @@ export class Coordinator implements AsyncDisposable {
       })
     } catch (error) {
       // Otherwise nobody knows: it may be a run yet.
-      if (error instanceof Refused) await this.#removeContext(reference)
+      if (error instanceof Refused || (isMusterError(error) && error.code === 'overloaded'))
+        await this.#removeContext(reference)
       throw error
     }
     // The same key was there before: so was its run.
@@ -371,6 +403,24 @@ export class Coordinator implements AsyncDisposable {
 
   async #removeContext(reference: string): Promise<void> {
     if (reference !== '') await this.contexts.remove(reference)
+  }
+
+  /** Before anything is done for it; the leader asks again. The run of a key that is known costs nothing. */
+  #admit(priority: number, key: string | undefined): void {
+    if (key !== undefined && this.state.keys.has(key)) return
+    const refusal = this.#overload.refusal(priority)
+    if (refusal) throw refusal
+  }
+
+  /** On the leader: why more work can't be taken on now. */
+  #refusal(input: Input): MusterError | undefined {
+    if (input.type !== 'submit' && input.type !== 'extend') return undefined
+    if (input.type === 'submit' && input.key !== undefined && this.state.keys.has(input.key)) return undefined
+    if (this.#logTrouble !== undefined) {
+      return new MusterError(this.#logTroubleCode, this.#logTrouble, { retryAfterMs: logRetryAfterMs })
+    }
+    const priority = input.type === 'submit' ? input.spec.priority : (this.state.runs.get(input.run)?.priority ?? 0)
+    return this.#overload.refusal(priority)
   }
 
   /** Returns the index of the first of the new tasks. */
@@ -437,14 +487,17 @@ export class Coordinator implements AsyncDisposable {
   // ---- life ----
 
   #committed(entry: Committed): void {
+    this.answers.committed(entry)
     this.feed.committed(entry.events, entry.atMs)
     this.#history.committed(entry)
     this.#retention.committed(entry)
+    this.#overload.committed(entry)
     for (const observer of this.#observers) observer(entry)
   }
 
   /** State was read anew as a whole: what happened meanwhile was not told event by event. */
   #reset(): void {
+    this.answers.reset()
     this.feed.reset()
     this.#history.missed()
     this.#forecasts = { atMs: 0, of: new Map() }
@@ -452,6 +505,7 @@ export class Coordinator implements AsyncDisposable {
 
   #onTick(): void {
     this.integrations.tick()
+    void this.#lookAtDisk()
     if (this.seat.role !== 'leading') return this.#runsWithoutWorker.clear()
     const now = Date.now()
     for (const id of this.state.active) {
@@ -474,12 +528,26 @@ export class Coordinator implements AsyncDisposable {
     this.#retention.tick()
   }
 
+  /** Of a coordinator of its own only: a cluster's data lies elsewhere. */
+  async #lookAtDisk(): Promise<void> {
+    const { cluster, log, directory } = this.#options
+    if (cluster || log === 'memory') return
+    try {
+      const { bavail, blocks, bsize } = await statfs(directory)
+      this.#disk = { freeBytes: bavail * bsize, totalBytes: blocks * bsize }
+    } catch (error) {
+      this.#disk = undefined
+      this.#say('warn', 'the free space of the disk is not known', { error: String(error) })
+    }
+  }
+
   health(): { readonly status: 'ok' | 'degraded'; readonly problems: readonly string[] } {
     const problems: string[] = []
     if (this.#logTrouble !== undefined) problems.push(`log: ${this.#logTrouble}`)
     if (this.#blobTrouble !== undefined) problems.push(`results can't be stored: ${this.#blobTrouble}`)
     if (this.seat.role === 'stopped') problems.push('it has stopped')
     else if (!this.seat.canWrite) problems.push('no coordinator leads, as far as it knows')
+    if (this.#overload.trouble !== undefined) problems.push(`overloaded: ${this.#overload.trouble}`)
     if (this.#history.trouble !== undefined) problems.push(`history: ${this.#history.trouble}`)
     for (const [subject, problem] of this.#noted) problems.push(`${subject}: ${problem}`)
     return { status: problems.length === 0 ? 'ok' : 'degraded', problems }

@@ -1,24 +1,40 @@
 /**
  * What watchers of a run get: durable changes as they are committed, and live test events that pass
- * through without being stored. A watcher that can't keep up loses live events first, then nothing:
- * the next `run` message carries the totals anyway.
+ * through without being stored. A watcher that can't keep up, and every watcher while the coordinator is
+ * overloaded, has a coarse view: first without per-test messages and output, with totals once a second. It
+ * is told so, and why. The ends of files are never left out; a watcher that doesn't take even those
+ * is closed, and gets a whole snapshot when it watches again.
  */
 import type { Event } from '../core/events.ts'
 import type { Run, State } from '../core/state.ts'
 import type { FeedMessage, RunningTask } from '../protocol/run-view.ts'
 import type { Live } from '../protocol/worker-messages.ts'
+import type { OverloadLimits } from './overload.ts'
 import { countsOf, taskIsFinal } from './views.ts'
 
 export interface Watcher {
   send(message: FeedMessage): void
   /** Bytes not yet taken by the other side. */
   readonly backlog: number
+  /** Sends nothing more; whoever it is may watch again. */
+  close(why: string): void
 }
 
-const liveBacklogMax = 4 * 1024 * 1024
-const runEveryMs = 100
+export type FeedSurroundings = {
+  /** Of the log, that state reflects. */
+  readonly position: () => number
+  /** Why no more than necessary shall be sent; undefined: all may. */
+  readonly strained: () => string | undefined
+  readonly limits: Pick<OverloadLimits, 'watcherBytesFine' | 'watcherBytesMax'>
+}
 
-type Channel = { readonly watchers: Set<Watcher>; timer: NodeJS.Timeout | undefined }
+const runEveryMs = 100
+const runCoarseEveryMs = 1000
+/** A coarse view becomes complete again when so much less than its limit waits. */
+const fineAgainPart = 0.1
+
+type Watching = { readonly watcher: Watcher; coarse: boolean; ranAtMs: number }
+type Channel = { readonly watchers: Set<Watching>; timer: NodeJS.Timeout | undefined }
 
 export class Feed {
   readonly #state: State
@@ -30,13 +46,16 @@ export class Feed {
   readonly #started = new Map<string, Map<number, RunningTask>>()
 
   readonly #onWatched: (run: string, on: boolean) => void
+  readonly #surroundings: FeedSurroundings
 
   /** `onWatched`: a run has got its first watcher here, or lost its last. */
   constructor(
     state: State,
     view: (run: Run) => import('../protocol/run-view.ts').RunView,
-    onWatched: (run: string, on: boolean) => void = () => undefined,
+    onWatched: (run: string, on: boolean) => void,
+    surroundings: FeedSurroundings,
   ) {
+    this.#surroundings = surroundings
     this.#state = state
     this.#view = view
     this.#onWatched = onWatched
@@ -56,11 +75,12 @@ export class Feed {
       this.#channels.set(run.id, channel)
       this.#onWatched(run.id, true)
     }
-    channel.watchers.add(watcher)
+    const watching: Watching = { watcher, coarse: false, ranAtMs: 0 }
+    channel.watchers.add(watching)
     this.#greet(run, watcher)
     const own = channel
     return () => {
-      own.watchers.delete(watcher)
+      if (!own.watchers.delete(watching)) return
       if (own.watchers.size === 0) {
         clearTimeout(own.timer)
         this.#channels.delete(run.id)
@@ -70,8 +90,9 @@ export class Feed {
   }
 
   #greet(run: Run, watcher: Watcher): void {
-    watcher.send({ type: 'snapshot', run: this.#view(run), running: this.#running(run) })
-    if (run.state === 'finished') watcher.send({ type: 'end', run: this.#view(run) })
+    const position = this.#surroundings.position()
+    watcher.send({ type: 'snapshot', run: this.#view(run), running: this.#running(run), position })
+    if (run.state === 'finished') watcher.send({ type: 'end', run: this.#view(run), position })
   }
 
   /** State was read anew: every watcher is told the whole again. */
@@ -79,7 +100,7 @@ export class Feed {
     this.#started.clear()
     for (const [id, channel] of this.#channels) {
       const run = this.#state.runs.get(id)
-      if (run) for (const watcher of channel.watchers) this.#greet(run, watcher)
+      if (run) for (const { watcher } of channel.watchers) this.#greet(run, watcher)
     }
   }
 
@@ -218,13 +239,17 @@ export class Feed {
   #touch(run: Run): void {
     const channel = this.#channels.get(run.id)
     if (!channel || channel.timer) return
-    channel.timer = setTimeout(() => {
+    channel.timer = this.#runAfter(run, channel, runEveryMs)
+  }
+
+  #runAfter(run: Run, channel: Channel, afterMs: number): NodeJS.Timeout {
+    const timer = setTimeout(() => {
       channel.timer = undefined
-      // State may have been read anew meanwhile: then it is another object.
-      const current = this.#state.runs.get(run.id)
-      if (current && current.state !== 'finished') this.#send(run.id, { type: 'run', run: this.#view(current) })
-    }, runEveryMs)
-    channel.timer.unref()
+      if (run.state === 'finished') return
+      this.#send(run.id, { type: 'run', run: this.#view(run), position: this.#surroundings.position() })
+    }, afterMs)
+    timer.unref()
+    return timer
   }
 
   /** Tells every watcher how things stand, for what no event shows (queue positions). */
@@ -238,15 +263,50 @@ export class Feed {
     if (!channel) return
     clearTimeout(channel.timer)
     channel.timer = undefined
-    this.#send(run.id, { type: 'end', run: this.#view(run) })
+    this.#send(run.id, { type: 'end', run: this.#view(run), position: this.#surroundings.position() })
   }
 
-  #send(run: string, message: FeedMessage, droppable = false): void {
+  /** `fine`: only for who has a complete view. */
+  #send(run: string, message: FeedMessage, fine = false): void {
     const channel = this.#channels.get(run)
     if (!channel) return
-    for (const watcher of channel.watchers) {
-      if (droppable && watcher.backlog > liveBacklogMax) this.dropped += 1
-      else watcher.send(message)
+    const strained = this.#surroundings.strained()
+    const nowMs = performance.now()
+    for (const watching of channel.watchers) {
+      const { watcher } = watching
+      this.#judge(watching, strained)
+      if (watcher.backlog > this.#surroundings.limits.watcherBytesMax) {
+        watcher.close('too much waits for this watcher; watch again')
+        continue
+      }
+      const tooSoon = message.type === 'run' && nowMs - watching.ranAtMs < runCoarseEveryMs
+      if (watching.coarse && (fine || tooSoon)) {
+        this.dropped += 1
+        if (tooSoon) this.#runLater(run)
+        continue
+      }
+      if (message.type === 'run') watching.ranAtMs = nowMs
+      watcher.send(message)
     }
+  }
+
+  #judge(watching: Watching, strained: string | undefined): void {
+    const { watcher } = watching
+    const { watcherBytesFine } = this.#surroundings.limits
+    const slow = watcher.backlog > watcherBytesFine * (watching.coarse ? fineAgainPart : 1)
+    const coarse = slow || strained !== undefined
+    if (coarse === watching.coarse) return
+    watching.coarse = coarse
+    const why = strained ?? 'the connection is slower than the run'
+    const text = coarse ? `the live view is coarse: ${why}` : 'the live view is complete again'
+    watcher.send({ type: 'notice', level: 'info', text })
+  }
+
+  /** A watcher that was left out gets the newest totals also when nothing more happens. */
+  #runLater(id: string): void {
+    const run = this.#state.runs.get(id)
+    const channel = this.#channels.get(id)
+    if (!run || !channel || channel.timer) return
+    channel.timer = this.#runAfter(run, channel, runCoarseEveryMs)
   }
 }

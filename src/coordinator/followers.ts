@@ -211,6 +211,8 @@ function resultOf(taken: Taken, position: number): InputResult {
         code: taken.error.code,
         message: taken.error.message,
         undecided: taken.undecided,
+        ...(taken.error.retryAfterMs === undefined ? {} : { retryAfterMs: taken.error.retryAfterMs }),
+        ...(taken.error.hint === undefined ? {} : { hint: taken.error.hint }),
       }
   }
 }

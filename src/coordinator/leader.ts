@@ -60,14 +60,32 @@ export type LeaderOptions = {
   readonly onDeposed: (epoch: number) => void
   /** The loop can't go on: a bug, or a medium that keeps failing. */
   readonly onFatal: (error: unknown) => void
-  /** Trouble with the log began (its words) or ended (undefined). */
-  readonly onHealth: (trouble: string | undefined) => void
+  /** Trouble with the log began (its words, and of which kind) or ended (undefined). */
+  readonly onHealth: (trouble: string | undefined, code?: LogTrouble) => void
   readonly inputsMax?: number
+  /** Why an input is turned away for want of room; undefined: it is taken. Reports of workers are not asked about. */
+  readonly admit?: (input: Input) => MusterError | undefined
   /** Tries of one append before the loop gives up; default: never. A full disk is waited for in any case. */
   readonly appendFailuresMax?: number
 }
 
+export type LogTrouble = 'log_failed' | 'disk_full'
+
 type Waiting = { readonly input: Input; readonly done: (taken: Taken) => void }
+
+/**
+ * What workers say, and what follows from their silence: never turned away, whatever the load. How much of it there can
+ * be is bounded by the window in which each worker has reports on the wire.
+ */
+const fromWorkers: ReadonlySet<Input['type']> = new Set([
+  'join',
+  'start',
+  'report',
+  'end',
+  'leave',
+  'recycled',
+  'drain',
+])
 
 const retryFirstMs = 20
 const retryMaxMs = 500
@@ -131,15 +149,15 @@ export class Leader {
   /** Calls back once the input's events are durable, or once it is clear that there will be none. */
   take(input: Input, done: (taken: Taken) => void): void {
     if (this.#stopped) return this.#clock.soon(() => done(unavailable(false)))
-    if (this.#queue.length >= this.#inputsMax) {
-      const error = new MusterError(
-        'overloaded',
-        `${this.#queue.length} requests are waiting for the log; try again later`,
-      )
-      return this.#clock.soon(() => done({ type: 'unavailable', error, undecided: false }))
-    }
+    const error = fromWorkers.has(input.type) ? undefined : this.#refusal(input)
+    if (error) return this.#clock.soon(() => done({ type: 'unavailable', error, undecided: false }))
     this.#queue.push({ input, done })
     this.kick()
+  }
+
+  #refusal(input: Input): MusterError | undefined {
+    if (this.#queue.length < this.#inputsMax) return this.#options.admit?.(input)
+    return new MusterError('overloaded', `${this.#queue.length} requests are waiting for the log; try again later`)
   }
 
   /** As `take`: resolves with the events; rejects with Refused, or with MusterError when the loop is full or stopped. */
@@ -348,17 +366,17 @@ export class Leader {
     })
   }
 
-  #failed(why: string, code: 'log_failed' | 'disk_full', failures: number): void {
-    if (failures >= failuresToTell || code === 'disk_full') this.#tellHealth(why)
+  #failed(why: string, code: LogTrouble, failures: number): void {
+    if (failures >= failuresToTell || code === 'disk_full') this.#tellHealth(why, code)
     // A full disk may be cleared while we wait; a medium that keeps failing wants a new process.
     const { appendFailuresMax = Infinity } = this.#options
     if (code !== 'disk_full' && failures >= appendFailuresMax) throw new MusterError(code, why)
   }
 
-  #tellHealth(trouble: string | undefined): void {
+  #tellHealth(trouble: string | undefined, code?: LogTrouble): void {
     if (trouble === undefined && !this.#troubled) return
     this.#troubled = trouble !== undefined
-    this.#options.onHealth(trouble)
+    this.#options.onHealth(trouble, code)
   }
 }
 

@@ -19,7 +19,7 @@ import type { Clock } from '../stdx/clock.ts'
 import type { ClusterTimes } from './cluster-times.ts'
 import { Followers, type FollowerView } from './followers.ts'
 import { Gateway } from './gateway.ts'
-import { Leader, type Committed } from './leader.ts'
+import { Leader, type Committed, type LeaderOptions } from './leader.ts'
 import { LeaderLink } from './leader-link.ts'
 import type { LogPort, PeerLink, PeerPort, WorkerSocket } from './ports.ts'
 import { Replica } from './replica.ts'
@@ -49,6 +49,7 @@ export type SeatOptions = {
   readonly sessionTimes: SessionTimes
   readonly times: ClusterTimes
   readonly inputsMax?: number
+  readonly admit?: LeaderOptions['admit']
   readonly appendFailuresMax?: number
   readonly restore: (snapshot: Snapshot) => State
   readonly inputOf: (worker: string, message: ReportMessage, done: (input: Input | undefined) => void) => void
@@ -61,7 +62,7 @@ export type SeatOptions = {
   /** It is asked for a snapshot; answer with `snapshotted`. */
   readonly onSnapshotWanted: () => void
   readonly onSnapshotted: (position: number) => void
-  readonly onHealth: (trouble: string | undefined) => void
+  readonly onHealth: LeaderOptions['onHealth']
   readonly onFatal: (error: unknown) => void
   /** What its history has applied, for the leader to know. */
   readonly historyPosition: () => number
@@ -584,6 +585,7 @@ export class Seat {
       epoch,
       position: this.#replica.position,
       ...(this.#options.inputsMax === undefined ? {} : { inputsMax: this.#options.inputsMax }),
+      ...(this.#options.admit === undefined ? {} : { admit: this.#options.admit }),
       ...(this.#options.appendFailuresMax === undefined ? {} : { appendFailuresMax: this.#options.appendFailuresMax }),
       append: (withEpoch, position, bytes, done) => {
         const sinceMs = clock.monotonicMs()

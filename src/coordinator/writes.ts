@@ -72,7 +72,7 @@ export class Writes {
       )
     }
     if (result.type === 'refused') return this.#refused(write, result)
-    const error = 'error' in result ? result.error : new MusterError(result.code as ErrorCode, result.message)
+    const error = 'error' in result ? result.error : new MusterError(result.code as ErrorCode, result.message, result)
     if (error.code !== 'unavailable' || this.#stopped) return write.done({ type: 'unavailable', error })
     if (result.undecided && !isRepeatable(write.input)) {
       return write.done({ type: 'unavailable', error: nobody('the leader went away before it answered', true) })

@@ -41,7 +41,7 @@ export class SnapshotFiles {
       await syncDirectory(this.#directory)
     } catch (error) {
       await rm(aside, { force: true })
-      const full = error instanceof Error && 'code' in error && error.code === 'ENOSPC'
+      const full = ['ENOSPC', 'EDQUOT', 'EFBIG'].includes((error as NodeJS.ErrnoException).code ?? '')
       throw new MusterError(
         full ? 'disk_full' : 'log_failed',
         `Cannot write the snapshot ${name} in ${this.#directory}: ${String(error)}`,

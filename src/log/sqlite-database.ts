@@ -8,7 +8,7 @@
  * Leaves out snapshots: they are files beside it (snapshot-files.ts), so that writing one never
  * makes an append wait.
  */
-import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -32,6 +32,8 @@ export type AppendAnswer = AppendResult | Error
 export const formatVersion = 1
 const trimRowsPerTransaction = 2000
 const walBytesMax = 16 * 1024 * 1024
+/** An entry that did not fit may have been so large. */
+const probeAheadBytes = 1024 * 1024
 
 export const schema = `
   CREATE TABLE IF NOT EXISTS entries (position INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, bytes BLOB NOT NULL) STRICT;
@@ -226,7 +228,7 @@ function ownedElsewhere(directory: string): MusterError {
   })
 }
 
-const resultCode = { busy: 5, full: 13, corrupt: 11, notADatabase: 26 }
+const resultCode = { busy: 5, ioError: 10, full: 13, corrupt: 11, notADatabase: 26 }
 
 function primaryCode(error: unknown): number | undefined {
   if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return undefined
@@ -237,11 +239,33 @@ function isBusy(error: unknown): boolean {
   return primaryCode(error) === resultCode.busy
 }
 
+/**
+ * SQLite knows one kind of full disk and calls all others (a quota, a limit on the size of files) an I/O error. So a byte
+ * is written where the next one of the log would be: the system says what is wrong.
+ */
+function isFull(directory: string): boolean {
+  const probe = join(directory, `probe-${process.pid}`)
+  const sizes = ['log.sqlite', 'log.sqlite-wal'].map(
+    (name) => statSync(join(directory, name), { throwIfNoEntry: false })?.size ?? 0,
+  )
+  let file: number | undefined
+  try {
+    file = openSync(probe, 'w', 0o600)
+    writeSync(file, Buffer.alloc(1), 0, 1, Math.max(...sizes) + probeAheadBytes)
+    return false
+  } catch (error) {
+    return ['ENOSPC', 'EDQUOT', 'EFBIG'].includes((error as NodeJS.ErrnoException).code ?? '')
+  } finally {
+    if (file !== undefined) closeSync(file)
+    rmSync(probe, { force: true })
+  }
+}
+
 /** SQLite's failures as the log's; everything else as it is. */
 export function translateError(error: unknown, directory: string): unknown {
   const code = primaryCode(error)
   if (code === undefined || !(error instanceof Error)) return error
-  if (code === resultCode.full) {
+  if (code === resultCode.full || (code === resultCode.ioError && isFull(directory))) {
     return new MusterError('disk_full', `Cannot write the log in ${directory}: the disk is full`, {
       hint: 'Free some space; the write will be tried again.',
       cause: error,

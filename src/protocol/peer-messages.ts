@@ -41,7 +41,14 @@ export type InputResult =
   /** In view of the log up to `position`. */
   | { readonly type: 'refused'; readonly code: string; readonly message: string; readonly position: number }
   /** `undecided`: it may turn out to be in the log. */
-  | { readonly type: 'unavailable'; readonly code: string; readonly message: string; readonly undecided: boolean }
+  | {
+      readonly type: 'unavailable'
+      readonly code: string
+      readonly message: string
+      readonly undecided: boolean
+      readonly retryAfterMs?: number
+      readonly hint?: string
+    }
 
 export type LeaderMessage =
   | { readonly type: 'leading'; readonly epoch: number; readonly position: number }
