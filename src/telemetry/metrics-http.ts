@@ -29,7 +29,8 @@ export function httpMetrics(registry: client.Registry): (answer: Answered) => vo
     let observe = ofRoute.get(name)
     if (!observe) {
       const labels = route === undefined ? { route: 'none', method: 'any' } : { route, method }
-      observe = durations.labels({ ...labels, status: String(status) }).observe
+      const series = durations.labels({ ...labels, status: String(status) })
+      observe = (value) => series.observe(value)
       ofRoute.set(name, observe)
     }
     observe(seconds)

@@ -9,13 +9,17 @@ import { detectResources, envDetector, resourceFromAttributes, type Resource } f
 import type { ReadableSpan } from '@opentelemetry/sdk-trace'
 import type { SpanData } from './span.ts'
 
+const sendMaxMs = 2000
+
 export type Exporter = {
   send(spans: readonly SpanData[]): Promise<void>
   close(): Promise<void>
 }
 
 export function openExporter(service: { readonly version: string; readonly instance: string }): Exporter {
-  const exporter = new OTLPTraceExporter()
+  const { OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: own, OTEL_EXPORTER_OTLP_TIMEOUT: all } = process.env
+  // It tries again by itself until then, and a process that ends would wait for it: the queue is more patient.
+  const exporter = new OTLPTraceExporter(own || all ? {} : { timeoutMillis: sendMaxMs })
   const resource = resourceFromAttributes({
     'service.name': 'muster',
     'service.version': service.version,
