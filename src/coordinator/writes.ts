@@ -29,10 +29,13 @@ export type WritesOptions = {
 type Write = {
   readonly input: Input
   readonly done: (outcome: Outcome) => void
-  /** Given to a leader before, and nobody knows what became of it. */
-  undecided: boolean
+  /** Leaders it was given to who went away: nobody knows what became of it. */
+  undecided: number
   forget: () => void
 }
+
+/** So many leaders may go away over one write; it may be what they die of, and then the rest should live. */
+const undecidedMax = 3
 
 export class Writes {
   readonly #options: WritesOptions
@@ -45,7 +48,7 @@ export class Writes {
   }
 
   submit(input: Input, done: (outcome: Outcome) => void): void {
-    this.#give({ input, done, undecided: false, forget: () => undefined })
+    this.#give({ input, done, undecided: 0, forget: () => undefined })
   }
 
   #give(write: Write): void {
@@ -60,7 +63,7 @@ export class Writes {
     write.forget = this.#options.clock.after(this.#options.waitMs, () => {
       this.#waiting.delete(write)
       const why = `no coordinator of the cluster has led for ${Math.round(this.#options.waitMs / 1000)} s`
-      write.done({ type: 'unavailable', error: nobody(why, write.undecided) })
+      write.done({ type: 'unavailable', error: nobody(why, write.undecided > 0) })
     })
   }
 
@@ -74,10 +77,10 @@ export class Writes {
     if (result.type === 'refused') return this.#refused(write, result)
     const error = 'error' in result ? result.error : new MusterError(result.code as ErrorCode, result.message, result)
     if (error.code !== 'unavailable' || this.#stopped) return write.done({ type: 'unavailable', error })
-    if (result.undecided && !isRepeatable(write.input)) {
+    if (result.undecided) write.undecided += 1
+    if (result.undecided && (!isRepeatable(write.input) || write.undecided >= undecidedMax)) {
       return write.done({ type: 'unavailable', error: nobody('the leader went away before it answered', true) })
     }
-    write.undecided ||= result.undecided
     // Not at once: whoever turned it down may still be the one it would be given to.
     if (this.#take) this.#options.clock.after(1, () => this.#give(write))
     else this.#wait(write)
@@ -89,7 +92,7 @@ export class Writes {
     const position = 'position' in result ? result.position : 0
     this.#options.reached(position, () => {
       // A submission that was given before and now "exists": it had been taken.
-      if (write.undecided && write.input.type === 'submit' && error.code === 'conflict') {
+      if (write.undecided > 0 && write.input.type === 'submit' && error.code === 'conflict') {
         return write.done({ type: 'ok', position, changed: true })
       }
       write.done({ type: 'refused', error })
@@ -121,9 +124,13 @@ export class Writes {
   }
 }
 
-/** Whether a second time changes nothing. More tasks would be added twice. */
+/**
+ * Whether a second time changes nothing, and says nothing else. More tasks would be added twice; a replay, a discard and
+ * whatever names a version would be refused because it was taken the first time, and the caller undo what is needed.
+ */
 function isRepeatable(input: Input): boolean {
-  return input.type !== 'extend'
+  if ('version' in input && input.type !== 'join' && input.type !== 'lead') return input.version === undefined
+  return !['extend', 'replay', 'discard', 'observe'].includes(input.type)
 }
 
 function nobody(why: string, undecided = false): MusterError {
