@@ -116,7 +116,8 @@ export class Cluster {
 
   /** Rare states that the log itself shows. */
   #note(event: Event): void {
-    if (event.type === 'breaker.moved') this.count.reached(`breaker ${event.scope.split(':')[0]!} ${event.to}`)
+    if (event.type === 'task.reported') this.physical.recorded(event)
+    else if (event.type === 'breaker.moved') this.count.reached(`breaker ${event.scope.split(':')[0]!} ${event.to}`)
     else if (event.type === 'task.requeued') this.count.reached(`requeued: ${event.level ?? event.cause}`)
     else if (event.type === 'task.ended') this.count.reached(`task ended: ${event.state}`)
     else if (event.type === 'batch.ended') this.count.reached(`batch ended: ${event.reason}`)
@@ -260,6 +261,7 @@ export class Cluster {
       jobEnded: (job) => physical.jobEnded(job),
       taskBegan: (job, task) => physical.taskBegan(job, task),
       taskEnded: (job, task) => physical.taskEnded(job, task),
+      taskReported: (job, task, outcome) => physical.taskReported(job, task, outcome),
       assigned: (worker, batch, token) => checker.assigned(worker, batch, token),
       acknowledged: (worker, seq, messages) => {
         trace.note(name, () => `is told that ${seq} is recorded`)

@@ -1,7 +1,7 @@
 /** The ledger's books of circuit breakers and of workers that are being recycled: what may move, and who may be given work. */
 import type { Event } from '../../core/events.ts'
-import type { BookBatch, Ledger } from './ledger.ts'
-import type { BookRun } from './ledger-runs.ts'
+import type { BookBatch, BookRun } from './book-types.ts'
+import type { Ledger } from './ledger.ts'
 
 type Stand = 'closed' | 'open' | 'half-open'
 type Moved = Extract<Event, { type: 'breaker.moved' }>

@@ -9,32 +9,10 @@ import { decodeEntry, type Event } from '../../core/events.ts'
 import { formatOf } from '../../core/format.ts'
 import { defaultLimits, type Limits } from '../../core/limits.ts'
 import type { Entry } from '../../log/log.ts'
+import type { BookBatch, BookRun, BookWorker } from './book-types.ts'
 import { BreakerBooks } from './ledger-breakers.ts'
-import { runEvent, type BookRun } from './ledger-runs.ts'
+import { runEvent } from './ledger-runs.ts'
 import type { Violations } from './violations.ts'
-
-export type BookBatch = {
-  readonly id: string
-  readonly run: string
-  readonly worker: string
-  readonly token: number
-  readonly cpus: number
-  readonly tasks: readonly number[]
-  /** Position of its assignment, and of its end. */
-  readonly assignedAt: number
-  endedAt: number | undefined
-  endedBy: string | undefined
-}
-
-export type BookWorker = {
-  readonly id: string
-  cpus: number
-  cpusUsed: number
-  draining: boolean
-  readonly batches: Set<string>
-  /** Position at which it joined, the last time. */
-  readonly joinedAt: number
-}
 
 export class Ledger {
   readonly violations: Violations

@@ -4,7 +4,7 @@
  * task's attempts ended, one after the other, it says which final state is right, by rules written
  * here once more and simpler than in the core.
  */
-import type { BookRun, BookTask } from './ledger-runs.ts'
+import type { BookRun, BookTask } from './book-types.ts'
 import type { TaskKind } from './plan.ts'
 
 export type AttemptOutcome = 'passed' | 'failed' | 'skipped' | 'crash' | 'hang'

@@ -4,6 +4,7 @@
  * The only excuse is a worker's process that was held up (paused, frozen) and could not end what it
  * should have; it must do so as soon as it wakes.
  */
+import type { Event } from '../../core/events.ts'
 import type { Ledger } from './ledger.ts'
 import type { Job } from './sim-executor.ts'
 import type { Violations } from './violations.ts'
@@ -20,6 +21,8 @@ export class PhysicalWatch {
   readonly #jobs = new Set<Job>()
   /** `run/task` → jobs whose process runs it. */
   readonly #tasks = new Map<string, Set<Job>>()
+  /** `token/task` → what its process said. */
+  readonly #outcomes = new Map<string, string>()
   readonly #cpus: (worker: string) => number
   readonly #count: (what: string) => void
 
@@ -84,6 +87,21 @@ export class PhysicalWatch {
 
   taskEnded(job: Job, task: number): void {
     this.#tasks.get(`${job.assign.run}/${task}`)?.delete(job)
+  }
+
+  taskReported(job: Job, task: number, outcome: string): void {
+    this.#outcomes.set(`${job.assign.token}/${task}`, outcome)
+  }
+
+  /** The log has this result: it must be what the batch's own worker said. */
+  recorded(event: Extract<Event, { type: 'task.reported' }>): void {
+    const token = this.#ledger.batches.get(event.batch)?.token
+    for (const { task, outcome } of event.reports) {
+      const said = this.#outcomes.get(`${token}/${task}`)
+      if (said === outcome) continue
+      const words = `${event.run}/${task} is recorded as ${outcome} in ${event.batch}, and ${event.worker} ${said === undefined ? 'said nothing of it' : `said ${said}`}`
+      this.#violations.found("a result is its own worker's", words)
+    }
   }
 
   /** What still runs although the log says that it is over, long after everything was mended. */

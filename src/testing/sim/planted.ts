@@ -1,125 +1,13 @@
 /**
  * Bugs that the simulator must find: each is what a plausible mistake would do, put between the real
  * machines and their ports. That one of them is no longer found means that the simulator has gone
- * blind there; a test says so. `checks`: the rules that may catch it.
+ * blind there; a test says so. Here: those of workers, and of what coordinators say to them.
  */
-import type { AppendOutcome, LogPort } from '../../coordinator/ports.ts'
-import { decodeEntry } from '../../core/events.ts'
-import type { Entry } from '../../log/log.ts'
-import type { Assign, CoordinatorMessage } from '../../protocol/worker-messages.ts'
-import type { Profile } from './plan.ts'
-import type { LogSetting, Sabotage } from './sabotage.ts'
-
-export type Planted = Sabotage & {
-  readonly profile: Profile
-  /** Found within so many seeds. */
-  readonly seedsMax: number
-  readonly checks: readonly string[]
-}
-
-/** A port that is as it was, but for some calls. */
-function changed(port: LogPort, changes: Partial<LogPort>): LogPort {
-  return {
-    append: (...given) => port.append(...given),
-    claim: (...given) => port.claim(...given),
-    leadership: (done) => port.leadership(done),
-    head: (done) => port.head(done),
-    read: (...given) => port.read(...given),
-    snapshot: (done) => port.snapshot(done),
-    tail: (...given) => port.tail(...given),
-    ...changes,
-  }
-}
-
-/** The leader takes an append for done when it has sent it. */
-const answersBeforeDurable: Planted = {
-  name: 'answers before it is durable',
-  profile: 'safety',
-  seedsMax: 20,
-  checks: ['nobody is ahead of the log', 'acknowledged means durable', 'a leader has written leader.started'],
-  log: (port, { clock }) =>
-    changed(port, {
-      append(epoch, position, bytes, done) {
-        port.append(epoch, position, bytes, () => {})
-        clock.soon(() => done({ type: 'ok' }))
-      },
-    }),
-}
-
-/** Workers are told of a batch while its assignment is still on its way to the log. */
-const dispatchesBeforeCommit: Planted = {
-  name: 'dispatches before commit',
-  profile: 'safety',
-  seedsMax: 20,
-  checks: ['nothing is dispatched before it is in the log'],
-  log: (port, { ledger, tellWorker }) =>
-    changed(port, {
-      append(epoch, position, bytes, done) {
-        for (const event of decodeEntry(bytes).events) {
-          if (event.type !== 'batch.assigned') continue
-          const run = ledger.runs.get(event.run)
-          if (run)
-            tellWorker(
-              event.worker,
-              assignOf(event, run.spec, (index) => run.tasks[index]?.file ?? ''),
-            )
-        }
-        port.append(epoch, position, bytes, done)
-      },
-    }),
-}
-
-function assignOf(
-  event: { batch: string; token: number; run: string; tasks: readonly number[]; cpus: number },
-  spec: Pick<Assign, 'framework' | 'cwd' | 'workspace' | 'context' | 'paths' | 'args' | 'taskTimeoutMs'>,
-  fileOf: (index: number) => string,
-): Assign {
-  const { framework, cwd, workspace, context, paths, args, taskTimeoutMs } = spec
-  const { batch, token, run, tasks, cpus } = event
-  const files = tasks.map(fileOf)
-  return {
-    type: 'assign',
-    ...{ batch, token, run, tasks, cpus, files },
-    ...{ framework, cwd, workspace, context, paths, args, taskTimeoutMs },
-    complete: false,
-  }
-}
-
-/** After an unknown outcome the same events are written again, one position on. */
-const retriesElsewhere: Planted = {
-  name: 'retries at a new position',
-  profile: 'harsh',
-  seedsMax: 30,
-  checks: [
-    'positions are contiguous',
-    'a run is submitted once',
-    'the log can be applied',
-    'only queued tasks are assigned',
-    'equal positions, equal states',
-    'a term begins with leader.started',
-    'one leader.started per epoch',
-    'a task starts after its assignment',
-    'no coordinator gives up',
-    'nobody is ahead of the log',
-  ],
-  log(port) {
-    let shift = 0
-    let shiftedEpoch = 0
-    return changed(port, {
-      append(epoch, position, bytes, done) {
-        if (epoch !== shiftedEpoch) shift = 0
-        shiftedEpoch = epoch
-        const attempt = (): void =>
-          port.append(epoch, position + shift, bytes, (outcome) => {
-            if (outcome.type !== 'unknown' && outcome.type !== 'taken') return done(outcome)
-            shift += 1
-            attempt()
-          })
-        attempt()
-      },
-    })
-  },
-}
+import type { CoordinatorMessage } from '../../protocol/worker-messages.ts'
+import { plantedInLog } from './planted-log.ts'
+import type { Fault, Plan } from './plan.ts'
+import { planOf } from './plan-generator.ts'
+import type { Planted } from './sabotage.ts'
 
 /** What a worker says of a batch that was taken from it counts for whoever has the task now. */
 const acceptsStale: Planted = {
@@ -127,6 +15,7 @@ const acceptsStale: Planted = {
   profile: 'harsh',
   seedsMax: 200,
   checks: [
+    "a result is its own worker's",
     'results are what a sequential run gives',
     'a task starts after its assignment',
     'a report ends the current attempt',
@@ -142,47 +31,6 @@ const acceptsStale: Planted = {
   },
   // Nor is it told that the batch is no longer its own.
   toWorker: (message, held) => (message.type === 'welcome' ? { ...message, keep: held } : message),
-}
-
-/** The new leader goes on from what it happens to know. */
-const leadsWithoutCatchUp: Planted = {
-  name: 'leads without catching up',
-  profile: 'harsh',
-  seedsMax: 60,
-  checks: [
-    'equal positions, equal states',
-    'the log can be applied',
-    'only queued tasks are assigned',
-    'tokens only grow',
-    'a run is submitted once',
-    'no coordinator gives up',
-    'no machine breaks',
-  ],
-  log(port, { store }) {
-    let claimed = false
-    return changed(port, {
-      claim: (from, owner, done) =>
-        port.claim(from, owner, (head) => {
-          claimed = typeof head === 'object'
-          // It is told that there is nothing to read.
-          done(typeof head === 'object' ? { ...head, position: 0 } : head)
-        }),
-      read(from, maxBytes, done) {
-        if (claimed) port.head(() => done({ type: 'entries', entries: [] }))
-        else port.read(from, maxBytes, done)
-      },
-      append(epoch, _position, bytes, done) {
-        // And writes behind whatever is there.
-        if (claimed) port.append(epoch, store.lastPosition + 1, bytes, done)
-        else port.append(epoch, _position, bytes, done)
-      },
-      leadership: (done) =>
-        port.leadership((leadership) => {
-          claimed = false
-          done(leadership)
-        }),
-    })
-  },
 }
 
 /** A worker that is cut off lets its processes run on. */
@@ -209,61 +57,10 @@ const neverFences: Planted = {
 const ignoresEpochs: Planted = {
   name: 'a worker ignores epochs',
   profile: 'harsh',
-  seedsMax: 600,
+  seedsMax: 20,
+  plan: zombiePlan,
   checks: ['only what is lost is abandoned'],
   toWorker: (message) => (message.type === 'welcome' ? { ...message, epoch: Number.MAX_SAFE_INTEGER } : message),
-}
-
-/** Two may claim the same epoch. */
-const claimsWithoutComparing: Planted = {
-  name: 'claims without comparing',
-  profile: 'harsh',
-  seedsMax: 40,
-  checks: ['one leader.started per epoch', 'no coordinator gives up', 'a leader has written leader.started'],
-  log: (port, { store }) =>
-    changed(port, {
-      claim: (from, owner, done) =>
-        port.claim(from, owner, (head) => done(head === 'lost' ? { ...store.head() } : head)),
-    }),
-}
-
-const trimsTooFar: Planted = {
-  name: 'trims before there is a snapshot',
-  profile: 'safety',
-  seedsMax: 40,
-  checks: ['trim stays behind a snapshot'],
-  trimsFirst: true,
-}
-
-/** A follower numbers what it is handed, instead of looking at the numbers. */
-const skipsHoles: Planted = {
-  name: 'a follower skips a hole',
-  profile: 'harsh',
-  seedsMax: 60,
-  checks: [
-    'equal positions, equal states',
-    'no coordinator gives up',
-    'no machine breaks',
-    'nobody is ahead of the log',
-  ],
-  log(port) {
-    let next = 0
-    return changed(port, {
-      tail(from, handlers) {
-        next = from
-        return port.tail(from, {
-          entries: (entries) => handlers.entries(entries.map((entry): Entry => ({ ...entry, position: next++ }))),
-          claimed: (leadership) => handlers.claimed(leadership),
-          resumed: () => handlers.resumed(),
-        })
-      },
-      read: (from, maxBytes, done) =>
-        port.read(from, maxBytes, (result) => {
-          if (result?.type === 'entries') next = Math.max(next, (result.entries.at(-1)?.position ?? next - 1) + 1)
-          done(result)
-        }),
-    })
-  },
 }
 
 /** A report is acknowledged when it comes in, not when it is recorded. */
@@ -276,39 +73,36 @@ const acknowledgesAtOnce: Planted = {
     message.type === 'reported' || message.type === 'ended' ? { type: 'ack', seq: message.seq } : undefined,
 }
 
-/** Once an append's outcome was unknown it is given up, and state goes on without it. */
-const forgetsUnknown: Planted = {
-  name: 'takes an unknown append for written',
-  profile: 'harsh',
-  seedsMax: 60,
-  checks: [
-    'nobody is ahead of the log',
-    'acknowledged means durable',
-    'positions are contiguous',
-    'a leader has written leader.started',
-  ],
-  log: (port) =>
-    changed(port, {
-      append: (epoch, position, bytes, done) =>
-        port.append(epoch, position, bytes, (outcome: AppendOutcome) =>
-          done(outcome.type === 'unknown' ? { type: 'ok' } : outcome),
-        ),
-    }),
+/** A coordinator that is cut off from all but the workers, who are made to change over while they have much to do. */
+function zombiePlan(seed: number): Plan {
+  const span = { atMs: 1000, forMs: 6000 }
+  const zombie = `c${1 + (seed % 3)}`
+  const others = ['log', 'c1', 'c2', 'c3'].filter((name) => name !== zombie)
+  const cuts = others.flatMap((other): Fault[] => [
+    { type: 'cut', who: zombie, to: other, ...span },
+    { type: 'cut', who: other, to: zombie, ...span },
+  ])
+  const resets = Array.from({ length: 30 }, (_, at): Fault => {
+    return { type: 'reset', who: `w${1 + (at % 2)}`, to: others[1 + ((at >> 1) % 2)]!, atMs: 2200 + at * 100, forMs: 0 }
+  })
+  const tasks = Array.from({ length: 12 }, () => 'slow' as const)
+  const size = { retries: 1, maxFailures: 0, open: false, cpus: 1, backoffMs: 0, broken: false, elsewhere: false }
+  return {
+    ...planOf(seed, 'harsh'),
+    coordinators: 3,
+    workers: [2, 2],
+    clients: 1,
+    old: [],
+    orders: [{ type: 'submit', atMs: 2000, client: 1, run: 'r1', tasks, ...size }],
+    faults: [...cuts, ...resets],
+    mendedAtMs: 7500,
+  }
 }
 
 export const planted: readonly Planted[] = [
-  answersBeforeDurable,
-  dispatchesBeforeCommit,
-  retriesElsewhere,
+  ...plantedInLog,
   acceptsStale,
-  leadsWithoutCatchUp,
   neverFences,
   ignoresEpochs,
-  claimsWithoutComparing,
-  trimsTooFar,
-  skipsHoles,
   acknowledgesAtOnce,
-  forgetsUnknown,
 ]
-
-export type { LogSetting }

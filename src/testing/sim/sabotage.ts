@@ -9,6 +9,7 @@ import type { Clock } from '../../stdx/clock.ts'
 import type { WorkerPorts } from '../../worker/protocol.ts'
 import type { Ledger } from './ledger.ts'
 import type { LogStore } from './log-store.ts'
+import type { Plan, Profile } from './plan.ts'
 
 export type LogSetting = {
   readonly store: LogStore
@@ -31,6 +32,16 @@ export type Sabotage = {
   readonly workerPorts?: (ports: WorkerPorts) => WorkerPorts
   /** A frame as the worker gets it. */
   readonly toWorker?: (message: CoordinatorMessage, held: readonly string[]) => CoordinatorMessage
+}
+
+export type Planted = Sabotage & {
+  readonly profile: Profile
+  /** Found within so many seeds. */
+  readonly seedsMax: number
+  /** The rules that may catch it. */
+  readonly checks: readonly string[]
+  /** Where it matters too rarely for plans of its profile. */
+  readonly plan?: (seed: number) => Plan
 }
 
 export const none: Sabotage = { name: 'none' }

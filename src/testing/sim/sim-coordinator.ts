@@ -9,12 +9,11 @@ import { Seat } from '../../coordinator/seat.ts'
 import type { ReportMessage } from '../../coordinator/worker-sessions.ts'
 import { defaultClusterTimes } from '../../coordinator/cluster-times.ts'
 import type { LogPort } from '../../coordinator/ports.ts'
-import { decodeEntry } from '../../core/events.ts'
-import { formatOf, readableFormat, UnreadableFormat } from '../../core/format.ts'
+import { readableFormat, UnreadableFormat } from '../../core/format.ts'
 import type { Input } from '../../core/input.ts'
 import type { Limits } from '../../core/limits.ts'
 import { restore, type SnapshotData } from '../../core/snapshot.ts'
-import type { Entry, MemberCard } from '../../log/log.ts'
+import type { MemberCard } from '../../log/log.ts'
 import type { PeerMessage } from '../../protocol/peer-messages.ts'
 import type { WorkerMessage } from '../../protocol/worker-messages.ts'
 import type { Checker } from './checker.ts'
@@ -22,6 +21,8 @@ import type { ClientCall, ClientAnswer } from './sim-client.ts'
 import { LogAccess } from './log-access.ts'
 import type { LogStore } from './log-store.ts'
 import type { Members } from './members.ts'
+import { oldFormat, oldReader } from './old-reader.ts'
+import { plainInput } from './plain-input.ts'
 import type { Network, End } from './network.ts'
 import type { SimProcess } from './process.ts'
 import type { Random } from './random.ts'
@@ -79,7 +80,7 @@ export class SimCoordinator {
       address: name,
       version: old ? '0.1.0' : '0.2.0',
       build: old ? 'old' : 'new',
-      format: old ? 1 : readableFormat,
+      format: old ? oldFormat : readableFormat,
       draining: false,
       startedAtMs: process.clock.wallMs(),
     }
@@ -94,7 +95,7 @@ export class SimCoordinator {
       restore: ({ bytes }) => {
         count.reached('snapshot installed')
         const data = JSON.parse(decoder.decode(bytes)) as SnapshotData
-        if (old && data.version > 1) throw new UnreadableFormat('the snapshot', data.version)
+        if (old && data.version > oldFormat) throw new UnreadableFormat('the snapshot', data.version)
         return restore(data, options.limits)
       },
       inputOf: (worker, message, done) => this.#inputOf(worker, message, done),
@@ -135,7 +136,7 @@ export class SimCoordinator {
 
   #port(): LogPort {
     const { sabotage, store, name, process, checker } = this.#options
-    const port = this.old ? this.#oldReader(this.access) : this.access
+    const port = this.old ? oldReader(this.access, (format) => this.#tooNew(format)) : this.access
     const wrapped =
       sabotage.log?.(port, {
         store,
@@ -170,37 +171,9 @@ export class SimCoordinator {
     }
   }
 
-  /** What the version before would do with what it can't read: stop, and say so. */
-  #oldReader(port: LogPort): LogPort {
-    const readable = (entries: readonly Entry[]): boolean => {
-      for (const entry of entries) {
-        const format = Math.max(...decodeEntry(entry.bytes).events.map(formatOf))
-        if (format <= 1) continue
-        this.#options.count.reached('older binary met a newer log')
-        this.#exit(new UnreadableFormat('the log', format))
-        return false
-      }
-      return true
-    }
-    return {
-      append: (...given) => port.append(...given),
-      claim: (...given) => port.claim(...given),
-      leadership: (done) => port.leadership(done),
-      head: (done) => port.head(done),
-      snapshot: (done) => port.snapshot(done),
-      read: (from, maxBytes, done) =>
-        port.read(from, maxBytes, (result) => {
-          if (result?.type !== 'entries' || readable(result.entries)) done(result)
-        }),
-      tail: (from, handlers) =>
-        port.tail(from, {
-          entries: (entries) => {
-            if (readable(entries)) handlers.entries(entries)
-          },
-          claimed: (leadership) => handlers.claimed(leadership),
-          resumed: () => handlers.resumed(),
-        }),
-    }
+  #tooNew(format: number): void {
+    this.#options.count.reached('older binary met a newer log')
+    this.#exit(new UnreadableFormat('the log', format))
   }
 
   requestSnapshot(): void {
@@ -333,35 +306,5 @@ export class SimCoordinator {
     const given = sabotage.input?.(input, checker.ledger) ?? input
     if (random.chance(0.3)) this.process.clock.after(random.delay(1, 3, 40), () => done(given))
     else done(given)
-  }
-}
-
-function plainInput(worker: string, message: ReportMessage): Input {
-  const { batch, token } = message
-  if (message.type === 'reported') {
-    const reports = (message.plain ?? []).map(([task, outcome, durationMs]) => ({
-      task,
-      outcome: outcome as 'passed' | 'failed' | 'skipped',
-      durationMs,
-      counts: [0, 0, 0, 0] as const,
-    }))
-    return { type: 'report', worker, batch, token, reports }
-  }
-  const { reason, exitCode, signal, startupMs, wallMs, interrupted, timedOut } = message
-  return {
-    type: 'end',
-    worker,
-    batch,
-    token,
-    reason,
-    exitCode,
-    signal,
-    startupMs,
-    wallMs,
-    interrupted,
-    timedOut,
-    errors: [],
-    ...(message.usage === undefined ? {} : { usage: message.usage }),
-    ...(message.message === undefined ? {} : { message: message.message }),
   }
 }

@@ -20,6 +20,8 @@ export interface Physical {
   jobEnded(job: Job): void
   taskBegan(job: Job, task: number): void
   taskEnded(job: Job, task: number): void
+  /** Its framework said how it went. */
+  taskReported(job: Job, task: number, outcome: string): void
 }
 
 export type Job = {
@@ -130,6 +132,7 @@ export class SimExecutor {
       job.running.delete(task)
       job.reported.add(task)
       this.#physical.taskEnded(job, task)
+      this.#physical.taskReported(job, task, outcome)
       const plain = [[task, outcome, Math.round(workMs)]]
       this.#report(job, 'reported', [task], { type: 'reported', results: [], plain })
       this.#next(job)
