@@ -72,6 +72,7 @@ export class WorkerSessions {
   readonly #clock: Clock
   readonly #sessions = new Map<string, Session>()
   #closed = false
+  #abandoned = false
 
   constructor(options: SessionsOptions) {
     this.#options = options
@@ -117,6 +118,8 @@ export class WorkerSessions {
 
   /** Nothing more is taken from this connection. */
   break(session: Session | undefined, socket: WorkerSocket, code: number, why: string): void {
+    // The next leader greets the worker, which then repeats what it says.
+    if (this.#abandoned) return
     if (session) this.closed(session, socket)
     socket.close(code, `${why}; connect again and repeat`)
   }
@@ -358,6 +361,7 @@ export class WorkerSessions {
   /** Ends without a word: somebody else leads, and the workers' connections go on elsewhere. */
   abandon(): void {
     this.#closed = true
+    this.#abandoned = true
     for (const session of this.#sessions.values()) session.forgetLease()
     this.#sessions.clear()
   }
