@@ -28,3 +28,33 @@ test('a leader that is replaced while the log was in trouble has none any more',
   assert.equal(told.at(-1), undefined)
   assert.equal(told.length, 2)
 })
+
+test('everybody who asked a leader to hold hears when it does, and it goes on once the last has let go', async () => {
+  const answers: (() => void)[] = []
+  const leader = new Leader({
+    state: emptyState(defaultLimits),
+    epoch: 1,
+    position: 0,
+    append: (_epoch, _position, _bytes, done) => void answers.push(() => done({ type: 'ok' })),
+    available: () => true,
+    onCommitted: () => undefined,
+    onDeposed: () => undefined,
+    onFatal: (error) => assert.fail(String(error)),
+    onHealth: () => undefined,
+  })
+  const lead = leader.submit({ type: 'lead', epoch: 1, owner: 'c-1/1', version: '0' })
+  await Promise.resolve()
+  const held: string[] = []
+  leader.hold(() => held.push('transfer'))
+  leader.hold(() => held.push('drain'))
+  answers.shift()!()
+  await lead
+  assert.deepEqual(held, ['transfer', 'drain'])
+  void leader.submit({ type: 'lead', epoch: 1, owner: 'c-1/1', version: '0' })
+  leader.release()
+  await new Promise(setImmediate)
+  assert.equal(answers.length, 0)
+  leader.release()
+  await new Promise(setImmediate)
+  assert.equal(answers.length, 1)
+})

@@ -108,7 +108,8 @@ export class Leader {
   /** A round is scheduled, or its append is under way. */
   #running = false
   #stopped = false
-  #held: (() => void) | undefined
+  /** How many want no more rounds. */
+  #holds = 0
   /** Something may be placed that could not be before. */
   #again = false
   #troubled = false
@@ -170,7 +171,7 @@ export class Leader {
   /** Starts a round, or asks for one more; also when only the availability of a worker changed. */
   kick(): void {
     this.#again = true
-    if (this.#running || this.#stopped || this.#held) return
+    if (this.#running || this.#stopped || this.#holds > 0) return
     this.#running = true
     this.#clock.soon(() => this.#next())
   }
@@ -198,13 +199,14 @@ export class Leader {
 
   /** Begins no more rounds and keeps the inputs that come; calls back when the last round is durable. */
   hold(held: () => void): void {
-    this.#held = held
-    this.between(() => this.#held?.())
+    this.#holds += 1
+    this.between(held)
   }
 
-  /** After `hold`: goes on. */
+  /** Once after each `hold`: goes on, unless others hold it. */
   release(): void {
-    this.#held = undefined
+    this.#holds -= 1
+    if (this.#holds > 0) return
     if (this.#queue.length > 0 || this.#again) this.kick()
   }
 
@@ -281,7 +283,7 @@ export class Leader {
   }
 
   get #idle(): boolean {
-    return this.#stopped || this.#held !== undefined || (!this.#again && this.#queue.length === 0)
+    return this.#stopped || this.#holds > 0 || (!this.#again && this.#queue.length === 0)
   }
 
   #fail(error: unknown): void {
