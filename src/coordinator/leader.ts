@@ -48,6 +48,8 @@ export type Taken =
 
 export type LeaderOptions = {
   readonly append: (epoch: number, position: number, bytes: Uint8Array, done: (outcome: AppendOutcome) => void) => void
+  /** Which epoch is the newest in the log now; undefined when it doesn't say. Without it there is no other coordinator. */
+  readonly confirm?: (done: (epoch: number | undefined) => void) => void
   readonly clock?: Clock
   readonly state: State
   readonly epoch: number
@@ -308,7 +310,7 @@ export class Leader {
       }
     }
     this.#placeAll(events, atMs)
-    if (events.length === 0) return this.#answer(answers)
+    if (events.length === 0) return this.#confirm(answers, 0)
     const bytes = encodeEntry({ atMs, events })
     const entry = { position: this.#position + 1, atMs, events, bytes, inputs: round.length }
     this.#appending = true
@@ -318,6 +320,32 @@ export class Leader {
       this.#again = true
       this.#options.onCommitted({ ...entry, appendMs, retries })
       this.#answer(answers)
+    })
+  }
+
+  /**
+   * Nothing is to be written, so nothing proves that this is still the leader: somebody else's log may
+   * say otherwise. It is asked before anybody is told that there was nothing to do.
+   */
+  #confirm(answers: readonly ((position: number) => void)[], failures: number): void {
+    const { confirm } = this.#options
+    if (!confirm || answers.length === 0) return this.#answer(answers)
+    confirm((epoch) => {
+      if (this.#stopped) return
+      try {
+        if (epoch === this.epoch) return this.#answer(answers)
+        if (epoch === undefined) return this.#later(failures, () => this.#confirm(answers, failures + 1))
+        this.#stop(false)
+        this.#options.onDeposed(epoch)
+      } catch (error) {
+        this.#fail(error)
+      }
+    })
+  }
+
+  #later(failures: number, call: () => void): void {
+    this.#clock.after(Math.min(retryFirstMs * 2 ** Math.min(failures, 10), retryMaxMs), () => {
+      if (!this.#stopped) call()
     })
   }
 
@@ -358,9 +386,7 @@ export class Leader {
             throw new Error(`log position ${entry.position} holds an entry of somebody else under our own epoch`)
           default:
             this.#failed(outcome.why, outcome.code, failures + 1)
-            this.#clock.after(Math.min(retryFirstMs * 2 ** Math.min(failures, 10), retryMaxMs), () => {
-              if (!this.#stopped) this.#append(entry, sinceMs, failures + 1, written)
-            })
+            this.#later(failures, () => this.#append(entry, sinceMs, failures + 1, written))
         }
       } catch (error) {
         this.#fail(error)

@@ -594,6 +594,9 @@ export class Seat {
           done(outcome)
         })
       },
+      ...(this.#options.peers
+        ? { confirm: (done: (epoch: number | undefined) => void) => log.leadership((newest) => done(newest?.epoch)) }
+        : {}),
       available: (worker) => this.#sessions?.isConnected(worker) ?? false,
       onCommitted: (entry) => {
         this.#replica.advanced(entry.position)

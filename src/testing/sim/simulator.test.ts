@@ -120,6 +120,8 @@ const regressions: readonly (readonly [number, Profile, string])[] = [
   [303, 'harsh', "a back-off waited until a leader's clock that was minutes behind had caught up"],
   [1136, 'liveness', 'a coordinator on slow paths deposed every leader'],
   [1454, 'liveness', 'the same'],
+  [20963, 'safety', 'a deposed leader that did not know it said that there was nothing to do'],
+  [22093, 'harsh', 'the same'],
   [5286, 'liveness', 'the log was trimmed above an append that its leader still repeated'],
 ]
 
