@@ -7,16 +7,19 @@
  *   --plan FILE   replays one plan instead
  *   --shrink      makes a failing plan as small as it goes
  *   --trace       shows what happened, even when nothing failed
+ *   --lines N     of the trace, the last (default 120)
+ *   --keep        goes on after a failure, and counts at the end which checks failed how often
  *
- * Exit code 1 when a check failed: its seed, plan and the end of its trace are printed.
+ * Exit code 1 when a check failed: its seed, plan and the end of its trace are printed. How it works is
+ * told in docs/internals/simulator.md.
  */
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { Counters } from './counters.ts'
-import { profiles, type Plan, type Profile } from './plan.ts'
-import { planOf } from './plan-generator.ts'
-import { shrink } from './shrink.ts'
-import { simulate, type Outcome } from './simulation.ts'
+import { Counters } from '../src/testing/sim/counters.ts'
+import { profiles, type Plan, type Profile } from '../src/testing/sim/plan.ts'
+import { planOf } from '../src/testing/sim/plan-generator.ts'
+import { shrink } from '../src/testing/sim/shrink.ts'
+import { simulate, type Outcome } from '../src/testing/sim/simulation.ts'
 
 const { values } = parseArgs({
   options: {
@@ -62,16 +65,19 @@ function* plans(): Generator<Plan> {
   }
   const some = wanted()
   const first = Number(values.seed)
-  for (let at = 0; at < Number(values.seeds); at += 1) yield planOf(first + at, some[at % some.length]!)
+  for (let at = 0; at < Number(values.seeds); at += 1) yield planOf(first + at, some[(first + at) % some.length]!)
 }
 
 const counters = new Counters()
 const begunMs = performance.now()
 let [seeds, events, virtualMs, failures] = [0, 0, 0, 0]
+/** The outcome, when there was one. */
+let only: Outcome | undefined
 const checks = new Map<string, number[]>()
 for (const plan of plans()) {
   const outcome = simulate(plan)
   counters.add(outcome.counters)
+  only = seeds === 0 ? outcome : undefined
   seeds += 1
   events += outcome.events
   virtualMs += outcome.virtualMs
@@ -88,6 +94,7 @@ for (const plan of plans()) {
   checks.set(outcome.violation.check, [...known, plan.seed])
 }
 const tookMs = performance.now() - begunMs
+if (only !== undefined) console.log(`hash ${only.hash}, ${only.entries} log entries, ${only.epochs} epochs`)
 for (const [name, count] of counters.all()) console.log(`${String(count).padStart(9)}  ${name}`)
 for (const [check, found] of checks)
   console.log(`FAILED ${found.length}x: ${check} (seeds ${found.slice(0, 8).join(', ')})`)
