@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import http from 'node:http'
 import type net from 'node:net'
 import { test } from 'node:test'
@@ -136,4 +137,34 @@ test('bytes are sent again from their start', async () => {
   await client.putBlob('0'.repeat(64), open, 3)
   assert.equal(opened, 2)
   client.close()
+})
+
+test('a feed from a coordinator that falls silent ends, says whose it was, and the next one is asked', async () => {
+  // One that completes the handshake and is then as quiet as a stopped process; `ws` would answer pings.
+  const quiet = http.createServer()
+  quiet.on('upgrade', (request, socket) => {
+    const accept = createHash('sha1')
+      .update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
+      .digest('base64')
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: ${accept}\r\n\r\n`,
+    )
+    socket
+      .on('error', () => undefined)
+      .on('end', () => socket.end())
+      .resume()
+  })
+  await new Promise<void>((resolve) => quiet.listen(0, '127.0.0.1', resolve))
+  const url = `http://127.0.0.1:${(quiet.address() as net.AddressInfo).port}`
+  await using other = await serve(() => ({ body: health }))
+  const client = clientOf(url, other.url)
+  const silent = {
+    code: 'coordinator_unreachable',
+    message: `The connection to ${url} broke (nothing came for 5 s)`,
+  }
+  await assert.rejects(client.watch('r1').next(), silent)
+  assert.equal(client.transport.address, other.url)
+  client.close()
+  quiet.closeAllConnections()
+  await new Promise((resolve) => quiet.close(resolve))
 })

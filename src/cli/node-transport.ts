@@ -11,6 +11,10 @@ import { authorization, parseEndpoint, webSocketAddress, type Endpoint } from '.
 /** A host that doesn't even refuse is away; one that is busy still takes connections. */
 const connectTimeoutMs = 5000
 const handshakeTimeoutMs = 15_000
+/** A stopped process keeps its connections open: whoever watches a run through one must ask whether it still answers. */
+const feedAskEveryMs = 1000
+/** How long it may stay silent: shorter where there is another coordinator to go to. */
+const feedSilenceMaxMs = { alone: 15_000, amongOthers: 5000 } as const
 
 export type ClosableTransport = Transport & { close(): void }
 
@@ -19,7 +23,8 @@ export function transportTo(
   addresses: readonly string[],
   tokenFor: (address: string) => string | undefined,
 ): ClosableTransport {
-  const each = addresses.map((address) => new NodeTransport(address, tokenFor(address)))
+  const silenceMaxMs = addresses.length > 1 ? feedSilenceMaxMs.amongOthers : feedSilenceMaxMs.alone
+  const each = addresses.map((address) => new NodeTransport(address, tokenFor(address), silenceMaxMs))
   if (each.length === 1) return each[0]!
   return Object.assign(new SeveralAddresses(each), {
     close() {
@@ -31,8 +36,11 @@ export function transportTo(
 export class NodeTransport implements Transport {
   readonly #endpoint: Endpoint
   readonly #agent: http.Agent
+  readonly #silenceMaxMs: number
 
-  constructor(url: string, token?: string) {
+  /** `silenceMaxMs`: a feed whose coordinator says nothing for so long is closed. */
+  constructor(url: string, token?: string, silenceMaxMs: number = feedSilenceMaxMs.alone) {
+    this.#silenceMaxMs = silenceMaxMs
     this.#endpoint = parseEndpoint(url, token)
     const options = { keepAlive: true, maxSockets: 16 }
     this.#agent = this.#endpoint.base.protocol === 'https:' ? new https.Agent(options) : new http.Agent(options)
@@ -100,13 +108,16 @@ export class NodeTransport implements Transport {
   openSocket(path: string, headers: Readonly<Record<string, string>> = {}): FeedSocket {
     const socket = new WebSocket(webSocketAddress(this.#endpoint, `/api/v1${path}`), {
       headers: { ...authorization(this.#endpoint), ...headers },
-      handshakeTimeout: handshakeTimeoutMs,
+      handshakeTimeout: Math.min(handshakeTimeoutMs, this.#silenceMaxMs),
     })
     const feed: FeedSocket = { onMessage: () => undefined, onClose: () => undefined, close: () => socket.terminate() }
     let failure = ''
     socket.on('message', (data: Buffer) => feed.onMessage(data.toString('utf8')))
     socket.on('error', (error) => {
       failure = error.message
+    })
+    endWhenSilent(socket, this.#silenceMaxMs, (why) => {
+      failure = why
     })
     socket.on('close', (code, reason) => feed.onClose(code, reason.toString('utf8') || failure))
     return feed
@@ -115,6 +126,33 @@ export class NodeTransport implements Transport {
   close(): void {
     this.#agent.destroy()
   }
+}
+
+/** Asks every second whether the other side is there; any sign of it counts. */
+function endWhenSilent(socket: WebSocket, silenceMaxMs: number, tell: (why: string) => void): void {
+  let heardAtMs = performance.now()
+  let askedAtMs = heardAtMs
+  const heard = () => {
+    heardAtMs = performance.now()
+  }
+  socket.on('open', () => {
+    heard()
+    askedAtMs = heardAtMs
+    const timer = setInterval(() => {
+      const nowMs = performance.now()
+      // This process was itself suspended or held up: what came meanwhile has not been read yet.
+      if (nowMs - askedAtMs > 2 * feedAskEveryMs) heardAtMs = nowMs
+      askedAtMs = nowMs
+      if (nowMs - heardAtMs <= silenceMaxMs) return socket.ping()
+      tell(`nothing came for ${silenceMaxMs / 1000} s`)
+      socket.terminate()
+    }, feedAskEveryMs)
+    timer.unref()
+    socket.on('close', () => clearInterval(timer))
+  })
+  socket.on('message', heard)
+  socket.on('ping', heard)
+  socket.on('pong', heard)
 }
 
 /** It takes connections and says nothing: stopped, or busy beyond reason. Waiting or starting another won't help. */

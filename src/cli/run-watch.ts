@@ -54,11 +54,14 @@ export async function watchRun(options: WatchOptions): Promise<Watched> {
 async function follow(options: WatchOptions): Promise<RunView> {
   const { connection, run, onMessage, say, patienceMs = awayMaxMs } = options
   let awaySinceMs: number | undefined
+  let lost = ''
+  const { transport } = connection.client
   for (;;) {
+    const { address } = transport
     try {
       for await (const message of connection.client.watch(run)) {
         if (awaySinceMs !== undefined) {
-          say('the coordinator is back')
+          say(transport.address === lost ? 'the coordinator is back' : `the coordinator at ${address} goes on`)
           awaySinceMs = undefined
         }
         onMessage(message)
@@ -68,7 +71,12 @@ async function follow(options: WatchOptions): Promise<RunView> {
       if (!isMusterError(error) || error.code !== 'coordinator_unreachable') throw error
       if (awaySinceMs === undefined) {
         awaySinceMs = Date.now()
-        say(`the coordinator is away; workers go on, waiting for it (${error.message})`)
+        lost = address
+        say(
+          transport.address === address
+            ? `the coordinator is away; workers go on, waiting for it (${error.message})`
+            : `${error.message}; workers go on, asking another coordinator`,
+        )
       }
       if (Date.now() - awaySinceMs > patienceMs) throw error
       await new Promise((resolve) => setTimeout(resolve, againMs))

@@ -20,6 +20,9 @@ const repeatableActions: readonly RunAction[] = ['cancel', 'pause', 'resume', 'p
 /** Which log position an answer reflects; sent back, so that no other coordinator shows an older state. */
 const positionHeader = 'muster-position'
 
+/** WebSocket's own code for a connection that nobody closed in an orderly way. */
+const withoutGoodbye = 1006
+
 /** A coordinator answers this at once or hangs. */
 const healthTimeoutMs = 10_000
 
@@ -129,6 +132,8 @@ export class Client {
    * connection breaks before that: watch again, the first message is a whole snapshot.
    */
   async *watch(run: string): AsyncGenerator<FeedMessage> {
+    // Kept for the message: once this one is lost, the transport is at the next.
+    const { address } = this.transport
     const socket = this.transport.openSocket(
       `/feed?run=${encodeURIComponent(run)}`,
       this.#position === 0 ? {} : { [positionHeader]: String(this.#position) },
@@ -158,7 +163,7 @@ export class Client {
           yield message
           if (message.type === 'end') return
         }
-        if (closed && queue.length === 0) throw closedError(this.transport.address, run, closed)
+        if (closed && queue.length === 0) throw closedError(address, run, closed)
       }
     } finally {
       socket.close()
@@ -196,7 +201,8 @@ export class Client {
 function closedError(address: string, run: string, closed: { code: number; reason: string }): MusterError {
   if (closed.code === 4404)
     return new MusterError('not_found', `The coordinator at ${address} does not know run ${run}`)
-  const why = closed.reason === '' ? `code ${closed.code}` : closed.reason
+  const ended = closed.code === withoutGoodbye ? 'it ended without a word' : `code ${closed.code}`
+  const why = closed.reason === '' ? ended : closed.reason
   return new Unreachable(`The connection to ${address} broke (${why})`, { why, connected: true })
 }
 
