@@ -1,10 +1,10 @@
-/** Columns for people, on stdout. Numbers to the right. */
+/** Columns for people, on stdout. Numbers to the right, also where some are missing. */
 import stringWidth from 'string-width'
 
 export function table(header: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
   const all = [header, ...rows].map((row) => row.map(String))
   const widths = header.map((_, column) => Math.max(...all.map((row) => stringWidth(row[column] ?? ''))))
-  const right = header.map((_, column) => rows.length > 0 && rows.every((row) => typeof row[column] === 'number'))
+  const right = header.map((_, column) => isNumeric(rows.map((row) => row[column])))
   const lines = all.map((row) =>
     row
       .map((cell, column) => {
@@ -15,6 +15,11 @@ export function table(header: readonly string[], rows: readonly (readonly (strin
       .trimEnd(),
   )
   return `${lines.join('\n')}\n`
+}
+
+function isNumeric(cells: readonly (string | number | undefined)[]): boolean {
+  const filled = cells.filter((cell) => cell !== '' && cell !== undefined)
+  return filled.length > 0 && filled.every((cell) => typeof cell === 'number')
 }
 
 /** `12 s ago`, `3 h ago`, or a date. */

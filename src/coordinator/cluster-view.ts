@@ -2,7 +2,9 @@
 import type { Blobs } from '../blobs/blobs.ts'
 import type { EngineStatus, MemberCard, SharedLog } from '../log/log.ts'
 import { isMusterError } from '../protocol/errors.ts'
+import { formatDuration } from '../stdx/duration.ts'
 import type { ClusterView, MemberView } from '../protocol/api.ts'
+import type { GoneMember } from './gone-members.ts'
 import { addressOf, memberOf } from './owner.ts'
 import type { Seat } from './seat.ts'
 
@@ -33,6 +35,7 @@ export type ClusterParts = {
   readonly blobs: Blobs
   readonly shared: SharedLog | undefined
   readonly logBytes: () => Promise<number>
+  readonly gone: readonly GoneMember[]
   /** Asks another coordinator for its own line. */
   readonly ask: (address: string, signal: AbortSignal) => Promise<MemberView>
   readonly problems: readonly string[]
@@ -96,7 +99,7 @@ async function engineOf(log: SharedLog): Promise<EngineStatus> {
   }
 }
 
-async function membersOf({ seat, card, shared, ask }: ClusterParts): Promise<MemberView[]> {
+async function membersOf({ seat, card, shared, gone, ask }: ClusterParts): Promise<MemberView[]> {
   const own = ownMember(seat, card)
   if (!shared) return [own]
   const others = seat.members.filter((other) => other.member !== card.member)
@@ -109,6 +112,10 @@ async function membersOf({ seat, card, shared, ask }: ClusterParts): Promise<Mem
       return { ...cardView(other), role: 'unreachable', problem }
     }
   })
-  const members = [own, ...(await Promise.all(asked))]
+  const missing = gone.map(({ card: other, sinceMs }): MemberView => {
+    const problem = `not heard from for ${formatDuration(Math.max(0, Date.now() - sinceMs))}`
+    return { ...cardView(other), role: 'unreachable', problem }
+  })
+  const members = [own, ...(await Promise.all(asked)), ...missing]
   return members.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
 }

@@ -34,6 +34,7 @@ import { noWorkerWords } from '../scheduling/waiting-words.ts'
 import { systemClock } from '../stdx/clock.ts'
 import { defaultClusterTimes, type ClusterTimes } from './cluster-times.ts'
 import { clusterView, ownMember } from './cluster-view.ts'
+import { GoneMembers } from './gone-members.ts'
 import type { ArchiveSource } from './archive.ts'
 import { contextReferences, DirectoryContexts, type Contexts } from './contexts.ts'
 import { Feed } from './feed.ts'
@@ -149,6 +150,7 @@ export class Coordinator implements AsyncDisposable {
   readonly #noted = new Map<string, string>()
   #forecasts: { readonly atMs: number; readonly of: ReturnType<typeof forecasts> } = { atMs: 0, of: new Map() }
   #tick: NodeJS.Timeout
+  readonly #gone = new GoneMembers()
   #membersTimer: NodeJS.Timeout | undefined
   #leaving = false
   #closing: Promise<void> | undefined
@@ -287,7 +289,9 @@ export class Coordinator implements AsyncDisposable {
 
   async #lookForMembers(log: SharedLog): Promise<void> {
     try {
-      this.seat.setMembers(await log.members())
+      const members = await log.members()
+      this.seat.setMembers(members)
+      this.#gone.seen(members, Date.now())
     } catch (error) {
       // The log says itself when it can't be reached; who is there is asked again in any case.
       this.#say('warn', 'the members of the cluster cannot be listed', { error: String(error) })
@@ -593,6 +597,7 @@ export class Coordinator implements AsyncDisposable {
       blobs: this.blobs,
       shared: cluster?.log,
       logBytes: () => this.#log.sizeBytes(),
+      gone: this.#gone.list,
       ask: (address, signal) => this.#askMember<MemberView>(address, '/cluster/member', { signal }),
       problems: this.health().problems,
     })

@@ -48,7 +48,7 @@ function statusText(view: ClusterView): string {
         member.lag ?? '',
         member.workers ?? '',
         member.version,
-        formatDuration(Date.now() - member.startedAtMs),
+        member.role === 'unreachable' ? '' : formatDuration(Date.now() - member.startedAtMs),
         member.address,
       ]),
     ),
@@ -58,15 +58,22 @@ function statusText(view: ClusterView): string {
   ]
   if (view.engine) parts.push(engineText(view.engine))
   const changes = view.failovers.slice(0, 5)
-  if (changes.length > 0) {
-    parts.push('failovers\n')
-    for (const one of changes) {
-      const took =
-        one.tookMs === undefined ? '' : `, ${formatDuration(one.tookMs)} after the last sign of the one before`
-      parts.push(`  epoch ${one.epoch}: ${one.leader} led ${ago(one.atMs)}${took}\n`)
-    }
-  }
+  if (changes.length > 0) parts.push(`failovers\n${changes.map((one) => failoverText(view, one)).join('')}`)
   return `${parts.join('')}${troubles(view).join('\n')}${view.problems.length > 0 ? '\n' : ''}`
+}
+
+function nameOf(view: ClusterView, id: string): string {
+  return view.members.find(({ member }) => member === id)?.name ?? id
+}
+
+/** Without a duration this is where the coordinator that answers came in: somebody led already, or led first. */
+function failoverText(view: ClusterView, { epoch, leader, atMs, tookMs }: ClusterView['failovers'][number]): string {
+  const name = nameOf(view, leader)
+  if (tookMs !== undefined) {
+    return `  epoch ${epoch}: ${name} took over ${ago(atMs)}, ${formatDuration(tookMs)} after the last sign of the one before\n`
+  }
+  if (leader === view.self) return `  epoch ${epoch}: ${name} began to lead ${ago(atMs)}\n`
+  return `  epoch ${epoch}: ${name} was leading when ${nameOf(view, view.self)} joined, ${ago(atMs)}\n`
 }
 
 function roleWords(member: MemberView): string {
