@@ -10,12 +10,16 @@ import type { FeedMessage } from '../protocol/run-view.ts'
 import type { ApiOptions } from './options.ts'
 
 const pingEveryMs = 15_000
+/** Of one frame, for all but the other coordinators: these wrap what somebody else has said. */
+const frameBytesMax = 64 * 1024 * 1024
+/** WebSockets take no longer ones. */
+const reasonBytesMax = 123
 
 export async function feedRoutes(app: FastifyInstance, { coordinator }: ApiOptions): Promise<void> {
   app.get<{ Querystring: { run?: string } }>('/feed', { websocket: true }, (socket, request) => {
     const run = coordinator.state.runs.get(request.query.run ?? '')
     if (!run) {
-      socket.close(4404, `no run ${request.query.run ?? ''}`)
+      close(socket, 4404, `no run ${request.query.run ?? ''}`)
       return
     }
     let lines: string[] = []
@@ -32,7 +36,7 @@ export async function feedRoutes(app: FastifyInstance, { coordinator }: ApiOptio
       get backlog() {
         return socket.bufferedAmount
       },
-      close: (why) => socket.close(4413, why),
+      close: (why) => close(socket, 4413, why),
     })
     keepAlive(socket)
     socket.on('close', stop)
@@ -42,19 +46,36 @@ export async function feedRoutes(app: FastifyInstance, { coordinator }: ApiOptio
   app.get('/worker', { websocket: true, config: { allow: ['worker'] } }, (socket) => {
     const connection = coordinator.connectWorker({
       send: (text) => socket.send(text),
-      close: (code, reason) => socket.close(code, reason),
+      close: (code, reason) => close(socket, code, reason),
     })
-    socket.on('message', (data: Buffer) => connection.message(data.toString('utf8')))
+    socket.on('message', (data: Buffer) => {
+      if (data.length > frameBytesMax) close(socket, 1009, `expected up to ${frameBytesMax} bytes in a message`)
+      else connection.message(data.toString('utf8'))
+    })
     socket.on('close', () => connection.closed())
     socket.on('error', () => socket.terminate())
   })
 
   app.get('/peer', { websocket: true, config: { allow: ['peer'] } }, (socket) => {
     const link = coordinator.seat.accept(linkOf(socket))
-    socket.on('message', (data: Buffer) => link.message(JSON.parse(data.toString('utf8')) as PeerMessage))
+    socket.on('message', (data: Buffer) => {
+      let message: PeerMessage
+      try {
+        message = JSON.parse(data.toString('utf8')) as PeerMessage
+      } catch {
+        return close(socket, 4400, 'expected JSON')
+      }
+      link.message(message)
+    })
     socket.on('close', () => link.closed())
     socket.on('error', () => socket.terminate())
   })
+}
+
+function close(socket: WebSocket, code: number, reason: string): void {
+  let end = Math.min(reason.length, reasonBytesMax)
+  while (Buffer.byteLength(reason.slice(0, end)) > reasonBytesMax) end -= 1
+  socket.close(code, reason.slice(0, end))
 }
 
 /** Finds watchers that are gone without a word. */

@@ -26,7 +26,8 @@ import { systemRoutes } from './routes-system.ts'
 import { taskRoutes } from './routes-tasks.ts'
 
 const bodyBytesMax = 128 * 1024 * 1024
-const frameBytesMax = 64 * 1024 * 1024
+/** A coordinator passes on to another what it may be sent itself, as a string in JSON: up to twice as long. */
+const frameBytesMax = 2 * bodyBytesMax
 
 export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   const app = Fastify({ bodyLimit: bodyBytesMax, forceCloseConnections: true, routerOptions: { maxParamLength: 512 } })
@@ -69,8 +70,17 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   app.addHook('preHandler', (request, _reply, done) => {
     const position = request.headers['muster-position']
     if (typeof position !== 'string' || !/^\d+$/.test(position)) return done()
-    options.coordinator.settled(Number(position)).then(() => done(), done)
+    void reach(Number(position), done)
   })
+  const reach = async (position: number, done: (error?: Error) => void): Promise<void> => {
+    let failure: Error | undefined
+    try {
+      await options.coordinator.settled(position)
+    } catch (error) {
+      failure = error as Error
+    }
+    done(failure)
+  }
   const { onRequest } = options
   if (onRequest) {
     app.addHook('onRequest', (_request, _reply, done) => {

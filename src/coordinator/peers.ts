@@ -11,6 +11,8 @@ const dialTimeoutMs = 2000
 /** A link that has taken so much and passed on nothing is no link; its workers and writes go another way. */
 const bufferedBytesMax = 256 * 1024 * 1024
 const frameBytesMax = 256 * 1024 * 1024
+/** What nobody misses is dropped rather than queued behind this much: a heartbeat must not wait for it. */
+const liveBytesMax = 1024 * 1024
 
 export function peerPort(token: string): PeerPort {
   return {
@@ -31,7 +33,16 @@ export function peerPort(token: string): PeerPort {
         handlers.closed(refused)
       }
       socket.on('open', () => handlers.opened())
-      socket.on('message', (data: Buffer) => handlers.message(JSON.parse(data.toString('utf8')) as PeerMessage))
+      socket.on('message', (data: Buffer) => {
+        let message: PeerMessage
+        try {
+          message = JSON.parse(data.toString('utf8')) as PeerMessage
+        } catch {
+          // Whoever answers at this address is no coordinator; its end of the line tells the rest.
+          return socket.terminate()
+        }
+        handlers.message(message)
+      })
       socket.on('error', (error: NodeJS.ErrnoException) => {
         // The host answered, and nobody listens there.
         if (error.code === 'ECONNREFUSED') refused = true
@@ -47,6 +58,7 @@ export function linkOf(socket: Socket): PeerLink {
     send(message) {
       if (socket.readyState !== WebSocket.OPEN) return
       if (socket.bufferedAmount > bufferedBytesMax) return socket.terminate()
+      if (message.type === 'live' && socket.bufferedAmount > liveBytesMax) return
       socket.send(JSON.stringify(message))
     },
     // What was sent before still arrives, if the other end takes it soon.
