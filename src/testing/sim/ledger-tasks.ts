@@ -88,7 +88,8 @@ export function started(ledger: Ledger, run: BookRun, event: Extract<Event, { ty
     })
     if (!task) continue
     task.state = 'running'
-    task.attempts.at(-1)!.begun = true
+    const attempt = task.attempts.at(-1)
+    if (attempt) attempt.begun = true
   }
 }
 
@@ -102,7 +103,8 @@ export function reported(ledger: Ledger, run: BookRun, event: Extract<Event, { t
       return `${run.id}/${report.task} was reported in ${event.batch}; it is ${task?.state} in ${task?.batch}`
     })
     if (!task) continue
-    const attempt = task.attempts.at(-1)!
+    const attempt = task.attempts.at(-1)
+    if (!attempt) continue
     ledger.check(
       attempt.ended === undefined,
       'an attempt ends once',
@@ -129,7 +131,8 @@ export function batchEnded(ledger: Ledger, run: BookRun, event: Extract<Event, {
   for (const index of batch.tasks) {
     const task = run.tasks[index]!
     if (task.batch !== batch.id || (task.state !== 'assigned' && task.state !== 'running')) continue
-    const attempt = task.attempts.at(-1)!
+    const attempt = task.attempts.at(-1)
+    if (!attempt) continue
     ledger.check(attempt.ended === undefined, 'an attempt ends once', () => `${run.id}/${index} #${attempt.number}`)
     attempt.ended = event.reason
     task.state = 'released'
