@@ -58,3 +58,19 @@ test('everybody who asked a leader to hold hears when it does, and it goes on on
   await new Promise(setImmediate)
   assert.equal(answers.length, 1)
 })
+
+test('a leader refuses what only a newer member knows, and goes on', async () => {
+  const leader = new Leader({
+    state: emptyState(defaultLimits),
+    epoch: 1,
+    position: 0,
+    append: (_epoch, _position, _bytes, done) => done({ type: 'ok' }),
+    available: () => true,
+    onCommitted: () => undefined,
+    onDeposed: () => undefined,
+    onFatal: (error) => assert.fail(String(error)),
+    onHealth: () => undefined,
+  })
+  await assert.rejects(leader.submit({ type: 'what comes next' } as never), { code: 'request_invalid' })
+  await leader.submit({ type: 'lead', epoch: 1, owner: 'c-1/1', version: '0' })
+})

@@ -21,7 +21,7 @@ import { promoteDue } from './due.ts'
 import type { RunId } from './entities.ts'
 import type { Event } from './events.ts'
 import { assertReadable, stepRaiseFormat } from './format.ts'
-import type { Input } from './input.ts'
+import { Refused, type Input } from './input.ts'
 import {
   applyCancelled,
   applyErrored,
@@ -99,8 +99,11 @@ export function step(state: State, input: Input, nowMs: number): readonly Event[
       return stepDiscard(state, input)
     case 'prune':
       return [...stepPrune(state), ...expiredLetters(state)]
-    default:
-      return unreachable(input)
+    default: {
+      // From a member of a newer version. It is one caller's misfortune, and must not end whoever leads.
+      const { type } = input satisfies never as { readonly type: string }
+      throw new Refused('request_invalid', `the leading coordinator does not know '${type}'; upgrade all coordinators`)
+    }
   }
 }
 
