@@ -46,7 +46,11 @@ const bulk = (index: number) =>
   })
 const single = (index: number) => post('/api/v1/tasks', { run, file: `src/one-by-one/test-file-${index}.test.ts` })
 const bodies = Array.from({ length: bulkRequests }, (_, index) => bulk(index))
-await drive({ to: { path: socketPath }, connections: inFlight, next: counted(3000, (index) => single(singles + index)) })
+await drive({
+  to: { path: socketPath },
+  connections: inFlight,
+  next: counted(3000, (index) => single(singles + index)),
+})
 const bulkRate = await rate(bulkSize * bulkRequests, () =>
   drive({ to: { path: socketPath }, connections: 4, next: counted(bulkRequests, (index) => bodies[index]!) }),
 )

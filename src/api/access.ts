@@ -3,7 +3,7 @@
  * included: only with a token, addressed by a name we go by (so that a web page can't rebind its own
  * name to us), and never from a web page of another origin.
  */
-import { isIP } from 'node:net'
+import { isIP, type Socket } from 'node:net'
 import { hostname } from 'node:os'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { MusterError } from '../protocol/errors.ts'
@@ -27,20 +27,38 @@ declare module 'fastify' {
   }
 }
 
+/** What a connection has shown. As long as it shows the same, it need not be compared with the secrets again. */
+type Admitted = { readonly host: string | undefined; readonly authorization: string | undefined; readonly role: Role }
+
+const clientOnly: readonly Role[] = ['client']
+
 export function guard(app: FastifyInstance, access: Access): void {
   app.decorateRequest('role', 'socket')
   if (access.type === 'socket') return
   const check = tokenChecker(access.tokens)
   const names = new Set(['localhost', hostname().toLowerCase(), ...access.hostNames.map((name) => name.toLowerCase())])
+  const admitted = new WeakMap<Socket, Admitted>()
+  const roleOf = (request: FastifyRequest): Role => {
+    const { socket } = request.raw
+    const { host, origin, authorization } = request.raw.headers
+    const before = admitted.get(socket)
+    if (before && before.authorization === authorization && before.host === host && origin === undefined) {
+      return before.role
+    }
+    checkAddress(request, names)
+    const role = authenticate(request, check)
+    admitted.set(socket, { host, authorization, role })
+    return role
+  }
   app.addHook('onRequest', (request, _reply, done) => {
     const { allow, socketOnly, public: isPublic } = request.routeOptions.config
     if (isPublic) return done()
     try {
-      checkAddress(request, names)
-      request.role = authenticate(request, check)
+      const role = roleOf(request)
+      request.role = role
       if (socketOnly) throw new MusterError('forbidden', 'this is only for the owner, over the Unix socket')
-      if (!(allow ?? ['client']).includes(request.role as Role)) {
-        throw new MusterError('forbidden', `a ${request.role} token does not open ${request.url}`, {
+      if (!(allow ?? clientOnly).includes(role)) {
+        throw new MusterError('forbidden', `a ${role} token does not open ${request.url}`, {
           hint: "'muster token client' prints the one for clients, 'muster token worker' the one for workers.",
         })
       }

@@ -17,7 +17,9 @@ export function limitRequests(
 ): void {
   let requests = 0
   let bodyBytes = 0
-  const held = new WeakMap<FastifyRequest, number>()
+  const leave = (): void => {
+    requests -= 1
+  }
   app.addHook('onRequest', (request, reply, done) => {
     if (!counts(request)) return done()
     const bytes = bytesOf(request)
@@ -28,20 +30,21 @@ export function limitRequests(
     }
     requests += 1
     bodyBytes += bytes
-    held.set(request, bytes)
-    // Also when the connection breaks before there is an answer.
-    reply.raw.once('close', () => {
-      requests -= 1
-      bodyBytes -= held.get(request) ?? 0
-      held.delete(request)
-    })
+    // Comes once, and also when the connection breaks before there is an answer.
+    if (bytes === 0) reply.raw.on('close', leave)
+    else {
+      reply.raw.on('close', () => {
+        leave()
+        bodyBytes -= bytes
+      })
+    }
     done()
   })
 }
 
 function counts(request: FastifyRequest): boolean {
-  if (request.headers.upgrade !== undefined || request.headers['content-type'] === 'application/octet-stream')
-    return false
+  const { headers } = request.raw
+  if (headers.upgrade !== undefined || headers['content-type'] === 'application/octet-stream') return false
   return !/\/(health|metrics)(\/|\?|$)/.test(request.url)
 }
 

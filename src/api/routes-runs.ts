@@ -9,6 +9,7 @@ import type { Run } from '../core/state.ts'
 import { ActionBody, BulkActionBody, runActions, SubmitBody, type RunAction } from '../protocol/api.ts'
 import { MusterError } from '../protocol/errors.ts'
 import { parseTraceparent } from '../telemetry/traces/trace-context.ts'
+import { keptRead } from './kept-reads.ts'
 import type { ApiOptions } from './options.ts'
 import { checkFiles, versionOf, whoOf, type ContextRequest, type RunParams } from './request-parts.ts'
 
@@ -30,15 +31,28 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
     return show(reply.status(201).header('Location', `/api/v1/runs/${run.id}`), run)
   })
 
-  app.get('/runs', async () => {
-    await coordinator.settled()
-    return { runs: coordinator.runs().map((run) => coordinator.view(run)) }
-  })
+  app.get(
+    '/runs',
+    keptRead(coordinator, () => {
+      const runs = coordinator.runs()
+      return { value: `{"runs":[${runs.map(textOf).join(',')}]}`, runs, lists: true }
+    }),
+  )
 
-  app.get<{ Params: RunParams }>('/runs/:run', async (request, reply) => {
-    await coordinator.settled()
-    return show(reply, coordinator.run(request.params.run))
-  })
+  app.get<{ Params: RunParams }>(
+    '/runs/:run',
+    keptRead<{ Params: RunParams }>(coordinator, (request) => {
+      const run = coordinator.run(request.params.run)
+      return { value: coordinator.view(run), runs: [run], version: run.version }
+    }),
+  )
+
+  /** One run as it stands in the list; most have ended, and stay as they are. */
+  function textOf(run: Run): string {
+    const { answers } = coordinator
+    const { text } = answers.find(run.id) ?? answers.keep(run.id, coordinator.view(run), { runs: [run] })
+    return String(text)
+  }
 
   app.get<{ Params: RunParams }>('/runs/:run/spec', async (request) => {
     const { context: _, ...spec } = coordinator.run(request.params.run).spec

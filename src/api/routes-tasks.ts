@@ -7,8 +7,12 @@ import { Refused } from '../core/input.ts'
 import type { Run } from '../core/state.ts'
 import { ExtendBody, OutputQuery, PageQuery, TaskBody, TasksQuery } from '../protocol/api.ts'
 import { MusterError } from '../protocol/errors.ts'
+import { keptRead } from './kept-reads.ts'
 import type { ApiOptions } from './options.ts'
 import { checkFiles, whoOf, type RunParams } from './request-parts.ts'
+
+type AllTasks = { Querystring: { run?: string; cursor?: string; limit?: number; state?: string } }
+type TasksOfRun = { Params: RunParams; Querystring: { cursor?: number; limit?: number; state?: string } }
 
 export async function taskRoutes(app: FastifyInstance, { coordinator }: ApiOptions): Promise<void> {
   app.post<{ Params: RunParams; Body: { files: string[] } }>(
@@ -41,22 +45,20 @@ export async function taskRoutes(app: FastifyInstance, { coordinator }: ApiOptio
     },
   )
 
-  app.get<{ Querystring: { run?: string; cursor?: string; limit?: number; state?: string } }>(
+  app.get<AllTasks>(
     '/tasks',
     { schema: { querystring: TasksQuery } },
-    async (request) => {
-      await coordinator.settled()
+    keptRead<AllTasks>(coordinator, (request) => {
       const { run: only, cursor, limit = 1000, state } = request.query
       const runs = only === undefined ? coordinator.runs() : [coordinator.run(only)]
-      return page(runs, cursor, limit, state)
-    },
+      return { ...page(runs, cursor, limit, state), lists: only === undefined }
+    }),
   )
 
-  app.get<{ Params: RunParams; Querystring: { cursor?: number; limit?: number; state?: string } }>(
+  app.get<TasksOfRun>(
     '/runs/:run/tasks',
     { schema: { querystring: PageQuery } },
-    async (request) => {
-      await coordinator.settled()
+    keptRead<TasksOfRun>(coordinator, (request) => {
       const run = coordinator.run(request.params.run)
       const { cursor = 0, limit = 1000, state } = request.query
       const wanted = state === undefined ? undefined : new Set(state.split(','))
@@ -65,8 +67,8 @@ export async function taskRoutes(app: FastifyInstance, { coordinator }: ApiOptio
       for (; index < run.tasks.length && tasks.length < limit; index += 1) {
         if (!wanted || wanted.has(run.tasks[index]!.state)) tasks.push(taskView(coordinator.state, run, index))
       }
-      return { tasks, ...(index < run.tasks.length ? { next: index } : {}) }
-    },
+      return { value: { tasks, ...(index < run.tasks.length ? { next: index } : {}) }, runs: [run] }
+    }),
   )
 
   app.get<{ Params: RunParams & { index: string } }>('/runs/:run/tasks/:index', async (request, reply) => {
@@ -105,13 +107,15 @@ export async function taskRoutes(app: FastifyInstance, { coordinator }: ApiOptio
     const [firstRun, firstIndex] = cursor === undefined ? [runs[0]?.id, 0] : splitTask(cursor)
     const from = runs.findIndex((run) => run.id === firstRun)
     const tasks = []
+    const shown: Run[] = []
     for (const run of from < 0 ? [] : runs.slice(from)) {
+      shown.push(run)
       for (let index = run.id === firstRun ? firstIndex : 0; index < run.tasks.length; index += 1) {
-        if (tasks.length >= limit) return { tasks, next: `${run.id}/${index}` }
+        if (tasks.length >= limit) return { value: { tasks, next: `${run.id}/${index}` }, runs: shown }
         if (!wanted || wanted.has(run.tasks[index]!.state)) tasks.push(taskView(coordinator.state, run, index))
       }
     }
-    return { tasks }
+    return { value: { tasks }, runs: shown }
   }
 }
 
