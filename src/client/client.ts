@@ -20,8 +20,8 @@ const repeatableActions: readonly RunAction[] = ['cancel', 'pause', 'resume', 'p
 /** Which log position an answer reflects; sent back, so that no other coordinator shows an older state. */
 const positionHeader = 'muster-position'
 
-/** WebSocket's own code for a connection that nobody closed in an orderly way. */
-const withoutGoodbye = 1006
+/** WebSocket's own codes of connections that were closed without one. */
+const closeWords: Readonly<Record<number, string>> = { 1005: 'it was closed', 1006: 'it ended without a word' }
 
 /** A coordinator answers this at once or hangs. */
 const healthTimeoutMs = 10_000
@@ -201,8 +201,7 @@ export class Client {
 function closedError(address: string, run: string, closed: { code: number; reason: string }): MusterError {
   if (closed.code === 4404)
     return new MusterError('not_found', `The coordinator at ${address} does not know run ${run}`)
-  const ended = closed.code === withoutGoodbye ? 'it ended without a word' : `code ${closed.code}`
-  const why = closed.reason === '' ? ended : closed.reason
+  const why = closed.reason === '' ? (closeWords[closed.code] ?? `code ${closed.code}`) : closed.reason
   return new Unreachable(`The connection to ${address} broke (${why})`, { why, connected: true })
 }
 
