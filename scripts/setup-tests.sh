@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the system packages that the tests use: git, openssl, pytest, Go, a Chromium and an S3 server
-# (Swift's libraries, no service); fetches an etcd for the tests of clusters (get-etcd.sh) and a promtool
+# (Swift's libraries, no service); for root also iptables and iproute2, with which `npm run chaos` cuts
+# networks; fetches an etcd for the tests of clusters (get-etcd.sh) and a promtool
 # for those of metrics (get-promtool.sh). It does nothing when all are here. Debian and Ubuntu only, through apt-get, as root or with a sudo that
 # asks no password; elsewhere it says what to install. `npm test` calls it.
 set -eu
@@ -16,6 +17,11 @@ command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>
   || command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
 [ -x /usr/bin/python3 ] && /usr/bin/python3 -c 'import swift.proxy.server' >/dev/null 2>&1 \
   || missing="$missing python3-swift"
+# Without root hosts can't have networks of their own, and `npm run chaos` does without.
+if [ "$(id -u)" = 0 ]; then
+  command -v iptables >/dev/null 2>&1 || missing="$missing iptables"
+  command -v ip >/dev/null 2>&1 && command -v tc >/dev/null 2>&1 || missing="$missing iproute2"
+fi
 
 fetch_programs() {
   "$(dirname -- "$0")/get-etcd.sh" >/dev/null

@@ -80,7 +80,10 @@ export function checkSubmissions(submissions: readonly Submission[], watch: LogW
     } else if (cancelled && !run.cancelled && run.finishedAt === undefined) {
       violations.found('acknowledged means durable', `the cancelling of ${run.id} was acknowledged, and it goes on`)
     } else if (run.verdict !== undefined && run.verdict !== 'passed' && !run.cancelled) {
-      violations.found('every run ends with the right verdict', `${key} (${run.id}) is ${run.verdict}, and can only pass`)
+      violations.found(
+        'every run ends with the right verdict',
+        `${key} (${run.id}) is ${run.verdict}, and can only pass`,
+      )
     }
   }
 }

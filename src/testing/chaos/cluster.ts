@@ -12,7 +12,7 @@ import type { HealthView } from '../../protocol/api.ts'
 import { ask, type Answer, type Asked } from './ask.ts'
 import type { Disk, Ground } from './ground.ts'
 import { clientHost, coordinatorHosts, workerHosts } from './plan.ts'
-import { Service } from './service.ts'
+import { MemberProcess } from './member-process.ts'
 
 const repository = path.resolve(import.meta.dirname, '..', '..', '..')
 export const muster = path.join(repository, 'bin', 'muster')
@@ -39,7 +39,7 @@ const settings: { readonly limits: Partial<Limits>; readonly times: { heartbeatM
 }
 export const limits: Limits = { ...defaultLimits, ...settings.limits }
 
-type Member = { readonly service: Service; readonly host: string; readonly disk: Disk }
+type Member = { readonly program: MemberProcess; readonly host: string; readonly disk: Disk }
 
 export class Cluster implements AsyncDisposable {
   readonly ground: Ground
@@ -59,7 +59,7 @@ export class Cluster implements AsyncDisposable {
     for (const name of ['tmp', 'home', 'run', 'blobs', 'logs']) mkdirSync(path.join(this.root, name))
     const program = await etcdProgram()
     for (const host of coordinatorHosts) await this.#addEtcd(program, host)
-    for (const host of coordinatorHosts) this.service(`m${host[1]!}`).start()
+    for (const host of coordinatorHosts) this.program(`m${host[1]!}`).start()
     await this.#until(() => this.#etcdLeader(), 'etcd')
     for (const host of coordinatorHosts) await this.#addCoordinator(host)
     await this.#begun('c1')
@@ -70,20 +70,20 @@ export class Cluster implements AsyncDisposable {
     for (const host of workerHosts) await this.#addWorker(host)
     await Promise.all(
       workerHosts.map(async (name) => {
-        this.service(name).start()
-        await this.service(name).says(joined, patienceMs)
+        this.program(name).start()
+        await this.program(name).says(joined, patienceMs)
       }),
     )
   }
 
   async #begun(name: string): Promise<void> {
-    this.service(name).start()
-    await this.service(name).says(serves, patienceMs)
+    this.program(name).start()
+    await this.program(name).says(serves, patienceMs)
   }
 
   async #add(name: string, host: string, { mib, argv, env = {}, serves: says }: Program): Promise<void> {
     const disk = await this.ground.disk(name, mib)
-    const service = new Service({
+    const program = new MemberProcess({
       name,
       argv: argv(disk.path),
       enter: this.ground.enter(host),
@@ -92,7 +92,7 @@ export class Cluster implements AsyncDisposable {
       words: path.join(this.root, 'logs', `${name}.txt`),
       ...(says === undefined ? {} : { serves: says }),
     })
-    this.members.set(name, { service, host, disk })
+    this.members.set(name, { program, host, disk })
   }
 
   async #addEtcd(program: string, host: string): Promise<void> {
@@ -165,8 +165,8 @@ export class Cluster implements AsyncDisposable {
     return this.ground.enter(clientHost)
   }
 
-  service(name: string): Service {
-    return this.member(name).service
+  program(name: string): MemberProcess {
+    return this.member(name).program
   }
 
   member(name: string): Member {
@@ -219,7 +219,7 @@ export class Cluster implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.members.values()].map(({ service }) => service.close()))
+    await Promise.all([...this.members.values()].map(({ program }) => program.close()))
   }
 }
 

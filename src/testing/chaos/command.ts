@@ -15,6 +15,6 @@ export async function command(program: string, ...args: readonly string[]): Prom
 }
 
 /** For what may be gone already. */
-export async function attempt(program: string, ...args: readonly string[]): Promise<string | undefined> {
+export async function tryCommand(program: string, ...args: readonly string[]): Promise<string | undefined> {
   return command(program, ...args).catch(() => undefined)
 }

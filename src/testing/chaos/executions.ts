@@ -80,13 +80,14 @@ export class Executions {
     nameOf: (worker: string) => string,
   ): Again {
     const { violations } = ledger
-    const again: Again = { count: 0, interrupted: 0, overlaps: 0 }
+    const again: Again = { all: 0, count: 0, interrupted: 0, overlaps: 0 }
     const wanted = new Set(runs)
     const byFile = Map.groupBy(
       [...this.all.values()].filter((one) => wanted.has(one.run)),
       (one) => `${one.run} ${one.file}`,
     )
     for (const executions of byFile.values()) {
+      again.all += executions.length
       again.count += executions.length - 1
       again.interrupted += executions.filter((one) => !one.ended).length
       for (const one of executions) assigned(one, ledger, violations)
@@ -103,6 +104,7 @@ export class Executions {
 }
 
 export type Again = {
+  all: number
   /** Executions beyond the first of a file in a run. */
   count: number
   /** Executions that never came to their end. */

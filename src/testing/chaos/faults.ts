@@ -35,9 +35,9 @@ export class Faults {
         return this.#transfer()
       case 'full-disk': {
         const name = await this.#process(fault.who)
-        const { disk, service } = this.#cluster.member(name)
+        const { disk, program } = this.#cluster.member(name)
         this.#did(`the disk of ${name} is full`)
-        return disk.fill(service.running ? service.tree() : [])
+        return disk.fill(program.running ? program.tree() : [])
       }
       case 'loss': {
         const host = await this.#host(fault.who)
@@ -59,26 +59,26 @@ export class Faults {
   }
 
   async #kill(name: string, tree: boolean): Promise<Mend> {
-    const service = this.#cluster.service(name)
-    if (!service.running) return nothing
+    const program = this.#cluster.program(name)
+    if (!program.running) return nothing
     this.#did(`${name} is killed${tree ? ' with all it started' : ''}`)
-    await service.kill(tree)
+    await program.kill(tree)
     return async () => this.#startAgain(name)
   }
 
   #startAgain(name: string): void {
-    const service = this.#cluster.service(name)
-    if (service.running) return
+    const program = this.#cluster.program(name)
+    if (program.running) return
     this.#did(`${name} is started again`)
-    service.start()
+    program.start()
   }
 
   #freeze(name: string, tree: boolean): Mend {
-    const service = this.#cluster.service(name)
-    if (!service.running) return nothing
+    const program = this.#cluster.program(name)
+    if (!program.running) return nothing
     this.#did(`${name} is frozen${tree ? ' with all it started' : ''}`)
     const freeze: Freeze = { worker: name, fromMs: nowMs(), toMs: Infinity }
-    const thaw = service.freeze(tree)
+    const thaw = program.freeze(tree)
     if (name.startsWith('w')) this.freezes.push(freeze)
     return async () => {
       thaw()
@@ -88,11 +88,11 @@ export class Faults {
   }
 
   async #drain(name: string): Promise<Mend> {
-    const service = this.#cluster.service(name)
-    if (!service.running) return nothing
+    const program = this.#cluster.program(name)
+    if (!program.running) return nothing
     this.#did(`${name} is told to end`)
-    if (!(await service.terminate(drainWithinMs))) {
-      service.deaths.push(`${name} did not end within ${drainWithinMs / 1000} s of SIGTERM`)
+    if (!(await program.terminate(drainWithinMs))) {
+      program.deaths.push(`${name} did not end within ${drainWithinMs / 1000} s of SIGTERM`)
     }
     return async () => this.#startAgain(name)
   }
@@ -139,7 +139,7 @@ export class Faults {
         return (await this.#cluster.leader()) ?? coordinators[0]!
       case 'follower': {
         const leader = (await this.#cluster.leader()) ?? coordinators[0]
-        return coordinators.find((name) => name !== leader && this.#cluster.service(name).running) ?? coordinators[1]!
+        return coordinators.find((name) => name !== leader && this.#cluster.program(name).running) ?? coordinators[1]!
       }
       case 'etcd-leader':
         return (await this.#cluster.etcdLeader()) ?? 'm1'

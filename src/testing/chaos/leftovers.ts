@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { attempt, command } from './command.ts'
+import { command, tryCommand } from './command.ts'
 import { bridgeOf, namespacePrefix, removeNamespace } from './namespaces.ts'
 
 export const directoryPrefix = 'muster-chaos-'
@@ -19,7 +19,7 @@ export async function removeLeftovers(): Promise<readonly string[]> {
     await removeNamespace(name)
     removed.push(name)
   }
-  for (const pid of pids) await attempt('ip', 'link', 'del', bridgeOf(pid))
+  for (const pid of pids) await tryCommand('ip', 'link', 'del', bridgeOf(pid))
   for (const name of readdirSync(os.tmpdir())) {
     const pid = ownerOf(name, directoryPrefix)
     if (pid === undefined || isRunning(pid)) continue

@@ -29,7 +29,7 @@ export class LogWatch implements AsyncDisposable {
   readonly #log: EtcdLog
   readonly #written: WriteStream
   readonly #names = new Map<string, string>()
-  #reading: Promise<void> | undefined
+  #reading: Promise<void> = Promise.resolve()
   #timer: NodeJS.Timeout | undefined
 
   private constructor(log: EtcdLog, written: WriteStream) {
@@ -53,8 +53,8 @@ export class LogWatch implements AsyncDisposable {
 
   /** To the end that the log has now. */
   async catchUp(): Promise<void> {
-    await this.#reading?.catch(() => undefined)
-    this.#reading = this.#read()
+    // One after the other: whoever comes meanwhile waits for its turn.
+    this.#reading = this.#reading.catch(() => undefined).then(() => this.#read())
     await this.#reading
   }
 
@@ -96,7 +96,7 @@ export class LogWatch implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    await this.#reading?.catch(() => undefined)
+    await this.#reading.catch(() => undefined)
     await this.#log[Symbol.asyncDispose]()
     await new Promise<void>((resolve) => this.#written.end(resolve))
   }

@@ -4,7 +4,7 @@
  */
 import { mkdirSync } from 'node:fs'
 import path from 'node:path'
-import { attempt, command } from './command.ts'
+import { command, tryCommand } from './command.ts'
 import type { Disk, Ground } from './ground.ts'
 
 export class Loopback implements Ground {
@@ -36,7 +36,7 @@ export class Loopback implements Ground {
         for (const pid of pids) await command('prlimit', '--pid', String(pid), '--fsize=0:unlimited')
         return async () => {
           // It may have ended of it.
-          for (const pid of pids) await attempt('prlimit', '--pid', String(pid), '--fsize=unlimited:unlimited')
+          for (const pid of pids) await tryCommand('prlimit', '--pid', String(pid), '--fsize=unlimited:unlimited')
         }
       },
     }

@@ -6,7 +6,7 @@
  */
 import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs'
 import path from 'node:path'
-import { attempt, command } from './command.ts'
+import { command, tryCommand } from './command.ts'
 import type { Block, Disk, Ground, Mend } from './ground.ts'
 
 const fillMib = 1024 * 1024
@@ -115,6 +115,8 @@ class Namespaces implements Ground {
           this.address(from),
           ...(port !== undefined || how === 'reset' ? ['-p', 'tcp'] : []),
           ...(port === undefined ? [] : ['-m', 'multiport', '--ports', String(port)]),
+          // A reset itself gets through: the other side's rule must not swallow it.
+          ...(how === 'reset' ? ['!', '--tcp-flags', 'RST', 'RST'] : []),
           ...(how === 'reset' ? ['-j', 'REJECT', '--reject-with', 'tcp-reset'] : ['-j', 'DROP']),
         ],
       ]),
@@ -153,22 +155,22 @@ class Namespaces implements Ground {
   async heal(): Promise<void> {
     for (const host of this.#hosts) {
       await command(...this.#inside(host), 'iptables', '-w', '-F')
-      await attempt(...this.#inside(host), 'tc', 'qdisc', 'del', 'dev', 'eth0', 'root')
+      await tryCommand(...this.#inside(host), 'tc', 'qdisc', 'del', 'dev', 'eth0', 'root')
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const host of this.#hosts) await removeNamespace(namespaceOf(process.pid, host))
-    await attempt('ip', 'link', 'del', bridgeOf(process.pid))
-    for (const place of this.#mounted) await attempt('umount', '-l', place)
+    await tryCommand('ip', 'link', 'del', bridgeOf(process.pid))
+    for (const place of this.#mounted) await tryCommand('umount', '-l', place)
   }
 }
 
 /** With whatever still runs in it. */
 export async function removeNamespace(name: string): Promise<void> {
-  const inside = (await attempt('ip', 'netns', 'pids', name)) ?? ''
-  for (const line of inside.split('\n')) if (line !== '') await attempt('kill', '-KILL', line)
-  await attempt('ip', 'netns', 'del', name)
+  const inside = (await tryCommand('ip', 'netns', 'pids', name)) ?? ''
+  for (const line of inside.split('\n')) if (line !== '') await tryCommand('kill', '-KILL', line)
+  await tryCommand('ip', 'netns', 'del', name)
 }
 
 /** Until not one byte more fits. */

@@ -61,7 +61,9 @@ export class Session implements AsyncDisposable {
       const ledger = path.join(root, 'logs', 'executions.jsonl')
       await cluster.start()
       const suite = writeSuite(project, ledger, files, new Random(seed, 'suite'))
-      return new Session(cluster, await LogWatch.open(cluster), new Executions(ledger), suite, seed)
+      const watch = await LogWatch.open(cluster)
+      watch.follow()
+      return new Session(cluster, watch, new Executions(ledger), suite, seed)
     } catch (error) {
       await cluster[Symbol.asyncDispose]()
       throw error
@@ -80,7 +82,6 @@ export class Session implements AsyncDisposable {
     const load = new Load(cluster, path.join(cluster.root, 'project'), new Random(this.#seed, `load ${this.#rounds}`))
     this.#load = load
     load.begin(this.#rounds, round.clients, round.submitEveryMs)
-    watch.follow()
     const mends = round.faults.map((fault) => carryOut(faults, fault, round.mendedAtMs))
     await Promise.all([delay(round.mendedAtMs), ...mends])
     await this.#allRun()
@@ -122,13 +123,13 @@ export class Session implements AsyncDisposable {
   /** Whatever a fault has ended is there again, and nothing is between. */
   async #allRun(): Promise<void> {
     await this.#cluster.ground.heal()
-    for (const { service } of this.#cluster.members.values()) if (!service.running) service.start()
+    for (const { program } of this.#cluster.members.values()) if (!program.running) program.start()
   }
 
   /** Of our own programs; what etcd does on a full disk is its own affair. */
   #checkDeaths(): void {
-    for (const [name, { service }] of this.#cluster.members) {
-      for (const words of service.deaths.splice(0)) {
+    for (const [name, { program }] of this.#cluster.members) {
+      for (const words of program.deaths.splice(0)) {
         if (!name.startsWith('m')) this.#watch.violations.found('no process ends by itself', words)
       }
     }

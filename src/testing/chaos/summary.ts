@@ -25,7 +25,10 @@ export function summary(plan: Plan, results: readonly RoundResult[], tookMs: num
     ['failovers', String(sum((one) => one.failovers))],
     ['runs', `${sum((one) => one.runs)} of the suite, ${sum((one) => one.submissions)} through the API`],
     ['log entries', String(sum((one) => one.entries))],
-    ['executed again', `${sum((one) => one.again.count)}; put back: ${listed(requeues)}`],
+    [
+      'executed again',
+      `${sum((one) => one.again.count)} of ${sum((one) => one.again.all)} executions; put back: ${listed(requeues)}`,
+    ],
     ['not ended', `${sum((one) => one.again.interrupted)} executions were killed in the middle`],
     ['overlaps', `${sum((one) => one.again.overlaps)}, all while a worker was frozen`],
     ['to rest', `median ${seconds(rests[Math.floor(rests.length / 2)])}, longest ${seconds(rests.at(-1))}`],

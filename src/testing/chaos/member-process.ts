@@ -6,7 +6,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createWriteStream, readdirSync, readFileSync, type WriteStream } from 'node:fs'
 
-export type ServiceOptions = {
+export type MemberProcessOptions = {
   readonly name: string
   readonly argv: readonly string[]
   /** What to put before it, so that it runs on its host. */
@@ -26,9 +26,9 @@ const againMs = 1000
 const ignoreLimit = ['sh', '-c', `trap '' XFSZ; exec "$@"`, 'sh']
 const dieWithParent = ['setpriv', '--pdeathsig', 'KILL', '--']
 
-export class Service {
+export class MemberProcess {
   readonly name: string
-  readonly #options: ServiceOptions
+  readonly #options: MemberProcessOptions
   readonly #words: WriteStream
   #child: ChildProcess | undefined
   #gone: Promise<void> = Promise.resolve()
@@ -39,7 +39,7 @@ export class Service {
   /** Ends that nobody asked for, for people. */
   readonly deaths: string[] = []
 
-  constructor(options: ServiceOptions) {
+  constructor(options: MemberProcessOptions) {
     this.name = options.name
     this.#options = options
     this.#words = createWriteStream(options.words, { flags: 'a' })
