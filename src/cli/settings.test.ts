@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { defaultOverloadLimits } from '../coordinator/overload.ts'
 import { defaultSessionTimes } from '../coordinator/worker-sessions.ts'
 import { defaultLimits } from '../core/limits.ts'
 import { isMusterError } from '../protocol/errors.ts'
@@ -20,7 +21,11 @@ function withFile<T>(text: string | undefined, use: (directory: string) => T): T
 
 describe('readSettings', () => {
   test('gives the defaults without a file, and what the file says on top of them', () => {
-    assert.deepEqual(withFile(undefined, readSettings), { limits: defaultLimits, times: defaultSessionTimes })
+    assert.deepEqual(withFile(undefined, readSettings), {
+      limits: defaultLimits,
+      times: defaultSessionTimes,
+      overload: defaultOverloadLimits,
+    })
     const settings = withFile('{"limits": {"lostRetriesMax": 5}, "times": {"leaseMs": 30000}}', readSettings)
     assert.deepEqual(settings.limits, { ...defaultLimits, lostRetriesMax: 5 })
     assert.equal(settings.times.leaseMs, 30_000)
@@ -29,7 +34,7 @@ describe('readSettings', () => {
   const wrong: [string, RegExp][] = [
     ['{', /expected JSON/],
     ['[]', /the file .*expected an object, received \[\]/],
-    ['{"limit": {}}', /Cannot use limit .*expected one of limits, times, received "limit"/],
+    ['{"limit": {}}', /Cannot use limit .*expected one of limits, times, overload, received "limit"/],
     ['{"limits": 3}', /Cannot use limits .*expected an object, received 3/],
     ['{"limits": {"lostRetries": 3}}', /Cannot use limits.lostRetries .*expected one of lostRetriesMax/],
     ['{"times": {"leaseMs": "10s"}}', /Cannot use times.leaseMs .*at least 1, received "10s"/],
@@ -45,7 +50,7 @@ describe('readSettings', () => {
 
   test('docs/reference/limits.md names every key with its default', () => {
     const page = readFileSync(join(import.meta.dirname, '../../docs/reference/limits.md'), 'utf8')
-    for (const [key, value] of Object.entries({ ...defaultLimits, ...defaultSessionTimes })) {
+    for (const [key, value] of Object.entries({ ...defaultLimits, ...defaultSessionTimes, ...defaultOverloadLimits })) {
       assert.match(page, new RegExp(`\\| \`${key}\` \\| ${String(value).replace(/\B(?=(\d{3})+$)/g, ' ')} \\|`), key)
     }
   })

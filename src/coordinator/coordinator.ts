@@ -331,16 +331,23 @@ export class Coordinator implements AsyncDisposable {
       const reached = new Promise<void>((resolve) => this.seat.whenReached(position, resolve))
       await this.#within(reached, `it has not come to position ${position} of the log yet`)
     }
-    await new Promise<void>((resolve) => this.seat.between(resolve))
+    let settled = false
+    const between = new Promise<void>((resolve) => {
+      this.seat.between(() => {
+        settled = true
+        resolve()
+      })
+    })
+    if (!settled) await this.#within(between, () => this.#logTrouble ?? 'the log takes too long for an entry')
   }
 
-  async #within(work: Promise<void>, why: string): Promise<void> {
+  async #within(work: Promise<void>, why: string | (() => string)): Promise<void> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(
-        () => reject(new MusterError('unavailable', `this coordinator can't answer: ${why}`)),
-        reachWaitMs,
-      )
+      timer = setTimeout(() => {
+        const words = typeof why === 'string' ? why : why()
+        reject(new MusterError('unavailable', `this coordinator can't answer: ${words}`))
+      }, reachWaitMs)
     })
     await Promise.race([work, late]).finally(() => clearTimeout(timer))
   }

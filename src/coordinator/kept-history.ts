@@ -38,7 +38,9 @@ export class KeptHistory {
   /** False when switched off, or when DuckDB isn't installed: then nothing waits for it. */
   #wanted: boolean
   #closed = false
-  trouble: string | undefined
+  #trouble: string | undefined
+  /** What was applied when it began: more than that, and it is over. */
+  #troubledAt = 0
 
   constructor(options: KeptHistoryOptions) {
     this.#options = options
@@ -100,8 +102,15 @@ export class KeptHistory {
 
   #failed(error: unknown): void {
     if (isMusterError(error) && error.code === 'tool_missing') this.#wanted = false
-    this.trouble = error instanceof Error ? error.message : String(error)
-    this.#options.onTrouble(this.trouble)
+    this.#trouble = error instanceof Error ? error.message : String(error)
+    this.#troubledAt = this.#feeder?.applied ?? 0
+    this.#options.onTrouble(this.#trouble)
+  }
+
+  /** Why it is away, in words; undefined once it has taken something or answered again. */
+  get trouble(): string | undefined {
+    if (this.#feeder && this.#feeder.applied > this.#troubledAt) this.#trouble = undefined
+    return this.#trouble
   }
 
   committed(entry: Committed): void {
@@ -138,7 +147,9 @@ export class KeptHistory {
     })
     const asked = this.#opening.then(() => this.#history?.estimates(project, suite, files) ?? nothing)
     try {
-      return await Promise.race([asked, late])
+      const estimates = await Promise.race([asked, late])
+      if (this.#history && trouble === undefined) this.#trouble = undefined
+      return estimates
     } catch (error) {
       this.#failed(error)
       trouble = this.trouble
