@@ -146,6 +146,10 @@ export class Followers {
     for (const follower of this.#followers) follower.send({ type: 'alive', position: this.#options.position() })
   }
 
+  unsure(): void {
+    for (const follower of this.#followers) follower.send({ type: 'unsure' })
+  }
+
   connected(): void {
     const workers = this.#options.connectedWorkers()
     for (const follower of this.#followers) follower.send({ type: 'connected', workers })

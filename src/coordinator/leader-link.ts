@@ -38,6 +38,8 @@ export type LeaderLinkOptions = {
 type Pending = (result: InputResult | undefined) => void
 
 const atEveryMs = 250
+/** A link on which nothing came for so many times `suspicionMs` is dead, though nobody has said so: TCP takes minutes. */
+const deadTimes = 5
 
 export class LeaderLink {
   readonly #options: LeaderLinkOptions
@@ -46,6 +48,10 @@ export class LeaderLink {
   #linked = false
   #ended = false
   #heardMs: number
+  /** From when on it is held against the leader that nothing is heard. */
+  #trustedMs: number
+  /** From when on it is held against the link. */
+  #excusedMs: number
   #watchedMs: number
   #told = false
   #toldPositionMs = 0
@@ -56,6 +62,8 @@ export class LeaderLink {
   constructor(options: LeaderLinkOptions) {
     this.#options = options
     this.#heardMs = options.clock.monotonicMs()
+    this.#trustedMs = this.#heardMs
+    this.#excusedMs = this.#heardMs
     this.#watchedMs = this.#heardMs
     this.#dial()
     this.#watch()
@@ -72,6 +80,7 @@ export class LeaderLink {
 
   #dial(): void {
     this.#generation += 1
+    this.#excusedMs = this.#options.clock.monotonicMs()
     const generation = this.#generation
     const current = () => generation === this.#generation && !this.#ended
     const { member, epoch, position } = this.#options
@@ -104,6 +113,13 @@ export class LeaderLink {
     if (refused) this.#suspect(true)
   }
 
+  /** The other end may never learn of it; whoever waits for an answer does. */
+  #drop(): void {
+    const link = this.#link
+    this.#closed(false)
+    link?.close()
+  }
+
   #unlink(): void {
     if (!this.#linked) return
     this.#linked = false
@@ -121,10 +137,10 @@ export class LeaderLink {
     this.#options.onSuspect(gone)
   }
 
-  /** The suspicion came to nothing: it begins anew. */
+  /** The suspicion came to nothing: it begins anew. It is no sign of life. */
   trust(): void {
     this.#told = false
-    this.#heardMs = this.#options.clock.monotonicMs()
+    this.#trustedMs = this.#options.clock.monotonicMs()
   }
 
   #watch(): void {
@@ -133,18 +149,23 @@ export class LeaderLink {
       if (this.#ended) return
       const nowMs = clock.monotonicMs()
       // We were held up ourselves: what the leader sent meanwhile has not been read yet.
-      if (nowMs - this.#watchedMs > times.suspicionMs / 2) this.#heardMs = nowMs
+      if (nowMs - this.#watchedMs > times.suspicionMs / 2) {
+        this.#trustedMs = nowMs
+        this.#excusedMs = nowMs
+      }
       this.#watchedMs = nowMs
       if (this.#linked && nowMs - this.#toldPositionMs >= atEveryMs) {
         this.#toldPositionMs = nowMs
         this.send({ type: 'at', position: this.#options.position(), history: this.#options.history() })
       }
-      if (nowMs - this.#heardMs > times.suspicionMs) this.#suspect(false)
+      if (nowMs - Math.max(this.#heardMs, this.#trustedMs) > times.suspicionMs) this.#suspect(false)
+      if (this.#link && nowMs - Math.max(this.#heardMs, this.#excusedMs) > times.suspicionMs * deadTimes) this.#drop()
       this.#watch()
     })
   }
 
   #message(message: LeaderMessage): void {
+    this.#excusedMs = this.#options.clock.monotonicMs()
     switch (message.type) {
       case 'leading':
         if (message.epoch < this.#options.epoch) return

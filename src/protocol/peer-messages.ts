@@ -58,6 +58,8 @@ export type LeaderMessage =
   | { readonly type: 'heard'; readonly epoch: number; readonly heard: boolean }
   /** From the main loop, every heartbeatMs. */
   | { readonly type: 'alive'; readonly position: number }
+  /** Instead, while the log does not tell it whether it still leads: the link is whole, and that is all. */
+  | { readonly type: 'unsure' }
   | { readonly type: 'done'; readonly id: number; readonly result: InputResult }
   | { readonly type: 'frame'; readonly connection: ConnectionId; readonly text: string }
   | { readonly type: 'close'; readonly connection: ConnectionId; readonly code: number; readonly reason: string }
