@@ -328,8 +328,11 @@ export class Coordinator implements AsyncDisposable {
   async settled(position = 0): Promise<void> {
     if (this.seat.role === 'loading') await this.#within(this.#firstPlace.promise, 'it is still reading the log')
     if (position > this.seat.position) {
-      const reached = new Promise<void>((resolve) => this.seat.whenReached(position, resolve))
-      await this.#within(reached, `it has not come to position ${position} of the log yet`)
+      let forget = (): void => undefined
+      const reached = new Promise<void>((resolve) => {
+        forget = this.seat.whenReached(position, resolve)
+      })
+      await this.#within(reached, `it has not come to position ${position} of the log yet`).finally(forget)
     }
     let settled = false
     const between = new Promise<void>((resolve) => {

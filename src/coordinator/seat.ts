@@ -105,7 +105,7 @@ export class Seat {
   readonly #watched = new Set<string>()
   /** Who waits for state to be loaded. */
   readonly #loads: (() => void)[] = []
-  readonly #reached: { readonly position: number; readonly call: () => void }[] = []
+  readonly #reached = new Set<{ readonly position: number; readonly call: () => void }>()
 
   constructor(options: SeatOptions) {
     this.#options = options
@@ -119,13 +119,16 @@ export class Seat {
       state: this.state,
       restore: options.restore,
       onApplied: (entry) => this.#applied(entry),
-      onReset: options.onReset,
+      onReset: () => {
+        options.onReset()
+        this.#tellReached(this.position)
+      },
       onFatal: (error) => this.#fatal(error),
     })
     this.#writes = new Writes({
       clock: options.clock,
       waitMs: options.times.submitWaitMs,
-      reached: (position, call) => this.whenReached(position, call),
+      reached: (position, call) => void this.whenReached(position, call),
     })
     this.#takeover = new Takeover({
       clock: options.clock,
@@ -236,11 +239,16 @@ export class Seat {
     else look()
   }
 
-  /** Calls back once state includes the entry at `position`. */
-  whenReached(position: number, call: () => void): void {
-    if (this.position >= position) return call()
-    this.#reached.push({ position, call })
-    this.#lookForMore(position)
+  /** Calls back once state includes the entry at `position`, be there one or not; the returned function forgets it. */
+  whenReached(position: number, call: () => void): () => void {
+    if (this.position >= position) {
+      call()
+      return () => undefined
+    }
+    const waiting = { position, call }
+    this.#reached.add(waiting)
+    this.#lookSoon()
+    return () => void this.#reached.delete(waiting)
   }
 
   connectWorker(socket: WorkerSocket): WorkerConnection {
@@ -368,14 +376,19 @@ export class Seat {
     this.#replica.catchUp(() => undefined)
   }
 
-  /** Somebody knows of entries that we lack; should the tail not bring them, they are read. */
+  /** The leader knows of entries that we lack. */
   #lookForMore(position: number): void {
     if (position > this.#leaderPosition) this.#leaderPosition = position
-    if (this.#lagging || this.#leader || this.position >= this.#leaderPosition) return
+    if (this.position < this.#leaderPosition) this.#lookSoon()
+  }
+
+  /** Should the tail not bring what is missing, it is read. */
+  #lookSoon(): void {
+    if (this.#lagging || this.#leader) return
     this.#lagging = true
     this.#clock.after(lagCheckMs, () => {
       this.#lagging = false
-      if (this.position < this.#leaderPosition) this.#catchUp()
+      if (this.position < this.#leaderPosition || this.#reached.size > 0) this.#catchUp()
     })
   }
 
@@ -478,13 +491,8 @@ export class Seat {
   }
 
   #tellReached(position: number): void {
-    for (let at = 0; at < this.#reached.length;) {
-      const waiting = this.#reached[at]!
-      if (waiting.position > position) at += 1
-      else {
-        this.#reached.splice(at, 1)
-        waiting.call()
-      }
+    for (const waiting of this.#reached) {
+      if (waiting.position <= position && this.#reached.delete(waiting)) waiting.call()
     }
   }
 
@@ -669,8 +677,9 @@ export class Seat {
   #beat(leader: Leader): void {
     this.#clock.after(this.#options.times.heartbeatMs, () => {
       if (this.#leader !== leader || leader.stopped) return
-      // One that can't reach the log is no use as a leader, and says nothing until it can.
+      // One that can't reach the log is no use as a leader, and doesn't say that it is one until it can.
       if (this.#confirmed) this.#followers?.alive()
+      else this.#followers?.unsure()
       this.#lastLeaderSignMs = this.#clock.monotonicMs()
       const { leaseMs } = this.#options.sessionTimes
       if (this.#clock.monotonicMs() - this.#confirmedMs > (leaseMs * confirmedPart) / 2) this.#confirm(leader)
