@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Event } from '../core/events.ts'
+import type { Input } from '../core/input.ts'
+import { defaultLimits } from '../core/limits.ts'
+import { emptyState } from '../core/state.ts'
 import type { Clock } from '../stdx/clock.ts'
-import type { Committed } from './leader.ts'
+import { Leader, type Committed } from './leader.ts'
 import { defaultOverloadLimits, Overload, type OverloadMeasures } from './overload.ts'
 
 type Settable = { -readonly [K in keyof OverloadMeasures]: ReturnType<OverloadMeasures[K]> }
@@ -107,4 +110,37 @@ test('Overload: a slow log, a full shared log, a full disk and results that cann
   assert.deepEqual(setUp({ disk: { freeBytes: 50 * MiB, totalBytes: 64 * MiB } }).refused(), [], 'a small disk')
   assert.deepEqual(setUp({ disk: { freeBytes: 3 * MiB, totalBytes: 64 * MiB } }).refused(), [-1, 0, 1])
   assert.deepEqual(setUp({ blobTrouble: 'the bucket is away' }).refused(), [-1, 0])
+})
+
+test('Leader: with its queue full it refuses what clients ask, and takes what workers say', async () => {
+  const asked: string[] = []
+  const leader = new Leader({
+    append: () => undefined,
+    state: emptyState(defaultLimits),
+    epoch: 1,
+    position: 0,
+    available: () => true,
+    onCommitted: () => undefined,
+    onDeposed: () => undefined,
+    onFatal: (error) => assert.fail(String(error)),
+    onHealth: () => undefined,
+    inputsMax: 3,
+    admit(input) {
+      asked.push(input.type)
+      return undefined
+    },
+  })
+  const taken: string[] = []
+  const give = (input: object, name: string) =>
+    leader.take(input as Input, (result) => taken.push(`${name} ${result.type}`))
+  for (let at = 0; at < 3; at += 1) give({ type: 'cancel', run: 'r', who: 'a', why: '', drain: false }, 'early')
+  give({ type: 'cancel', run: 'r', who: 'a', why: '', drain: false }, 'cancel')
+  give({ type: 'report', worker: 'w', batch: 'b', token: 1, tasks: [] }, 'report')
+  assert.equal(leader.queued, 4)
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.deepEqual(
+    taken.filter((one) => one.startsWith('cancel')),
+    ['cancel unavailable'],
+  )
+  assert.deepEqual(asked, ['cancel', 'cancel', 'cancel'])
 })
