@@ -74,6 +74,7 @@ const confirmedPart = 0.2
 const failoversMax = 20
 /** A tail that says nothing while the leader is ahead is no tail. */
 const lagCheckMs = 100
+const connectedDelayMs = 20
 
 export class Seat {
   readonly state: State
@@ -100,6 +101,7 @@ export class Seat {
   #leaderPosition = 0
   #madeSnapshot = 0
   #lagging = false
+  #tellingConnected = false
   #lastLeaderSignMs: number | undefined
   #connected: ReadonlySet<string> = new Set()
   readonly #watched = new Set<string>()
@@ -587,6 +589,7 @@ export class Seat {
     this.#replica.handOver()
     const { epoch, owner } = this.#leadership
     const { clock, log, card } = this.#options
+    let sentBefore = 0
     const leader = new Leader({
       clock,
       state: this.state,
@@ -597,8 +600,11 @@ export class Seat {
       ...(this.#options.appendFailuresMax === undefined ? {} : { appendFailuresMax: this.#options.appendFailuresMax }),
       append: (withEpoch, position, bytes, done) => {
         const sinceMs = clock.monotonicMs()
+        // Of one that is sent again, 'ok' may mean that it was written then, and somebody has claimed since.
+        const again = position === sentBefore
+        sentBefore = position
         log.append(withEpoch, position, bytes, (outcome) => {
-          if (outcome.type === 'ok') this.#confirmedMs = sinceMs
+          if (outcome.type === 'ok' && !again) this.#confirmedMs = sinceMs
           done(outcome)
         })
       },
@@ -634,7 +640,7 @@ export class Seat {
         this.#options.onLive(run, worker, message)
         this.#followers?.live(run.id, worker, message)
       },
-      onConnected: () => this.#followers?.connected(),
+      onConnected: () => this.#tellConnected(),
       log: this.#options.say,
     })
     this.#sessions = sessions
@@ -654,6 +660,16 @@ export class Seat {
     this.#writes.attach((input, done) => leader.take(input, done))
     this.#raiseFormat()
     if (this.#options.peers) this.#beat(leader)
+  }
+
+  /** All workers come at once when somebody new leads; the others are sent the whole list, once. */
+  #tellConnected(): void {
+    if (this.#tellingConnected) return
+    this.#tellingConnected = true
+    this.#clock.after(connectedDelayMs, () => {
+      this.#tellingConnected = false
+      this.#followers?.connected()
+    })
   }
 
   /** New kinds of events are written once every member can read them. */
