@@ -296,12 +296,32 @@ export class Cluster {
     if (powerLoss) this.host(name).up = false
     if (machine && !machine.process.dead) machine.process.kill()
     return () => {
-      const left = (this.#down.get(name) ?? 1) - 1
-      this.#down.set(name, left)
-      if (left > 0) return
-      this.host(name).up = true
-      this.network.changed()
+      this.#down.set(name, (this.#down.get(name) ?? 1) - 1)
+      if (powerLoss) {
+        this.host(name).up = true
+        this.network.changed()
+      }
       this.#ensure(name)
+    }
+  }
+
+  /** Ends it in order; the returned function lets it start again, and sees to it that it has ended. */
+  restart(name: string): () => void {
+    const coordinator = this.#coordinators.get(name)
+    this.#down.set(name, (this.#down.get(name) ?? 0) + 1)
+    if (coordinator && !coordinator.process.dead) coordinator.leave()
+    return () => {
+      this.#down.set(name, (this.#down.get(name) ?? 1) - 1)
+      // Who doesn't end when told to is ended, after a while.
+      const again = (waits: number): void => {
+        if (coordinator?.process.dead === false && waits > 0) {
+          this.timeline.after(100, () => again(waits - 1))
+          return
+        }
+        if (coordinator?.process.dead === false) coordinator.process.kill()
+        this.#ensure(name)
+      }
+      again(30)
     }
   }
 

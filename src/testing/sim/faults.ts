@@ -14,6 +14,8 @@ export function strike(cluster: Cluster, fault: Fault): () => void {
     case 'power-loss':
     case 'older-binary':
       return down(cluster, fault)
+    case 'restart':
+      return cluster.restart(fault.who)
     case 'pause':
     case 'worker-pause':
       return each(cluster, fault.who, (name) => cluster.pause(name))

@@ -144,6 +144,7 @@ export class LogAccess implements LogPort {
 
   /** Sends a request; `done` gets what it brought about, or undefined when nobody knows. */
   #ask<T>(effect: () => T | undefined, write: boolean, done: (answer: T | undefined) => void): void {
+    if (this.#alone) return this.#askOwn(effect, write, done)
     let over = false
     const answer = (value: T | undefined) => {
       if (over) return
@@ -165,6 +166,15 @@ export class LogAccess implements LogPort {
         effect()
       })
     }
+  }
+
+  /** The log on a disk of this host: slow at times, and an error doesn't say whether it was written; but nothing outlives the process. */
+  #askOwn<T>(effect: () => T | undefined, write: boolean, done: (answer: T | undefined) => void): void {
+    this.#process.clock.after(this.#oneWayMs(write), () => {
+      if (this.#store.away > 0) return done(undefined)
+      const value = effect()
+      done(write && this.#random.chance(this.trouble.lostReply) ? undefined : value)
+    })
   }
 
   #oneWayMs(write: boolean): number {

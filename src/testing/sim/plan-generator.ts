@@ -125,6 +125,7 @@ function drawFault(random: Random, spanMs: number, coordinators: number, workers
   const share = 0.2 + random.unit() * 0.8
   const makes: readonly (readonly [number, () => Fault])[] = [
     [4, () => ({ type: 'crash', who: coordinator, atMs, forMs })],
+    [2, () => ({ type: 'restart', who: coordinator, atMs, forMs })],
     [1, () => ({ type: 'power-loss', who: coordinator, atMs, forMs: forMs + 300 })],
     [4, () => ({ type: 'pause', who: coordinator, atMs, forMs })],
     [3, () => ({ type: 'isolate', who: anybody, atMs, forMs })],
@@ -192,6 +193,10 @@ function drawScene(random: Random, spanMs: number, coordinators: number, workers
       { type: 'power-loss', who: coordinatorName(random, coordinators), atMs, forMs: 3000 },
       { type: 'no-quorum', atMs: atMs + random.int(0, 50), forMs: random.int(300, 1200) },
     ],
+    // One coordinator after the other, as in an upgrade.
+    (): Fault[] => {
+      return names('c', coordinators).map((who, at) => ({ type: 'restart', who, atMs: atMs + at * 600, forMs: 300 }))
+    },
     // Two snapshots, so that the log is trimmed, and somebody who was away for both.
     (): Fault[] => {
       const who = coordinatorName(random, coordinators)

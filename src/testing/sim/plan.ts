@@ -54,6 +54,8 @@ export type Fault = Lasting &
         readonly type:
           /** The process dies at once and starts again. */
           | 'crash'
+          /** It hands over, ends, and starts again. */
+          | 'restart'
           /** Its host loses power: nobody is told. */
           | 'power-loss'
           | 'pause'

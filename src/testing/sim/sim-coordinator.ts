@@ -61,7 +61,7 @@ export class SimCoordinator {
   readonly access: LogAccess
   readonly old: boolean
   readonly #options: CoordinatorOptions
-  readonly #card: MemberCard
+  #card: MemberCard
   /** Worker id → its connection here, when it is a direct one. */
   readonly #workers = new Map<string, End>()
   #previousSnapshot = 0
@@ -208,6 +208,21 @@ export class SimCoordinator {
     if (seat.role !== 'leading') return
     const below = Math.min(previous, seat.position) + 1
     if (below > 1) this.access.trim(below, () => {})
+  }
+
+  /** Hands over if somebody can take it, says good-bye, and exits. */
+  leave(): void {
+    this.#options.trace(() => 'is asked to end')
+    this.#card = { ...this.#card, draining: true }
+    this.process.enter(() => {
+      this.seat.drain(() => {
+        this.seat.stop(() => {
+          this.#options.count.reached('coordinator ended in order')
+          // What it has said is let go.
+          this.process.clock.after(2, () => this.process.kill())
+        })
+      })
+    })
   }
 
   // ---- the others ----

@@ -33,6 +33,7 @@ const rare = [
   'breaker worker open',
   'claim lost',
   'client asks again',
+  'coordinator ended in order',
   'dead-letter.added',
   'hint lost',
   'hole in the tail',
@@ -65,6 +66,7 @@ const rare = [
 const faultTypes: readonly Plan['faults'][number]['type'][] = [
   'crash',
   'power-loss',
+  'restart',
   'pause',
   'isolate',
   'cut',
