@@ -23,6 +23,9 @@ import type { Compare, TxnRequest, TxnResponse } from './messages.ts'
 const pauseMs = 15
 /** What a slow network and disk take at least: the time that an append gets grows with its size. */
 const bytesPerMs = 5000
+/** Answers in a row that didn't come in time: so many, and it is no election and no member that is away; etcd is slow. */
+const missesMax = 10
+const doublingsMax = 5
 
 export class EtcdWriter {
   readonly #access: Access
@@ -31,6 +34,7 @@ export class EtcdWriter {
   /** Makes a claim recognisable as this instance's own. */
   readonly #instance = randomUUID()
   #queue: Promise<unknown> = Promise.resolve()
+  #misses = 0
   #view: View | undefined
 
   constructor(access: Access, lane: Lane, appendTimeoutMs: number) {
@@ -95,10 +99,27 @@ export class EtcdWriter {
   }
 
   #inTurn<T>(body: () => Promise<T>): Promise<T> {
-    const turn = this.#queue.then(body)
+    const turn = this.#queue.then(() => this.#timed(body))
     // Whoever asked hears of the failure.
     this.#queue = turn.catch(() => {})
     return turn
+  }
+
+  /** Learns how long etcd takes: without that, one that is slow all the time would never be heard to answer. */
+  async #timed<T>(body: () => Promise<T>): Promise<T> {
+    const sinceMs = performance.now()
+    try {
+      const result = await body()
+      const tookMs = performance.now() - sinceMs
+      let doublings = Math.max(0, this.#misses - missesMax)
+      while (doublings > 0 && 2 * tookMs < this.#appendTimeoutMs * 2 ** (doublings - 1)) doublings -= 1
+      this.#misses = doublings === 0 ? 0 : missesMax + doublings
+      return result
+    } catch (error) {
+      const late = error instanceof CallError && error.code === code.deadlineExceeded
+      if (late) this.#misses = Math.min(this.#misses + 1, missesMax + doublingsMax)
+      throw error
+    }
   }
 
   async #claimFrom(epoch: number, owner: string): Promise<View | undefined> {
@@ -186,7 +207,8 @@ export class EtcdWriter {
   }
 
   #deadline(byteLength: number): number {
-    return performance.now() + this.#appendTimeoutMs + byteLength / bytesPerMs
+    const patienceMs = this.#appendTimeoutMs * 2 ** Math.max(0, this.#misses - missesMax)
+    return performance.now() + patienceMs + byteLength / bytesPerMs
   }
 
   /** Once; only what never left is sent again, to another endpoint. */
