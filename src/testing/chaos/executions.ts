@@ -39,20 +39,20 @@ type Line = { readonly id: string; readonly atMs: number } & (
 const wakeMs = 5000
 
 export class Executions {
-  readonly #file: string
+  readonly file: string
   #offset = 0
   #rest = ''
   readonly all = new Map<string, Execution>()
 
   constructor(file: string) {
-    this.#file = file
+    this.file = file
   }
 
   /** Reads what was written since. */
   read(): void {
-    if (!existsSync(this.#file)) return
-    const bytes = Buffer.alloc(statSync(this.#file).size - this.#offset)
-    const descriptor = openSync(this.#file, 'r')
+    if (!existsSync(this.file)) return
+    const bytes = Buffer.alloc(statSync(this.file).size - this.#offset)
+    const descriptor = openSync(this.file, 'r')
     readSync(descriptor, bytes, 0, bytes.length, this.#offset)
     closeSync(descriptor)
     this.#offset += bytes.length

@@ -87,56 +87,76 @@ function keep(plan: Plan, failed: boolean): string {
 const removed = await removeLeftovers()
 if (removed.length > 0) console.log(`chaos: removed what a killed session had left: ${removed.join(', ')}`)
 mkdirSync(root)
-const ground = await openGround()
-let session: Session | undefined
+/** What there is to clean up, as it comes into being. */
+const open: { ground?: Ground; session?: Session } = {}
+let ended: Promise<void> | undefined
 
-async function end(): Promise<void> {
-  await session?.[Symbol.asyncDispose]()
-  await ground[Symbol.asyncDispose]()
-  rmSync(root, { recursive: true, force: true })
+/** Whoever comes second waits for the first. */
+function end(): Promise<void> {
+  ended ??= (async () => {
+    await open.session?.[Symbol.asyncDispose]()
+    await open.ground?.[Symbol.asyncDispose]()
+    rmSync(root, { recursive: true, force: true })
+  })()
+  return ended
 }
 
+// Pressed twice, it still cleans up.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.once(signal, () => {
-    console.error(`chaos: ${signal}`)
+  process.on(signal, () => {
+    if (ended) return
+    console.error(`chaos: ${signal}, cleaning up`)
     void end().finally(() => process.exit(130))
   })
 }
 
+const ground = await openGround()
+open.ground = ground
 const plan = planned(ground.hasNetwork)
-const faults = plan.rounds.flatMap((round) => round.faults)
-if (!ground.hasNetwork && faults.some(needsNetwork)) {
+if (!ground.hasNetwork && plan.rounds.some((round) => round.faults.some(needsNetwork))) {
   console.error('chaos: this plan cuts networks, and that can not be done here')
   process.exitCode = 2
 } else {
-  console.log(
-    `chaos: seed ${plan.seed}, ${plan.rounds.length} rounds, ${ground.lack ?? 'every host with a network of its own'}`,
-  )
   try {
-    const begunMs = performance.now()
-    session = await Session.open(ground, root, plan.seed, files)
-    console.log(`chaos: the cluster serves after ${((performance.now() - begunMs) / 1000).toFixed(1)} s`)
-    const results: RoundResult[] = []
-    for (const [at, round] of plan.rounds.entries()) {
-      const result = await session.round(round)
-      results.push(result)
-      console.log(line(at + 1, plan.rounds.length, round.faults.map(faultWords), result))
-      if (result.violations.length > 0) break
-    }
-    console.log(summary(plan, results, performance.now() - begunMs))
-    const failure = results.at(-1)!
-    if (failure.violations.length > 0) {
-      process.exitCode = 1
-      const written = { ...plan, rounds: plan.rounds.slice(0, results.length) }
-      console.log(`\nplan: ${JSON.stringify({ seed: plan.seed, rounds: [plan.rounds[results.length - 1]] })}`)
-      for (const words of failure.done) console.log(`  ${words}`)
-      for (const { check, words } of failure.violations.slice(0, 12)) console.log(`FAILED: ${check}\n  ${words}`)
-      console.log(`chaos: the logs are in ${keep(written, true)}`)
-    } else if (values.keep) console.log(`chaos: the logs are in ${keep(plan, false)}`)
+    process.exitCode = (await play(ground, plan)) ? 0 : 1
   } catch (error) {
+    // What is pulled from under it when it is interrupted is no news.
+    if (ended) await ended
     process.exitCode = 1
     console.error(error)
     console.error(`chaos: this session itself failed; the logs are in ${keep(plan, true)}`)
   }
 }
 await end()
+
+/** Resolves to whether all was well. */
+async function play(on: Ground, { seed: planSeed, rounds }: Plan): Promise<boolean> {
+  console.log(`chaos: seed ${planSeed}, ${rounds.length} rounds, ${on.lack ?? 'every host with a network of its own'}`)
+  const begunMs = performance.now()
+  const session = new Session(on, root, planSeed, files)
+  open.session = session
+  await session.start()
+  console.log(`chaos: the cluster serves after ${((performance.now() - begunMs) / 1000).toFixed(1)} s`)
+  const results: RoundResult[] = []
+  for (const [at, round] of rounds.entries()) {
+    const result = await session.round(round)
+    results.push(result)
+    console.log(line(at + 1, rounds.length, round.faults.map(faultWords), result))
+    if (result.violations.length > 0) break
+  }
+  console.log(summary(plan, results, performance.now() - begunMs))
+  const last = results.at(-1)
+  if (last && last.violations.length > 0) {
+    explain(results.length, last)
+    return false
+  }
+  if (values.keep) console.log(`chaos: the logs are in ${keep(plan, false)}`)
+  return true
+}
+
+function explain(rounds: number, failure: RoundResult): void {
+  console.log(`\nplan: ${JSON.stringify({ seed: plan.seed, rounds: [plan.rounds[rounds - 1]] })}`)
+  for (const words of failure.done) console.log(`  ${words}`)
+  for (const { check, words } of failure.violations.slice(0, 12)) console.log(`FAILED: ${check}\n  ${words}`)
+  console.log(`chaos: the logs are in ${keep({ ...plan, rounds: plan.rounds.slice(0, rounds) }, true)}`)
+}

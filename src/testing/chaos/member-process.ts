@@ -55,6 +55,7 @@ export class MemberProcess {
   }
 
   start(): void {
+    if (this.#closed) return
     const { enter, argv, cwd, env } = this.#options
     const [program = '', ...args] = [...enter, ...dieWithParent, ...ignoreLimit, ...argv]
     this.#asked = false
@@ -85,7 +86,7 @@ export class MemberProcess {
           this.deaths.push(`${this.name} ended by itself (${signal ?? code})`)
         }
         setTimeout(() => {
-          if (!this.running && !this.#closed) this.start()
+          if (!this.running) this.start()
         }, againMs)
       }
       this.#hear()

@@ -35,53 +35,52 @@ export type RoundResult = {
 /** From the mending of everything. */
 const answeredWithinMs = 180_000
 const restWithinMs = 90_000
+const underWayWithinMs = 120_000
+const lookEveryMs = 50
 
 export class Session implements AsyncDisposable {
   readonly #cluster: Cluster
-  readonly #watch: LogWatch
   readonly #executions: Executions
-  readonly #suite: Suite
   readonly #seed: number
+  readonly #files: number
+  #suite: Suite = new Map()
+  #watch: LogWatch | undefined
   #load: Load | undefined
   #rounds = 0
 
-  private constructor(cluster: Cluster, watch: LogWatch, executions: Executions, suite: Suite, seed: number) {
-    this.#cluster = cluster
-    this.#watch = watch
-    this.#executions = executions
-    this.#suite = suite
+  constructor(ground: Ground, root: string, seed: number, files: number) {
+    this.#cluster = new Cluster(ground, root)
+    this.#executions = new Executions(path.join(root, 'logs', 'executions.jsonl'))
     this.#seed = seed
+    this.#files = files
   }
 
-  static async open(ground: Ground, root: string, seed: number, files: number): Promise<Session> {
-    const cluster = new Cluster(ground, root)
-    try {
-      const project = path.join(root, 'project')
-      mkdirSync(project)
-      const ledger = path.join(root, 'logs', 'executions.jsonl')
-      await cluster.start()
-      const suite = writeSuite(project, ledger, files, new Random(seed, 'suite'))
-      const watch = await LogWatch.open(cluster)
-      watch.follow()
-      return new Session(cluster, watch, new Executions(ledger), suite, seed)
-    } catch (error) {
-      await cluster[Symbol.asyncDispose]()
-      throw error
-    }
+  async start(): Promise<void> {
+    const project = this.#project
+    mkdirSync(project)
+    await this.#cluster.start()
+    this.#suite = writeSuite(project, this.#executions.file, this.#files, new Random(this.#seed, 'suite'))
+    this.#watch = await LogWatch.open(this.#cluster)
+    this.#watch.follow()
+  }
+
+  get #project(): string {
+    return path.join(this.#cluster.root, 'project')
   }
 
   async round(round: Round): Promise<RoundResult> {
     this.#rounds += 1
     const cluster = this.#cluster
-    const watch = this.#watch
+    const watch = this.#watch!
     const { ledger } = watch
     const [terms, entries] = [ledger.terms.size, ledger.position]
     watch.requeues.clear()
     const begunMs = performance.now()
     const faults = new Faults(cluster)
-    const load = new Load(cluster, path.join(cluster.root, 'project'), new Random(this.#seed, `load ${this.#rounds}`))
+    const load = new Load(cluster, this.#project, new Random(this.#seed, `load ${this.#rounds}`))
     this.#load = load
     load.begin(this.#rounds, round.clients, round.submitEveryMs)
+    await this.#underWay(watch, entries)
     const mends = round.faults.map((fault) => carryOut(faults, fault, round.mendedAtMs))
     await Promise.all([delay(round.mendedAtMs), ...mends])
     await this.#allRun()
@@ -89,11 +88,11 @@ export class Session implements AsyncDisposable {
     if (!(await load.end(answeredWithinMs))) load.stop()
     await comesToRest(cluster, watch, restWithinMs)
     const restMs = performance.now() - mendedMs
-    await this.#check(load)
+    await this.#check(load, watch)
     this.#executions.read()
     const runs = load.runs.flatMap(({ report }) => (report ? [report.run] : []))
     const again = this.#executions.check(runs, ledger, faults.freezes, (worker) => watch.nameOf(worker))
-    this.#checkDeaths()
+    this.#checkDeaths(watch)
     const result = {
       failovers: ledger.terms.size - terms,
       runs: load.runs.length,
@@ -114,10 +113,20 @@ export class Session implements AsyncDisposable {
     return result
   }
 
-  async #check(load: Load): Promise<void> {
-    checkRuns(load.runs, this.#suite, this.#watch)
-    checkSubmissions(load.submissions, this.#watch)
-    if (this.#watch.violations.first === undefined) await checkViews(this.#cluster, load, this.#watch)
+  /** Faults that strike while a client is still starting meet nobody. */
+  async #underWay(watch: LogWatch, sincePosition: number): Promise<void> {
+    const lastMs = performance.now() + underWayWithinMs
+    const runs = () => [...watch.ledger.runs.values()]
+    while (!runs().some((run) => run.submittedAt > sincePosition && run.spec.framework === 'node')) {
+      if (performance.now() > lastMs) throw new Error(`no run was submitted within ${underWayWithinMs / 1000} s`)
+      await delay(lookEveryMs)
+    }
+  }
+
+  async #check(load: Load, watch: LogWatch): Promise<void> {
+    checkRuns(load.runs, this.#suite, watch)
+    checkSubmissions(load.submissions, watch)
+    if (watch.violations.first === undefined) await checkViews(this.#cluster, load, watch)
   }
 
   /** Whatever a fault has ended is there again, and nothing is between. */
@@ -127,17 +136,17 @@ export class Session implements AsyncDisposable {
   }
 
   /** Of our own programs; what etcd does on a full disk is its own affair. */
-  #checkDeaths(): void {
+  #checkDeaths(watch: LogWatch): void {
     for (const [name, { program }] of this.#cluster.members) {
       for (const words of program.deaths.splice(0)) {
-        if (!name.startsWith('m')) this.#watch.violations.found('no process ends by itself', words)
+        if (!name.startsWith('m')) watch.violations.found('no process ends by itself', words)
       }
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#load?.stop()
-    await this.#watch[Symbol.asyncDispose]()
+    await this.#watch?.[Symbol.asyncDispose]()
     await this.#cluster[Symbol.asyncDispose]()
   }
 }
