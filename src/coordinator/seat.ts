@@ -636,6 +636,7 @@ export class Seat {
       times: this.#options.sessionTimes,
       inputOf: this.#options.inputOf,
       confirmed: () => this.#confirmed,
+      coordinators: () => Math.max(1, this.#members.length),
       onLive: (run, worker, message) => {
         this.#options.onLive(run, worker, message)
         this.#followers?.live(run.id, worker, message)
@@ -748,8 +749,11 @@ export class Seat {
           ? 'this coordinator does not lead'
           : member === undefined
             ? 'no other coordinator follows this one'
-            : `no coordinator ${member} follows this one`
-      return done(new MusterError('conflict', `Cannot hand over leadership: ${why}`))
+            : member === this.#options.card.member
+              ? `${member} leads already`
+              : `no coordinator '${member}' follows this one`
+      const hint = "'muster cluster status' lists those that can lead."
+      return done(new MusterError('conflict', `Cannot hand over leadership: ${why}`, { hint }))
     }
     leader.hold(() => {
       if (this.#leader !== leader) return done(undefined)

@@ -56,6 +56,8 @@ export type SessionsOptions = {
   readonly inputOf: (worker: string, message: ReportMessage, done: (input: Input | undefined) => void) => void
   /** Whether this coordinator still knows that it leads. */
   readonly confirmed: () => boolean
+  /** How many coordinators there are; default: this one. */
+  readonly coordinators?: () => number
   readonly onLive: (run: Run, workerName: string, message: Extract<WorkerMessage, { type: 'live' }>) => void
   /** Somebody connected or went. */
   readonly onConnected?: () => void
@@ -232,6 +234,7 @@ export class WorkerSessions {
       leaseMs: times.leaseMs,
       fenceMs: Math.floor(times.leaseMs * fencePart),
       keep: keep.map((one) => one.batch),
+      ...this.#count,
     })
     const worker = state.workers.get(session.worker)
     for (const id of worker?.batches ?? []) {
@@ -242,6 +245,12 @@ export class WorkerSessions {
     if (worker?.recycling)
       this.#tell(session, { type: 'recycle', id: worker.recycling.id, why: 'it was asked to recycle' })
     if (worker?.draining && !hello.draining) this.#tell(session, { type: 'drain', why: 'it was asked to drain' })
+  }
+
+  /** A worker that knows fewer of them can't tell whether all are away. */
+  get #count(): { readonly coordinators?: number } {
+    const coordinators = this.#options.coordinators?.() ?? 1
+    return coordinators === 1 ? {} : { coordinators }
   }
 
   #tell(session: Session, message: CoordinatorMessage): void {
@@ -301,7 +310,8 @@ export class WorkerSessions {
     const { state } = this.#options
     switch (message.type) {
       case 'heartbeat':
-        if (message.n !== undefined && this.#options.confirmed()) this.#tell(session, { type: 'beat', n: message.n })
+        if (message.n !== undefined && this.#options.confirmed())
+          this.#tell(session, { type: 'beat', n: message.n, ...this.#count })
         return next()
       case 'live': {
         const batch = state.batches.get(message.batch)

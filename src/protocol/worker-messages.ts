@@ -149,6 +149,8 @@ export type Welcome = {
   /** Without a `beat` for a heartbeat sent within so long, the worker ends what it runs: its lease is about to be given up. */
   readonly fenceMs: number
   readonly keep: readonly string[]
+  /** How many coordinators the cluster has; absent = 1. */
+  readonly coordinators?: number
 }
 
 export type Assign = {
@@ -184,7 +186,7 @@ export type CoordinatorMessage =
   /** Somebody else leads now, over the same connection: say hello again. What follows is only valid after the next welcome. */
   | { readonly type: 'greet' }
   /** The leader, known to lead, has read heartbeat `n`. */
-  | { readonly type: 'beat'; readonly n: number }
+  | { readonly type: 'beat'; readonly n: number; readonly coordinators?: number }
   /** When nothing runs: clean the workspaces, restart the executor, then send `recycled` with this id. */
   | { readonly type: 'recycle'; readonly id: number; readonly why: string }
   /** It will not be accepted; the worker exits with what is said. */

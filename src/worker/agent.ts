@@ -80,7 +80,7 @@ export class Agent {
         },
         message: (message) => this.#protocol.message(message),
         closed: () => this.#protocol.closed(),
-        away: (sinceMs) => this.#protocol.away(sinceMs),
+        away: (sinceMs) => this.#protocol.away(sinceMs, options.endpoints.length),
         failed: (error) => options.failed(error),
       },
       options.log,

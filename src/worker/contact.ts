@@ -18,6 +18,8 @@ export class Contact {
   #count = 0
   /** When each unanswered heartbeat was sent, by its number, oldest first. */
   readonly #sentMs = new Map<number, number>()
+  /** Of the cluster, as the leader said last. */
+  #coordinators = 1
   #epoch = 0
   #epochHeardMs = -Infinity
 
@@ -65,8 +67,15 @@ export class Contact {
     this.#proved(sentMs)
   }
 
-  /** At `sinceMs` or later, no known coordinator was there. */
-  away(sinceMs: number): void {
+  /** The cluster has so many coordinators now. */
+  counted(coordinators = 1): void {
+    this.#coordinators = coordinators
+  }
+
+  /** At `sinceMs` or later, none of the coordinators that are known was there: so many. */
+  away(sinceMs: number, known: number): void {
+    // One that this worker can't know of may lead, and give its batches to others.
+    if (known < this.#coordinators) return
     // Before the first proof nothing can have been begun, and nothing needs one.
     if (this.#provedMs !== undefined) this.#proved(sinceMs)
   }

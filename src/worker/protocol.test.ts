@@ -73,6 +73,28 @@ describe('WorkerProtocol: contact', () => {
     assert.deepEqual(rig.asked('reconnect'), [])
   })
 
+  it('takes the absence of the coordinators that it knows for nothing while the cluster has more', () => {
+    const rig = new ProtocolRig().join().assign('b1')
+    rig.say({ type: 'beat', n: rig.heartbeats, coordinators: 3 })
+    rig.beats = false
+    rig.lose().asked()
+    rig.clock.advance(4000)
+    rig.protocol.away(rig.clock.nowMs, 2)
+    rig.clock.advance(2002)
+    assert.deepEqual(rig.asked('kill'), ['kill b1'])
+  })
+
+  it('takes it for a proof once the leader says that the cluster has no more', () => {
+    const rig = new ProtocolRig().join({ coordinators: 3 }).assign('b1')
+    rig.say({ type: 'beat', n: rig.heartbeats, coordinators: 2 })
+    rig.beats = false
+    rig.lose().asked()
+    rig.clock.advance(4000)
+    rig.protocol.away(rig.clock.nowMs, 2)
+    rig.clock.advance(2002)
+    assert.deepEqual(rig.asked('kill'), [])
+  })
+
   it('goes on while every coordinator is away, and counts anew from when they were', () => {
     const rig = new ProtocolRig().join().assign('b1')
     rig.lose().asked()

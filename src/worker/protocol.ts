@@ -9,7 +9,7 @@
  * - `reported`, `live`, `abandoned`, `executorDied`, `recycled`: the executor's answers to the ports
  *   `start`, `end`, `abandon` and `recycle`. After `end` and `abandon` it must answer once for every
  *   batch that it was given and hasn't reported as ended: `reported('ended', …)`, or `abandoned`;
- * - `away(sinceMs)`: every known coordinator refused a connection, each at `sinceMs` or later;
+ * - `away(sinceMs, known)`: every known coordinator refused a connection, each at `sinceMs` or later;
  * - `drain(why)`: take no more work.
  * Every entry first looks at the time: after a pause of this process, what is overdue is ended before
  * anything else is read or sent.
@@ -166,9 +166,9 @@ export class WorkerProtocol {
     this.#checkDrained()
   }
 
-  away(sinceMs: number): void {
+  away(sinceMs: number, known = Infinity): void {
     this.#enter()
-    this.#contact.away(sinceMs)
+    this.#contact.away(sinceMs, known)
   }
 
   message(message: CoordinatorMessage): void {
@@ -199,6 +199,7 @@ export class WorkerProtocol {
         return this.#acknowledged(message.seq)
       case 'beat':
         this.#contact.answered(message.n, this.#clock.monotonicMs())
+        this.#contact.counted(message.coordinators)
         return this.#startWaiting()
       case 'drain':
         return this.drain(message.why)
@@ -234,6 +235,7 @@ export class WorkerProtocol {
     if (!this.#contact.welcomed(epoch, fenceMs, nowMs, this.#held.size === 0)) {
       return this.#leave(`it leads as epoch ${epoch}, and this worker has seen epoch ${this.#contact.epoch}`)
     }
+    this.#contact.counted(welcome.coordinators)
     const kept = new Set(keep)
     this.#outbox.rewind()
     // A greeting may cross another: what was assigned after the hello is not meant by its welcome.

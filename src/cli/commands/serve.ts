@@ -63,6 +63,7 @@ export async function serveCommand(options: ServeOptions): Promise<number> {
       '',
       'On each machine that shall run tests:',
       `  muster worker --join ${shown} --token ${tokens.worker}`,
+      ...(flags ? ['  (name every coordinator of the cluster, with commas between)'] : []),
       'To submit from anywhere:',
       `  muster run --server ${shown} --token ${tokens.client}`,
       '(the same user on this host needs no --token)',
