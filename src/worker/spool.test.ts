@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, it } from 'node:test'
 import type { OutboxEntry } from './outbox.ts'
@@ -16,6 +16,32 @@ function drain(spool: Spool): OutboxEntry[] {
 const large = 'ü'.repeat(1024 * 1024)
 
 describe('Spool', () => {
+  it('keeps what a full disk has no room for in memory and in order, up to a limit', () => {
+    using folder = temporaryFolder()
+    // Every write to it fails as on a full disk.
+    symlinkSync('/dev/full', path.join(folder.path, `w.${process.pid}.jsonl`))
+    const spool = new Spool(folder.path, 'w')
+    const sent: number[] = []
+    for (let at = 0; at < 30; at += 1) spool.append(at === 20 ? 'b2' : 'b1', JSON.stringify({ large }))
+    assert.equal(spool.size, 30)
+    spool.forget('b2')
+    while (spool.size > 0) {
+      for (const { seq } of drain(spool)) sent.push(seq)
+      spool.acknowledge(sent.at(-1)!)
+    }
+    assert.deepEqual(
+      sent,
+      Array.from({ length: 30 }, (_, at) => at + 1).filter((seq) => seq !== 21),
+    )
+    assert.throws(
+      () => {
+        for (;;) spool.append('b1', JSON.stringify({ large }))
+      },
+      { code: 'disk_full' },
+    )
+    spool.close()
+  })
+
   it('numbers reports and gives each out once until it is rewound', () => {
     using folder = temporaryFolder()
     const spool = new Spool(folder.path, 'w')

@@ -1,7 +1,8 @@
 /**
  * The outbox of a real worker: reports that the coordinator has not acknowledged. A window of them
  * is in memory and on the wire; what doesn't fit waits in a file, so that a long outage or a slow
- * coordinator costs disk and not memory. It outlives connections, not the worker's process: sequence
+ * coordinator costs disk and not memory. When the disk is full as well, the rest waits in memory, up to a limit at
+ * which the worker ends and what it held is run elsewhere. It outlives connections, not the worker's process: sequence
  * numbers and the worker's id begin anew with every process.
  */
 import {
@@ -16,6 +17,7 @@ import {
   writeSync,
 } from 'node:fs'
 import path from 'node:path'
+import { MusterError } from '../protocol/errors.ts'
 import { assert } from '../stdx/assert.ts'
 import { numbered, type Outbox, type OutboxEntry } from './outbox.ts'
 
@@ -23,6 +25,8 @@ import { numbered, type Outbox, type OutboxEntry } from './outbox.ts'
 const memoryMax = 8 * 1024 * 1024
 /** Sent and not acknowledged, at most. */
 const windowMax = 4 * 1024 * 1024
+/** UTF-16 units that a full disk has no room for. */
+const overflowMax = 64 * 1024 * 1024
 
 export class Spool implements Outbox {
   readonly #file: string
@@ -39,6 +43,9 @@ export class Spool implements Outbox {
   #diskReadAt = 0
   #diskWriteAt = 0
   #fd: number | undefined
+  /** Younger than all on disk, which is full. */
+  #overflow: OutboxEntry[] = []
+  #overflowSize = 0
   /** Batches whose entries on disk are to be passed over. */
   readonly #forgotten = new Set<string>()
 
@@ -47,7 +54,7 @@ export class Spool implements Outbox {
   }
 
   get size(): number {
-    return this.#memory.length - this.#head + this.#disk.length - this.#diskHead
+    return this.#memory.length - this.#head + this.#disk.length - this.#diskHead + this.#overflow.length
   }
 
   get bytesOnDisk(): number {
@@ -57,15 +64,16 @@ export class Spool implements Outbox {
   append(batch: string, body: string): number {
     this.#seq += 1
     const entry = { seq: this.#seq, batch, text: numbered(this.#seq, body) }
-    if (this.#disk.length > this.#diskHead || this.#memorySize + entry.text.length > memoryMax) this.#toDisk(entry)
-    else this.#toMemory(entry)
+    const waits = this.#disk.length > this.#diskHead || this.#overflow.length > 0
+    if (!waits && this.#memorySize + entry.text.length <= memoryMax) this.#toMemory(entry)
+    else if (this.#overflow.length > 0 || !this.#toDisk(entry)) this.#toOverflow(entry)
     return this.#seq
   }
 
   /** The next entry to put on the wire, or undefined when the window is full or nothing waits. */
   next(): OutboxEntry | undefined {
     if (this.#windowSize >= windowMax) return undefined
-    if (this.#head + this.#sent === this.#memory.length) this.#fromDisk()
+    if (this.#head + this.#sent === this.#memory.length) this.#refill()
     const entry = this.#memory[this.#head + this.#sent]
     if (entry === undefined) return undefined
     this.#sent += 1
@@ -109,7 +117,9 @@ export class Spool implements Outbox {
     this.#head = 0
     this.#memorySize = kept.reduce((sum, entry) => sum + entry.text.length, 0)
     if (this.#disk.length > this.#diskHead) this.#forgotten.add(batch)
-    this.#fromDisk()
+    this.#overflow = this.#overflow.filter((entry) => entry.batch !== batch)
+    this.#overflowSize = this.#overflow.reduce((sum, entry) => sum + entry.text.length, 0)
+    this.#refill()
   }
 
   close(): void {
@@ -124,21 +134,51 @@ export class Spool implements Outbox {
     this.#memorySize += entry.text.length
   }
 
-  #toDisk(entry: OutboxEntry): void {
+  #toOverflow(entry: OutboxEntry): void {
+    this.#overflow.push(entry)
+    this.#overflowSize += entry.text.length
+    if (this.#overflowSize <= overflowMax) return
+    throw new MusterError('disk_full', `Cannot keep more reports in ${this.#file}: the disk is full`, {
+      hint: 'Free some space where the worker has its data.',
+    })
+  }
+
+  /** False when the disk is full. */
+  #toDisk(entry: OutboxEntry): boolean {
+    const line = Buffer.from(`${entry.text}\n`)
+    try {
+      this.#write(line)
+    } catch (error) {
+      if (!['ENOSPC', 'EDQUOT', 'EFBIG'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+      return false
+    }
+    this.#diskWriteAt += line.length
+    this.#disk.push({ seq: entry.seq, batch: entry.batch, bytes: line.length })
+    return true
+  }
+
+  #write(line: Buffer): void {
     if (this.#fd === undefined) {
       mkdirSync(path.dirname(this.#file), { recursive: true })
       this.#fd = openSync(this.#file, 'w+', 0o600)
     }
-    const line = Buffer.from(`${entry.text}\n`)
     let written = 0
     while (written < line.length) {
       written += writeSync(this.#fd, line, written, line.length - written, this.#diskWriteAt + written)
     }
-    this.#diskWriteAt += line.length
-    this.#disk.push({ seq: entry.seq, batch: entry.batch, bytes: line.length })
   }
 
   /** Fills memory up again, a window's worth at most. */
+  #refill(): void {
+    this.#fromDisk()
+    if (this.#disk.length > this.#diskHead) return
+    while (this.#overflow.length > 0 && this.#memorySize < windowMax) {
+      const entry = this.#overflow.shift()!
+      this.#overflowSize -= entry.text.length
+      this.#toMemory(entry)
+    }
+  }
+
   #fromDisk(): void {
     if (this.#fd === undefined) return
     while (this.#diskHead < this.#disk.length && this.#memorySize < windowMax) {
@@ -152,7 +192,7 @@ export class Spool implements Outbox {
       }
       this.#diskReadAt += bytes
     }
-    if (this.#diskHead < this.#disk.length) return
+    if (this.#diskHead < this.#disk.length || this.#diskWriteAt === 0) return
     this.#forgotten.clear()
     this.#disk = []
     this.#diskHead = 0
