@@ -5,7 +5,6 @@
  * baseline take turns, in rounds of a quarter of a second; shown are the medians of the rounds, and the
  * CPU time per request of all of them, which others that use the machine disturb less.
  */
-import { setTimeout as delay } from 'node:timers/promises'
 import { record, startBare } from './parts/bare.ts'
 import { BenchCluster } from './parts/cluster.ts'
 import { cpuMs, loadWords, median } from './parts/programs.ts'
@@ -68,29 +67,18 @@ async function round(target: Target, request: Buffer, figures: Figures): Promise
   figures.requests += count
 }
 
-/** Writes at a steady rate until the returned function is called. */
+/** Writes at a steady rate until the returned function is called, which says at which. */
 function writeLoad(): () => Promise<number> {
   let going = true
   let sent = 0
   const startMs = performance.now()
-  const lane = async (): Promise<void> => {
-    while (going) {
-      const due = Math.min(50, Math.floor(((performance.now() - startMs) / 1000) * writesPerSecond) - sent)
-      if (due <= 0) {
-        await delay(5)
-        continue
-      }
-      let left = due
-      sent += due
-      const next = () => {
-        if (left === 0) return undefined
-        left -= 1
-        return post('/api/v1/tasks', { run: written.run, file: `w${sent}-${left}.ts` }, token)
-      }
-      await drive({ to: tcp(cluster.url(leader)), connections: Math.min(due, 16), next })
-    }
+  const next = () => {
+    if (!going) return undefined
+    if (sent >= ((performance.now() - startMs) / 1000) * writesPerSecond) return 2
+    sent += 1
+    return post('/api/v1/tasks', { run: written.run, file: `w${sent}.ts` }, token)
   }
-  const done = lane()
+  const done = drive({ to: tcp(cluster.url(leader)), connections: 32, next })
   return async () => {
     going = false
     const perSecond = sent / ((performance.now() - startMs) / 1000)

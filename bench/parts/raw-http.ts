@@ -9,8 +9,8 @@ export type Load = {
   /** Where to connect. */
   readonly to: net.NetConnectOpts
   readonly connections: number
-  /** The next request's bytes, or undefined when there are no more. */
-  readonly next: () => Buffer | undefined
+  /** The next request's bytes, milliseconds to ask again after, or undefined when there are no more. */
+  readonly next: () => Buffer | number | undefined
   /** Called with each request's milliseconds. */
   readonly onAnswer?: (latencyMs: number) => void
 }
@@ -48,10 +48,10 @@ function connection({ to, next, onAnswer }: Load): Promise<void> {
     let sentMs = 0
     const send = () => {
       const request = next()
+      if (typeof request === 'number') return void setTimeout(send, request)
       if (!request) {
         socket.end()
-        resolve()
-        return
+        return resolve()
       }
       sentMs = performance.now()
       socket.write(request)

@@ -54,6 +54,7 @@ type Waiting = { readonly resolve: (value: unknown) => void; readonly reject: (e
 // This file is .ts in a clone and .js in the package; the process is its sibling in either.
 const processFile = fileURLToPath(new URL(`./process${extname(fileURLToPath(import.meta.url))}`, import.meta.url))
 const closeWithinMs = 10_000
+const sendAfterMs = 50
 const lastWordsMax = 2000
 
 /** Starts the process and resolves when it has the database. Rejects with conflict, tool_missing or unavailable. */
@@ -75,6 +76,7 @@ export class DuckdbHistory implements History {
   #lastId = 0
   #failures = 0
   #restart: NodeJS.Timeout | undefined
+  #sending: NodeJS.Timeout | undefined
   #closed = false
   #trouble = 'it is starting'
   #firstStart: PromiseWithResolvers<void> | undefined = Promise.withResolvers()
@@ -103,7 +105,8 @@ export class DuckdbHistory implements History {
     if (position <= this.#fedPosition) return
     this.#fedPosition = position
     this.#unapplied.add({ position, bytes })
-    this.#sendEntries()
+    // Those of the next moment go with it: a message costs more than an entry.
+    this.#sending ??= setTimeout(() => this.#sendEntries(), sendAfterMs)
     await this.#unapplied.room()
   }
 
@@ -113,6 +116,7 @@ export class DuckdbHistory implements History {
     const position = this.#fedPosition
     return new Promise((resolve, reject) => {
       this.#settling.push({ position, resolve, reject })
+      this.#sendEntries()
       this.#send({ type: 'flush' })
     })
   }
@@ -145,9 +149,11 @@ export class DuckdbHistory implements History {
     if (this.#closed) return
     this.#closed = true
     clearTimeout(this.#restart)
+    clearTimeout(this.#sending)
     const child = this.#process
     if (child !== undefined) {
       const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+      this.#sendEntries()
       this.#send({ type: 'close' })
       // Not ready: it has nothing to write. Stuck: what it didn't apply is fed again next time.
       const impatience = setTimeout(() => child.kill('SIGKILL'), this.#ready ? closeWithinMs : 0)
@@ -275,6 +281,8 @@ export class DuckdbHistory implements History {
   }
 
   #sendEntries(): void {
+    clearTimeout(this.#sending)
+    this.#sending = undefined
     if (!this.#ready) return
     const entries: readonly FedEntry[] = this.#unapplied.takeToSend()
     if (entries.length > 0) this.#send({ type: 'feed', entries })

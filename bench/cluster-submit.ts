@@ -1,0 +1,200 @@
+/**
+ * Durable submissions over HTTP with 50 in flight: to one coordinator on SQLite, and to three on an
+ * etcd of three and of five members that wait for the disk, through the leader and through a follower.
+ * The physical limit of a cluster is one append after the other, each a round trip to etcd with an fsync on a
+ * majority; what arrives meanwhile is the next entry. So the baselines are the raw engine's appends
+ * of entries of the same size, one in flight, times the tasks that an entry had; and the one
+ * coordinator. All take turns, because the machine has moods; shown are medians of the rounds.
+ */
+import path from 'node:path'
+import { parseEtcdUrl } from '../src/log/etcd/url.ts'
+import { openEtcdLog } from '../src/log/etcd/etcd-log.ts'
+import { SqliteLog } from '../src/log/sqlite.ts'
+import type { Log } from '../src/log/log.ts'
+import { BenchCluster } from './parts/cluster.ts'
+import { MemorySnapshotBlobs } from './parts/no-blobs.ts'
+import { cpuMs, loadWords, median, quantile } from './parts/programs.ts'
+import { drive, post, tcp } from './parts/raw-http.ts'
+import { BenchSingle } from './parts/single.ts'
+import { formatTable } from './table.ts'
+
+const rounds = 4
+const roundMs = 1500
+const inFlight = 50
+const bulkSize = 1000
+const bulkInFlight = 4
+const rawMs = 400
+
+type Kind = 'tasks' | 'runs' | 'bulk'
+const kinds: readonly Kind[] = ['tasks', 'runs', 'bulk']
+const words: Record<Kind, string> = {
+  tasks: 'POST /tasks',
+  runs: 'POST /runs',
+  bulk: `POST /runs/:run/tasks, ${bulkSize} each`,
+}
+
+type Target = {
+  readonly what: string
+  readonly url: string
+  readonly token: string
+  /** Of the coordinator that is asked. */
+  readonly pid: number
+  readonly run: string
+  /** Reads the counters of the coordinator that leads. */
+  readonly leader: string
+  /** The engine alone. */
+  readonly log: Log
+  /** Goal or figure to beat, of tasks. */
+  readonly goal: string
+}
+
+type Round = { readonly perSecond: number; readonly rawPerSecond: number; readonly cpuUs: number }
+type Figures = { readonly rounds: Round[]; readonly latencies: number[] }
+
+await using single = await BenchSingle.start()
+await using three = await BenchCluster.start({ etcd: 3, coordinators: 3 })
+await using five = await BenchCluster.start({ etcd: 5, coordinators: 3 })
+await using sqlite = await SqliteLog.open(path.join(single.directory, 'raw'))
+await using rawThree = await rawEtcd(three)
+await using rawFive = await rawEtcd(five)
+const targets = [
+  {
+    what: '1 coordinator, SQLite',
+    url: single.url,
+    token: single.token,
+    pid: single.pid,
+    run: await openRun(single.client()),
+    leader: single.url,
+    log: sqlite,
+    goal: '> 5 000',
+  },
+  ...(await ofCluster(three, '3 members', rawThree, '> 4 200, ≥ 0.8')),
+  ...(await ofCluster(five, '5 members', rawFive, '> 3 800')),
+]
+
+async function openRun(client: ReturnType<typeof single.client>): Promise<string> {
+  const view = await client.submit({ framework: 'none', files: [], open: true, noWorkerTimeoutMs: 3_600_000 }, 'open')
+  return view.run
+}
+
+async function rawEtcd(cluster: BenchCluster) {
+  const address = parseEtcdUrl(cluster.etcd.url('/raw'))
+  return await openEtcdLog({ address, blobs: new MemorySnapshotBlobs(), appendTimeoutMs: 5000, budgetBytes: 2 ** 31 })
+}
+
+async function ofCluster(cluster: BenchCluster, what: string, log: Log, goal: string): Promise<Target[]> {
+  const leader = await cluster.settled()
+  const follower = cluster.names.find((name) => name !== leader)!
+  const run = await openRun(cluster.client(leader))
+  return [leader, follower].map((name) => ({
+    what: `${what}, ${name === leader ? 'leader' : 'follower'}`,
+    url: cluster.url(name),
+    token: cluster.token,
+    pid: cluster.programs.pid(name),
+    run,
+    leader: cluster.url(leader),
+    log,
+    goal,
+  }))
+}
+
+/** Sums of two histograms: entries, their bytes, their inputs. */
+async function entries(target: Target): Promise<{ count: number; bytes: number; inputs: number }> {
+  const response = await fetch(`${target.leader}/api/v1/metrics`, {
+    headers: { authorization: `Bearer ${target.token}` },
+  })
+  const text = await response.text()
+  const value = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1] ?? 0)
+  return {
+    count: value('muster_log_entry_bytes_count'),
+    bytes: value('muster_log_entry_bytes_sum'),
+    inputs: value('muster_log_entry_inputs_sum'),
+  }
+}
+
+let made = 0
+function request(kind: Kind, { run, token }: Target): Buffer {
+  made += 1
+  const file = `src/some-folder/test-file-${made}.test.ts`
+  if (kind === 'tasks') return post('/api/v1/tasks', { run, file }, token)
+  if (kind === 'bulk') {
+    const files = Array.from({ length: bulkSize }, (_, at) => `src/folder-${made}/some-test-file-${at}.test.ts`)
+    return post(`/api/v1/runs/${run}/tasks`, { files }, token)
+  }
+  return post('/api/v1/runs', { framework: 'none', files: [file], noWorkerTimeoutMs: 3_600_000 }, token)
+}
+
+async function measure(kind: Kind, target: Target, figures: Figures): Promise<void> {
+  const before = await entries(target)
+  const beforeMs = cpuMs(target.pid)
+  const startMs = performance.now()
+  let count = 0
+  await drive({
+    to: tcp(target.url),
+    connections: kind === 'bulk' ? bulkInFlight : inFlight,
+    next: () => {
+      if (performance.now() - startMs > roundMs) return undefined
+      count += 1
+      return request(kind, target)
+    },
+    onAnswer: (latencyMs) => figures.latencies.push(latencyMs),
+  })
+  const tookMs = performance.now() - startMs
+  const usedMs = cpuMs(target.pid) - beforeMs
+  const after = await entries(target)
+  const each = kind === 'bulk' ? bulkSize : 1
+  const appended = after.count - before.count
+  const appendsPerSecond = await raw(target.log, Math.ceil((after.bytes - before.bytes) / appended))
+  figures.rounds.push({
+    perSecond: (count * each * 1000) / tookMs,
+    rawPerSecond: (appendsPerSecond * count * each) / appended,
+    cpuUs: (usedMs * 1000) / (count * each),
+  })
+}
+
+/** Appends a second of the engine alone, one in flight. */
+async function raw(log: Log, byteLength: number): Promise<number> {
+  const { epoch, position } = await log.claim('bench')
+  const bytes = new Uint8Array(byteLength).fill(65)
+  const startMs = performance.now()
+  let count = 0
+  while (performance.now() - startMs < rawMs) {
+    count += 1
+    const result = await log.append(epoch, position + count, bytes)
+    if (result.type !== 'ok') throw new Error(`expected ok, received ${result.type}`)
+  }
+  return (count * 1000) / (performance.now() - startMs)
+}
+
+for (const kind of kinds) {
+  const all = targets.map((target) => ({ target, figures: { rounds: [], latencies: [] } as Figures }))
+  for (let round = -1; round < rounds; round += 1) {
+    // The first warms up, and doesn't count.
+    for (const { target, figures } of all)
+      await measure(kind, target, round < 0 ? { rounds: [], latencies: [] } : figures)
+  }
+  const of = (figures: Figures, what: keyof Round) => figures.rounds.map((round) => round[what])
+  const alone = of(all[0]!.figures, 'perSecond')
+  const rows = all.map(({ target, figures }) => {
+    const perSecond = of(figures, 'perSecond')
+    return [
+      target.what,
+      median(perSecond),
+      quantile(figures.latencies, 0.5),
+      quantile(figures.latencies, 0.99),
+      median(perSecond.map((one, at) => one / alone[at]!)),
+      median(of(figures, 'rawPerSecond')),
+      median(figures.rounds.map((round) => round.perSecond / round.rawPerSecond)),
+      median(of(figures, 'cpuUs')),
+      kind === 'bulk' ? '' : target.goal,
+    ]
+  })
+  process.stdout.write(
+    `${formatTable({
+      title: `${words[kind]}: durable tasks per second, ${kind === 'bulk' ? bulkInFlight : inFlight} requests in flight`,
+      columns: ['through', 'tasks/s', 'p50 ms', 'p99 ms', 'of one', 'engine alone', 'ratio', 'CPU µs', 'goal'],
+      rows,
+      note: `CPU: of the coordinator that is asked, for each task. ${loadWords()}`,
+    })}\n`,
+  )
+}
