@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { MusterError } from '../../protocol/errors.ts'
 import type { PlanView } from '../../client/client.ts'
+import { SeveralAddresses } from '../../client/several-addresses.ts'
 import { callersTrace } from '../../telemetry/traces/trace-context.ts'
 import type { Connection } from '../connect.ts'
 import { exitCodeOf } from '../exit-code.ts'
@@ -38,6 +39,8 @@ const noWorkerTimeoutMs = 60_000
 const submitAwayMaxMs = 20_000
 /** A cluster that just lost its leader has another one by then. */
 const unreadyMaxMs = 10_000
+/** Several addresses are hardly all wrong: it is this host's own network, and that may be back in a moment. */
+const severalAwayMaxMs = 5000
 
 type Times = RunTimes & { readonly patienceMs: number }
 
@@ -67,8 +70,10 @@ export async function runCommand(flags: RunFlags): Promise<number> {
   const coordinator = new RunCoordinator({ server: flags.server, token: flags.token, embedded, say }, fallback, say)
   try {
     const patience = (connection: Connection): Patience => {
+      if (connection.kind !== 'server') return { awayMaxMs: submitAwayMaxMs, unreadyMaxMs }
       // A server that isn't there is most likely a wrong address.
-      return { awayMaxMs: connection.kind === 'server' ? 0 : submitAwayMaxMs, unreadyMaxMs }
+      const several = connection.client.transport instanceof SeveralAddresses
+      return { awayMaxMs: several && coordinator.fallback === 'none' ? severalAwayMaxMs : 0, unreadyMaxMs }
     }
     const plan = await interrupts.before(
       planRun(

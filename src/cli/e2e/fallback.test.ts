@@ -1,7 +1,7 @@
 /** A run whose coordinator isn't there, or doesn't stay: what `--fallback local` makes of it, and what it says. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import type { JsonReport } from '../../reports/json.ts'
 import { Fleet } from './fixtures/fleet.ts'
@@ -46,6 +46,37 @@ test('without a coordinator the run is made here when that was asked for, and sa
   assert.equal((await stage.muster(['run', ...server])).code, 1)
   assert.equal((await stage.muster(['run', ...server, '--fallback', 'none'])).code, 3)
   assert.equal((await stage.muster(['run', ...server, '--fallback', 'maybe'])).code, 2)
+})
+
+test('with several addresses, a network that fails for a moment before the run begins is waited for', async () => {
+  await using stage = await Stage.open(shellSuite({ 'a.sh': 'exit 0\n' }))
+  const fleet = await Fleet.open(stage, ['one'])
+  const { hostname, port } = new URL(fleet.url)
+  const late = new URL(await nobody())
+  const proxy = createServer((socket) => {
+    const behind = connect(Number(port), hostname)
+    socket.pipe(behind).pipe(socket)
+    for (const [one, other] of [
+      [socket, behind],
+      [behind, socket],
+    ] as const) {
+      one.on('error', () => other.destroy()).on('close', () => other.destroy())
+    }
+  })
+  // Whoever asks here is sent away, and only then does the other one begin to listen.
+  const closing = createServer((socket) => {
+    socket.destroy()
+    if (!proxy.listening) proxy.listen(Number(late.port), late.hostname)
+  })
+  await new Promise<void>((resolve) => closing.listen(0, '127.0.0.1', resolve))
+  try {
+    const addresses = `${late.origin},http://127.0.0.1:${(closing.address() as AddressInfo).port}`
+    const ended = await stage.muster(['run', '--server', addresses, '--token', fleet.tokens.client])
+    assert.equal(ended.code, 0, ended.stderr)
+  } finally {
+    closing.close()
+    proxy.close()
+  }
 })
 
 test('a coordinator that does not come back: what has no result runs here, and the verdict is that of both parts', async () => {
