@@ -11,6 +11,45 @@ import { Retention } from './retention.ts'
 
 const days = 24 * 3_600_000
 
+test('a log that is long because a history lags is not asked for one snapshot after the other', async () => {
+  let position = 500
+  let requests = 0
+  const seat = {
+    state: emptyState(),
+    role: 'leading',
+    epoch: 1,
+    get position() {
+      return position
+    },
+    followers: [{ member: 'c-2', position: 500, history: 10 }],
+    loadedSnapshotPosition: 0,
+    snapshotMade: () => undefined,
+    between: (look: () => void) => look(),
+    submit: () => undefined,
+    requestSnapshot: () => {
+      requests += 1
+      return true
+    },
+  } as const
+  const retention = new Retention({
+    log: new MemoryLog(),
+    blobs: undefined as never,
+    contexts: undefined as never,
+    seat,
+    historyPosition: () => Number.MAX_SAFE_INTEGER,
+    fill: () => 0.4,
+    logBlobs: async () => [],
+    say: () => undefined,
+  })
+  for (let n = 0; n < 20; n += 1) {
+    const before = requests
+    retention.tick()
+    position += 10
+    if (requests > before) await retention.snapshotted(position - 5)
+  }
+  assert.equal(requests, 1)
+})
+
 test("the collector drops what nobody used for a week, but never what holds the log's own snapshots", async () => {
   const directory = await mkdtemp(join(tmpdir(), 'muster-retention-'))
   try {

@@ -118,7 +118,8 @@ export class Retention {
   tick(): void {
     const { seat, fill } = this.#options
     if (this.#contexts.size === 0) this.#rememberContexts()
-    const due = this.#bytes > snapshotBytesMax || this.#entries > snapshotEntriesMax || fill() > fillToSnapshot
+    const grown = this.#bytes > snapshotBytesMax || this.#entries > snapshotEntriesMax
+    const due = grown || (fill() > fillToSnapshot && this.#wouldTrim)
     // A follower makes it, if there is one: the leader has its hands full. It says so by `snapshotted`.
     if (due && !this.#snapshotting && Date.now() - this.#requestedAtMs > requestAgainMs) {
       this.#requestedAtMs = Date.now()
@@ -135,6 +136,17 @@ export class Retention {
         this.#collecting = undefined
       })
     }
+  }
+
+  /** Whether another snapshot would let the log be trimmed further, or a history that lags keeps it anyway. */
+  get #wouldTrim(): boolean {
+    return this.#options.fill() > fillToForceTrim || this.#historiesPosition >= this.#previousPosition
+  }
+
+  /** What every history that is known of has applied. */
+  get #historiesPosition(): number {
+    const { historyPosition, seat } = this.#options
+    return Math.min(historyPosition(), ...seat.followers.map((follower) => follower.history))
   }
 
   /** Makes a snapshot and trims the log behind the one before it. */
@@ -188,12 +200,11 @@ export class Retention {
    * a leader knows of: where it repeats an append whose answer got lost, the entry must still be there to be compared.
    */
   async #trim(newest: number): Promise<void> {
-    const { seat, log, historyPosition, fill } = this.#options
+    const { seat, log, fill } = this.#options
     const previous = Math.max(this.#previousPosition, Math.min(seat.loadedSnapshotPosition, newest))
     this.#previousPosition = newest
     seat.snapshotMade(newest)
-    const histories = [historyPosition(), ...seat.followers.map((follower) => follower.history)]
-    const needed = fill() > fillToForceTrim ? previous : Math.min(previous, ...histories)
+    const needed = fill() > fillToForceTrim ? previous : Math.min(previous, this.#historiesPosition)
     if (seat.role === 'leading') await log.trim(Math.min(needed, seat.position) + 1)
   }
 
