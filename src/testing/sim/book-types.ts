@@ -1,5 +1,6 @@
 /** What the ledger keeps of runs, tasks, attempts, batches and workers. */
 import type { RunSpec } from '../../core/entities.ts'
+import type { Limits } from '../../core/limits.ts'
 
 export type BookAttempt = {
   /** From 1. */
@@ -63,4 +64,24 @@ export type BookWorker = {
   readonly batches: Set<string>
   /** Position at which it joined, the last time. */
   readonly joinedAt: number
+}
+
+/** The ledger, as each part of it sees the whole. */
+export interface Books {
+  readonly limits: Limits
+  /** Of the entry that is being read. */
+  readonly position: number
+  readonly atMs: number
+  lastToken: number
+  readonly runs: Map<string, BookRun>
+  readonly batches: Map<string, BookBatch>
+  readonly workers: Map<string, BookWorker>
+  /** Idempotency key → run. */
+  readonly keys: Map<string, string>
+  /** Tasks whose attempt is over and whose fate this entry must still tell, as `run/index`. */
+  readonly undecided: Set<string>
+  readonly breakers: { assigned(run: BookRun, batch: BookBatch): void; ended(batch: string): void }
+  /** Called for each task that comes to its end. */
+  onTaskEnded: (run: BookRun, index: number) => void
+  check(holds: boolean, check: string, words: () => string): void
 }

@@ -1,7 +1,6 @@
 /** The ledger's books of circuit breakers and of workers that are being recycled: what may move, and who may be given work. */
 import type { Event } from '../../core/events.ts'
-import type { BookBatch, BookRun } from './book-types.ts'
-import type { Ledger } from './ledger.ts'
+import type { BookBatch, BookRun, Books } from './book-types.ts'
 
 type Stand = 'closed' | 'open' | 'half-open'
 type Moved = Extract<Event, { type: 'breaker.moved' }>
@@ -14,13 +13,13 @@ const legal: Readonly<Record<Stand, readonly Stand[]>> = {
 }
 
 export class BreakerBooks {
-  readonly #ledger: Ledger
+  readonly #ledger: Books
   readonly #stands = new Map<string, Stand>()
   /** Batches under way that were assigned while the scope was half-open. */
   readonly #probes = new Map<string, Set<string>>()
   readonly #recyclingUntilMs = new Map<string, number>()
 
-  constructor(ledger: Ledger) {
+  constructor(ledger: Books) {
     this.#ledger = ledger
   }
 

@@ -1,12 +1,11 @@
 /** The ledger's books of runs: what may be said of one, and when. */
 import type { Event } from '../../core/events.ts'
-import type { BookRun, BookTask } from './book-types.ts'
-import type { Ledger } from './ledger.ts'
+import type { BookRun, BookTask, Books } from './book-types.ts'
 import { assigned, batchEnded, isEnd, reported, requeued, started, taskEnded } from './ledger-tasks.ts'
 
 type RunEvent = Extract<Event, { run: string }>
 
-export function runEvent(ledger: Ledger, event: RunEvent): void {
+export function runEvent(ledger: Books, event: RunEvent): void {
   if (event.type === 'run.submitted') return submitted(ledger, event)
   const run = ledger.runs.get(event.run)
   ledger.check(run !== undefined, 'events concern known runs', () => `${event.type} of ${event.run}`)
@@ -71,7 +70,7 @@ function newTask(file: string): BookTask {
   }
 }
 
-function submitted(ledger: Ledger, event: Extract<Event, { type: 'run.submitted' }>): void {
+function submitted(ledger: Books, event: Extract<Event, { type: 'run.submitted' }>): void {
   ledger.check(!ledger.runs.has(event.run), 'a run is submitted once', () => event.run)
   if (event.key !== undefined) {
     ledger.check(!ledger.keys.has(event.key), 'a key makes one run', () => {
@@ -95,7 +94,7 @@ function submitted(ledger: Ledger, event: Extract<Event, { type: 'run.submitted'
   })
 }
 
-function finished(ledger: Ledger, run: BookRun, verdict: string): void {
+function finished(ledger: Books, run: BookRun, verdict: string): void {
   const left = run.tasks.findIndex((task) => !isEnd(task.state))
   ledger.check(left === -1, 'a run finishes when all its tasks have', () => {
     return `${run.id} finished ${verdict} while task ${left} is ${run.tasks[left]!.state}`

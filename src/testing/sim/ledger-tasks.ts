@@ -1,12 +1,11 @@
 /** The ledger's books of batches, tasks and attempts: one function per kind of event. */
 import type { Event } from '../../core/events.ts'
-import type { BookBatch, BookRun, BookTask } from './book-types.ts'
-import type { Ledger } from './ledger.ts'
+import type { BookBatch, BookRun, BookTask, Books } from './book-types.ts'
 
 const terminal = new Set(['passed', 'failed', 'flaky', 'skipped', 'timed-out', 'cancelled', 'lost', 'quarantined'])
 export const isEnd = (state: string): boolean => terminal.has(state)
 
-export function assigned(ledger: Ledger, run: BookRun, event: Extract<Event, { type: 'batch.assigned' }>): void {
+export function assigned(ledger: Books, run: BookRun, event: Extract<Event, { type: 'batch.assigned' }>): void {
   const { batch, token, tasks, cpus } = event
   ledger.check(token > ledger.lastToken, 'tokens only grow', () => `${ledger.lastToken}, then ${token}`)
   ledger.lastToken = Math.max(ledger.lastToken, token)
@@ -66,7 +65,7 @@ export function assigned(ledger: Ledger, run: BookRun, event: Extract<Event, { t
 
 /** The batch, if it is the worker's and under way. */
 function openBatch(
-  ledger: Ledger,
+  ledger: Books,
   event: { readonly type: string; readonly batch: string; readonly worker: string },
 ): BookBatch | undefined {
   const batch = ledger.batches.get(event.batch)
@@ -79,7 +78,7 @@ function openBatch(
   return batch
 }
 
-export function started(ledger: Ledger, run: BookRun, event: Extract<Event, { type: 'task.started' }>): void {
+export function started(ledger: Books, run: BookRun, event: Extract<Event, { type: 'task.started' }>): void {
   openBatch(ledger, event)
   for (const index of event.tasks) {
     const task = run.tasks[index]
@@ -93,7 +92,7 @@ export function started(ledger: Ledger, run: BookRun, event: Extract<Event, { ty
   }
 }
 
-export function reported(ledger: Ledger, run: BookRun, event: Extract<Event, { type: 'task.reported' }>): void {
+export function reported(ledger: Books, run: BookRun, event: Extract<Event, { type: 'task.reported' }>): void {
   openBatch(ledger, event)
   for (const report of event.reports) {
     const task = run.tasks[report.task]
@@ -117,7 +116,7 @@ export function reported(ledger: Ledger, run: BookRun, event: Extract<Event, { t
   }
 }
 
-export function batchEnded(ledger: Ledger, run: BookRun, event: Extract<Event, { type: 'batch.ended' }>): void {
+export function batchEnded(ledger: Books, run: BookRun, event: Extract<Event, { type: 'batch.ended' }>): void {
   const batch = openBatch(ledger, event)
   if (!batch) return
   batch.endedAt = ledger.position
@@ -140,7 +139,7 @@ export function batchEnded(ledger: Ledger, run: BookRun, event: Extract<Event, {
   }
 }
 
-export function requeued(ledger: Ledger, run: BookRun, event: Extract<Event, { type: 'task.requeued' }>): void {
+export function requeued(ledger: Books, run: BookRun, event: Extract<Event, { type: 'task.requeued' }>): void {
   for (const index of event.tasks) {
     const task = run.tasks[index]
     const over = task?.state === 'reported' || task?.state === 'released'
@@ -163,7 +162,7 @@ export function requeued(ledger: Ledger, run: BookRun, event: Extract<Event, { t
 }
 
 /** Where no policy says more, `retries` bounds failures and time-outs together, and the coordinator's limit what was lost. */
-function overspent(ledger: Ledger, run: BookRun, task: BookTask): string | undefined {
+function overspent(ledger: Books, run: BookRun, task: BookTask): string | undefined {
   const { retry, retries } = run.spec
   const times = (...causes: string[]): number => task.requeued.filter((cause) => causes.includes(cause)).length
   const own = (cause: 'failed' | 'timed-out' | 'lost' | 'infrastructure' | 'crashed'): boolean =>
@@ -180,7 +179,7 @@ function overspent(ledger: Ledger, run: BookRun, task: BookTask): string | undef
   return undefined
 }
 
-export function taskEnded(ledger: Ledger, run: BookRun, event: Extract<Event, { type: 'task.ended' }>): void {
+export function taskEnded(ledger: Books, run: BookRun, event: Extract<Event, { type: 'task.ended' }>): void {
   for (const index of event.tasks) {
     const task = run.tasks[index]
     ledger.check(task !== undefined && !isEnd(task.state), 'a task ends once', () => {

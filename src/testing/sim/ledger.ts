@@ -9,12 +9,12 @@ import { decodeEntry, type Event } from '../../core/events.ts'
 import { formatOf } from '../../core/format.ts'
 import { defaultLimits, type Limits } from '../../core/limits.ts'
 import type { Entry } from '../../log/log.ts'
-import type { BookBatch, BookRun, BookWorker } from './book-types.ts'
+import type { BookBatch, BookRun, Books, BookWorker } from './book-types.ts'
 import { BreakerBooks } from './ledger-breakers.ts'
 import { runEvent } from './ledger-runs.ts'
 import type { Violations } from './violations.ts'
 
-export class Ledger {
+export class Ledger implements Books {
   readonly violations: Violations
   readonly limits: Limits
   readonly breakers: BreakerBooks

@@ -6,7 +6,7 @@ import type { Assign } from '../../protocol/worker-messages.ts'
 import type { Planted } from './sabotage.ts'
 
 /** A port that is as it was, but for some calls. */
-function changed(port: LogPort, changes: Partial<LogPort>): LogPort {
+export function changed(port: LogPort, changes: Partial<LogPort>): LogPort {
   return {
     append: (...given) => port.append(...given),
     claim: (...given) => port.claim(...given),

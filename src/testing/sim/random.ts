@@ -1,8 +1,6 @@
 /**
- * Randomness from a seed: a stream (`Random`) for what happens one after the other, and `drawOf`, a
- * pure function of names, for what must not depend on what else happens (the outcome of an attempt).
- * Streams are forked by name, so that one fault more or less doesn't shift what the rest draws:
- * shrinking would be hopeless otherwise.
+ * Randomness from a seed, as a stream of numbers. Streams are forked by name, so that one fault more or
+ * less doesn't shift what the rest draws: shrinking would be hopeless otherwise.
  */
 
 /** 32 bits of a text (FNV-1a with a final mix). */
@@ -17,11 +15,6 @@ function mix(value: number): number {
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
   return (hash ^ (hash >>> 16)) >>> 0
-}
-
-/** In [0, 1), the same for the same seed and names. */
-export function drawOf(seed: number, ...names: readonly (string | number)[]): number {
-  return hashText(names.join('\u0000'), seed | 0) / 0x1_0000_0000
 }
 
 /** sfc32, seeded by name. */

@@ -61,7 +61,6 @@ const rare = [
   'worker greeted',
   'worker left: drained',
   'worker recycled',
-  'worker refused an older epoch',
 ]
 const faultTypes: readonly Plan['faults'][number]['type'][] = [
   'crash',
