@@ -99,6 +99,8 @@ export type SubmitRequest = {
 }
 
 const forecastsAgeMaxMs = 250
+const forecastsPause = 10
+const noForecasts = { atMs: 0, tookMs: 0, of: new Map() }
 const tickMs = 1000
 /** A log of one coordinator that fails so often in a row wants a new process. */
 const appendFailuresMax = 20
@@ -148,7 +150,8 @@ export class Coordinator implements AsyncDisposable {
   #disk: { readonly freeBytes: number; readonly totalBytes: number } | undefined
   #blobTrouble: string | undefined
   readonly #noted = new Map<string, string>()
-  #forecasts: { readonly atMs: number; readonly of: ReturnType<typeof forecasts> } = { atMs: 0, of: new Map() }
+  #forecasts: { readonly atMs: number; readonly tookMs: number; readonly of: ReturnType<typeof forecasts> } =
+    noForecasts
   #tick: NodeJS.Timeout
   readonly #gone = new GoneMembers()
   #membersTimer: NodeJS.Timeout | undefined
@@ -453,10 +456,14 @@ export class Coordinator implements AsyncDisposable {
 
   view(run: Run): RunView {
     const nowMs = Date.now()
-    // They cost a look at every active run, and nobody needs them fresher than this.
+    // They cost a look at every active run, and nobody needs them fresher than this. A new run's are made at
+    // once, unless so many are submitted that nothing else would be done.
     const isNew = run.state === 'queued' && !this.#forecasts.of.has(run.id)
-    if (isNew || nowMs - this.#forecasts.atMs > forecastsAgeMaxMs) {
-      this.#forecasts = { atMs: nowMs, of: forecasts(this.#view, nowMs) }
+    const ageMs = nowMs - this.#forecasts.atMs
+    if (ageMs > forecastsAgeMaxMs || (isNew && ageMs >= Math.floor(this.#forecasts.tookMs * forecastsPause))) {
+      const sinceMs = performance.now()
+      const of = forecasts(this.#view, nowMs)
+      this.#forecasts = { atMs: nowMs, tookMs: performance.now() - sinceMs, of }
     }
     return runView(this.#view, run, this.#forecasts.of.get(run.id), nowMs)
   }
@@ -514,7 +521,7 @@ export class Coordinator implements AsyncDisposable {
     this.answers.reset()
     this.feed.reset()
     this.#history.missed()
-    this.#forecasts = { atMs: 0, of: new Map() }
+    this.#forecasts = noForecasts
   }
 
   #onTick(): void {
