@@ -2,7 +2,6 @@
  * The machines of one simulation: coordinators, workers and clients on their hosts, the log between
  * them, and what can be done to them. Processes come and go; hosts stay.
  */
-import { defaultLimits, type Limits } from '../../core/limits.ts'
 import type { Event } from '../../core/events.ts'
 import type { WorkerPorts } from '../../worker/protocol.ts'
 import { Checker } from './checker.ts'
@@ -18,25 +17,13 @@ import { Random } from './random.ts'
 import type { Sabotage } from './sabotage.ts'
 import { SimClient } from './sim-client.ts'
 import { SimCoordinator } from './sim-coordinator.ts'
-import { SimWorker, type WorkerWitness } from './sim-worker.ts'
+import { simLimits } from './sim-limits.ts'
+import { SimWorker } from './sim-worker.ts'
 import { Timeline } from './timeline.ts'
 import { Trace } from './trace.ts'
 import { showEntry } from './show.ts'
+import { rareState, witnessOf } from './witness.ts'
 
-/** Times so short that the simulation meets what they bound. */
-const limits: Limits = {
-  ...defaultLimits,
-  avoidWaitMs: 1500,
-  recycleMaxMs: 2500,
-  recycleEveryMs: 3000,
-  workerBreakerFailuresMin: 2,
-  workerBreakerCoolDownMs: 1000,
-  classBreakerFailuresMin: 4,
-  classBreakerRatePercent: 60,
-  classBreakerCoolDownMs: 800,
-  classBreakerWaitMaxMs: 8000,
-  breakerCoolDownMaxMs: 3000,
-}
 /** How long a supervisor takes to start what has exited. */
 const restartMs = 200
 
@@ -77,7 +64,7 @@ export class Cluster {
     this.trace = new Trace(this.timeline, traced)
     this.#random = new Random(plan.seed, 'cluster')
     this.network = new Network(this.timeline, this.#random.fork('network'))
-    this.checker = new Checker(limits, 1 + (Math.abs(plan.seed) % 7))
+    this.checker = new Checker(simLimits, 1 + (Math.abs(plan.seed) % 7))
     this.#members = new Members(this.timeline)
     this.physical = new PhysicalWatch(
       this.checker.violations,
@@ -93,7 +80,7 @@ export class Cluster {
       this.timeline.mark(entry.bytes.length)
       this.trace.note('log', () => `${entry.position} (epoch ${entry.epoch}, ${byProcess}): ${showEntry(entry)}`)
       this.checker.written(entry)
-      for (const event of this.checker.lastEvents) this.#note(event)
+      for (const event of this.checker.lastEvents) this.#written(event)
       for (const coordinator of this.#coordinators.values()) coordinator.access.written(entry)
     }
     this.store.onHole = (position, byProcess) => {
@@ -114,14 +101,10 @@ export class Cluster {
     for (let at = 1; at <= plan.clients; at += 1) this.#clients.push(this.#newClient(`u${at}`))
   }
 
-  /** Rare states that the log itself shows. */
-  #note(event: Event): void {
+  #written(event: Event): void {
     if (event.type === 'task.reported') this.physical.recorded(event)
-    else if (event.type === 'breaker.moved') this.count.reached(`breaker ${event.scope.split(':')[0]!} ${event.to}`)
-    else if (event.type === 'task.requeued') this.count.reached(`requeued: ${event.level ?? event.cause}`)
-    else if (event.type === 'task.ended') this.count.reached(`task ended: ${event.state}`)
-    else if (event.type === 'batch.ended') this.count.reached(`batch ended: ${event.reason}`)
-    else if (event.type.startsWith('dead-letter.')) this.count.reached(event.type)
+    const state = rareState(event)
+    if (state !== undefined) this.count.reached(state)
   }
 
   // ---- who is there ----
@@ -189,7 +172,7 @@ export class Cluster {
       store: this.store,
       members: this.#members,
       random: this.#random.fork(`coordinator ${process.name}`),
-      limits,
+      limits: simLimits,
       alone: this.#plan.coordinators === 1,
       old,
       checker: this.checker,
@@ -219,7 +202,7 @@ export class Cluster {
       addresses: this.coordinatorNames,
       network: this.network,
       random: this.#random.fork(`worker ${id}`),
-      witness: this.#witness(name),
+      witness: witnessOf(name, this),
       count: (what) => this.count.reached(what),
       onExit: (why) => {
         if (why === 'drained') this.#retired.add(name)
@@ -244,38 +227,6 @@ export class Cluster {
       trace: (words) => this.trace.note(name, words),
       workerOf: (index) => this.#workers.get(`w${index}`)?.id,
     })
-  }
-
-  #witness(name: string): WorkerWitness {
-    const { checker, physical, trace } = this
-    return {
-      attemptOf: (assign, task) => {
-        const attempts = checker.ledger.runs.get(assign.run)?.tasks[task]?.attempts
-        return attempts?.find((attempt) => attempt.token === assign.token)?.number
-      },
-      starts: (assign) => {
-        const broken = checker.ledger.runs.get(assign.run)?.spec.suite === 'broken'
-        return !broken && !this.broken.has(name)
-      },
-      jobBegan: (job) => physical.jobBegan(job),
-      jobEnded: (job) => physical.jobEnded(job),
-      taskBegan: (job, task) => physical.taskBegan(job, task),
-      taskEnded: (job, task) => physical.taskEnded(job, task),
-      taskReported: (job, task, outcome) => physical.taskReported(job, task, outcome),
-      assigned: (worker, batch, token) => checker.assigned(worker, batch, token),
-      acknowledged: (worker, seq, messages) => {
-        trace.note(name, () => `is told that ${seq} is recorded`)
-        checker.reportsAcknowledged(worker, messages)
-      },
-      abandoned: (worker, batch, token) => {
-        trace.note(name, () => `abandons ${batch}`)
-        this.count.reached('worker abandoned a batch')
-        checker.abandoned(worker, batch, token)
-      },
-      welcomed: (worker, epoch) => {
-        trace.note(name, () => `${worker} is welcomed in epoch ${epoch}`)
-      },
-    }
   }
 
   // ---- what is done to them ----

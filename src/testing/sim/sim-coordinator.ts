@@ -18,6 +18,7 @@ import type { PeerMessage } from '../../protocol/peer-messages.ts'
 import type { WorkerMessage } from '../../protocol/worker-messages.ts'
 import type { Checker } from './checker.ts'
 import type { ClientCall, ClientAnswer } from './sim-client.ts'
+import { countedPort } from './counted-port.ts'
 import { LogAccess } from './log-access.ts'
 import type { LogStore } from './log-store.ts'
 import type { Members } from './members.ts'
@@ -65,7 +66,6 @@ export class SimCoordinator {
   /** Worker id → its connection here, when it is a direct one. */
   readonly #workers = new Map<string, End>()
   #previousSnapshot = 0
-  #appendUnknown = new Set<number>()
 
   constructor(options: CoordinatorOptions) {
     this.#options = options
@@ -145,30 +145,7 @@ export class SimCoordinator {
         ledger: checker.ledger,
         tellWorker: (worker, message) => this.#workers.get(worker)?.send(JSON.stringify(message)),
       }) ?? port
-    const count = this.#options.count
-    return {
-      append: (epoch, position, bytes, done) =>
-        wrapped.append(epoch, position, bytes, (outcome) => {
-          if (outcome.type === 'unknown') this.#appendUnknown.add(position)
-          else if (this.#appendUnknown.delete(position) && outcome.type === 'ok')
-            count.reached('append ok after unknown')
-          done(outcome)
-        }),
-      claim: (from, owner, done) => wrapped.claim(from, owner, done),
-      leadership: (done) => wrapped.leadership(done),
-      head: (done) => wrapped.head(done),
-      read: (from, maxBytes, done) => wrapped.read(from, maxBytes, done),
-      snapshot: (done) => wrapped.snapshot(done),
-      tail: (from, handlers) =>
-        wrapped.tail(from, {
-          entries: (entries) => {
-            if ((entries[0]?.position ?? 0) > this.seat.position + 1) count.reached('hole in the tail')
-            handlers.entries(entries)
-          },
-          claimed: (leadership) => handlers.claimed(leadership),
-          resumed: () => handlers.resumed(),
-        }),
-    }
+    return countedPort(wrapped, this.#options.count, () => this.seat.position)
   }
 
   #tooNew(format: number): void {
