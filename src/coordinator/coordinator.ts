@@ -135,7 +135,7 @@ export class Coordinator implements AsyncDisposable {
   readonly #options: CoordinatorOptions
   readonly #log: Log
   readonly #source: string
-  readonly #card: MemberCard
+  #card: MemberCard
   readonly #storing: StoredInputs
   readonly #retention: Retention
   readonly #history: KeptHistory
@@ -679,6 +679,10 @@ export class Coordinator implements AsyncDisposable {
     this.leave()
     const { cluster } = this.#options
     if (!cluster) return
+    this.#card = { ...this.#card, draining: true }
+    cluster.log.announce(this.#card).catch((error: unknown) => {
+      this.#say('warn', 'the others could not be told that it leaves', { error: String(error) })
+    })
     await new Promise<void>((resolve) => this.seat.drain(resolve))
   }
 

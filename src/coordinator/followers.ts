@@ -161,11 +161,11 @@ export class Followers {
     }
   }
 
-  /** Who would lead next: the one named, or the one that is furthest. Undefined when there is none. */
-  heir(member: string | undefined): FollowerView | undefined {
+  /** Who would lead next: the one named, or of those that don't leave the one that is furthest. Undefined when there is none. */
+  heir(member: string | undefined, leaving: ReadonlySet<string> = new Set()): FollowerView | undefined {
     let best: Follower | undefined
     for (const follower of this.#followers) {
-      if (member !== undefined && follower.member !== member) continue
+      if (member === undefined ? leaving.has(follower.member) : follower.member !== member) continue
       if (!best || follower.position > best.position) best = follower
     }
     return best

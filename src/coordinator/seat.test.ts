@@ -65,3 +65,24 @@ test('followers are told once who is connected, however many workers come at a t
   assert.equal(lists.at(-1)?.workers.length, 300)
   assert.ok(lists.length < 5, `told ${lists.length} times`)
 })
+
+test('who leaves is not handed the leadership, unless it is named', () => {
+  for (const [named, heirs] of [
+    [undefined, ['c-4']],
+    ['c-3', ['c-3']],
+  ] as const) {
+    const { clock, seat, card } = new SeatRig().lead()
+    const asked: string[] = []
+    for (const [member, position] of [
+      ['c-3', 9],
+      ['c-4', 1],
+    ] as const) {
+      const send = (message: PeerMessage) => void (message.type === 'yield' && asked.push(member))
+      seat.accept({ send, close: () => undefined }).message({ type: 'follow', protocol: 1, member, epoch: 1, position })
+    }
+    seat.setMembers([card, { ...card, member: 'c-3', draining: true }, { ...card, member: 'c-4' }])
+    seat.transfer(named, () => undefined)
+    clock.advance(100)
+    assert.deepEqual(asked, heirs)
+  }
+})

@@ -742,7 +742,8 @@ export class Seat {
    */
   transfer(member: string | undefined, done: (error: MusterError | undefined) => void): void {
     const leader = this.#leader
-    const heir = this.#followers?.heir(member)
+    const leaving = new Set(this.#members.filter((card) => card.draining).map((card) => card.member))
+    const heir = this.#followers?.heir(member, leaving)
     if (this.#role !== 'leading' || !leader || !heir) {
       const why =
         this.#role !== 'leading'
