@@ -7,7 +7,8 @@ import type { Violations } from '../sim/violations.ts'
 import type { Cluster } from './cluster.ts'
 import type { ClientRun, Load, Submission } from './load.ts'
 import type { LogWatch } from './log-watch.ts'
-import { workerHosts } from './plan.ts'
+import type { Again } from './executions.ts'
+import { needsNetwork, workerHosts, type Round } from './plan.ts'
 import { endOf, type Suite } from './suite.ts'
 
 const lookEveryMs = 250
@@ -86,6 +87,22 @@ export function checkSubmissions(submissions: readonly Submission[], watch: LogW
       )
     }
   }
+}
+
+/** A worker that hears of no leader for longer than this may end its tests; on a machine that stands still so long, too. */
+const noticedMs = 2500
+
+/**
+ * Coordinators and etcd members may be killed, frozen, ended and handed over: tests that run go on, and none
+ * runs twice. `standstillMs`: how long nothing could be written, or this machine did nothing.
+ */
+export function checkUninterrupted(round: Round, again: Again, watch: LogWatch, standstillMs: number): void {
+  const harmless = round.faults.every(
+    (fault) => fault.type === 'transfer' || (!needsNetwork(fault) && 'who' in fault && !fault.who.startsWith('w')),
+  )
+  if (!harmless || standstillMs > noticedMs || again.count + again.interrupted === 0) return
+  const words = `${again.count} executed again, ${again.interrupted} not ended; nothing was written for ${Math.round(standstillMs)} ms at most`
+  watch.violations.found('tests survive the loss of coordinators', words)
 }
 
 /** Waits until everything is done and everybody agrees; says what is missing when that takes longer than the bound. */

@@ -26,6 +26,8 @@ export class LogWatch implements AsyncDisposable {
   /** Runs by the key they were submitted with; more than one is a fault. */
   readonly submitted = new Map<string, string[]>()
   readonly requeues = new Map<string, number>()
+  /** When each entry was written, by its leader's clock. */
+  readonly writtenAtMs: number[] = []
   readonly #log: EtcdLog
   readonly #written: WriteStream
   readonly #names = new Map<string, string>()
@@ -72,6 +74,7 @@ export class LogWatch implements AsyncDisposable {
           `${JSON.stringify({ position: entry.position, epoch: entry.epoch, ...decodeEntry(entry.bytes) })}\n`,
         )
         const events = this.ledger.entry(entry)
+        this.writtenAtMs.push(this.ledger.atMs)
         for (const event of events) this.#note(event)
         this.shadow.entry(entry.position, this.ledger.atMs, events)
       }

@@ -69,6 +69,7 @@ function line(number: number, of: number, faults: readonly string[], result: Rou
     `${result.runs} runs, ${result.submissions} submissions`,
     `${again.count} executed again${causes === '' ? '' : ` (put back: ${causes})`}`,
     ...(again.overlaps > 0 ? [`${again.overlaps} overlaps of frozen workers`] : []),
+    `longest gap ${Math.round(result.gapMs)} ms`,
     `at rest after ${(result.restMs / 1000).toFixed(1)} s`,
     `${Math.round(result.tookMs)} ms`,
     violations.length === 0 ? 'ok' : 'FAILED',

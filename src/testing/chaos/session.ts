@@ -4,10 +4,11 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Random } from '../sim/random.ts'
 import type { Violation } from '../sim/violations.ts'
-import { checkRuns, checkSubmissions, checkViews, comesToRest } from './checks.ts'
+import { checkRuns, checkSubmissions, checkUninterrupted, checkViews, comesToRest } from './checks.ts'
 import { Cluster } from './cluster.ts'
 import { Executions, type Again } from './executions.ts'
 import { Faults } from './faults.ts'
@@ -25,6 +26,8 @@ export type RoundResult = {
   /** Tasks put back, by cause. */
   readonly requeues: ReadonlyMap<string, number>
   readonly entries: number
+  /** The longest time without an entry while submissions came all the time. */
+  readonly gapMs: number
   /** From mending everything to rest. */
   readonly restMs: number
   readonly tookMs: number
@@ -75,6 +78,9 @@ export class Session implements AsyncDisposable {
     const { ledger } = watch
     const [terms, entries] = [ledger.terms.size, ledger.position]
     watch.requeues.clear()
+    watch.writtenAtMs.length = 0
+    const stalls = monitorEventLoopDelay()
+    stalls.enable()
     const begunMs = performance.now()
     const faults = new Faults(cluster)
     const load = new Load(cluster, this.#project, new Random(this.#seed, `load ${this.#rounds}`))
@@ -85,6 +91,7 @@ export class Session implements AsyncDisposable {
     await Promise.all([delay(round.mendedAtMs), ...mends])
     await this.#allRun()
     const mendedMs = performance.now()
+    const mendedAtMs = Date.now()
     if (!(await load.end(answeredWithinMs))) load.stop()
     await comesToRest(cluster, watch, restWithinMs)
     const restMs = performance.now() - mendedMs
@@ -93,6 +100,8 @@ export class Session implements AsyncDisposable {
     const runs = load.runs.flatMap(({ report }) => (report ? [report.run] : []))
     const again = this.#executions.check(runs, ledger, faults.freezes, (worker) => watch.nameOf(worker))
     this.#checkDeaths(watch)
+    const gapMs = longestGapMs(watch.writtenAtMs.filter((atMs) => atMs <= mendedAtMs))
+    checkUninterrupted(round, again, watch, Math.max(gapMs, stalls.max / 1e6))
     const result = {
       failovers: ledger.terms.size - terms,
       runs: load.runs.length,
@@ -100,6 +109,7 @@ export class Session implements AsyncDisposable {
       again,
       requeues: new Map(watch.requeues),
       entries: ledger.position - entries,
+      gapMs,
       restMs,
       tookMs: performance.now() - begunMs,
       violations: watch.violations.all,
@@ -159,4 +169,8 @@ async function carryOut(faults: Faults, fault: Fault, mendedAtMs: number): Promi
   const untilMs = Math.min(fault.atMs + fault.forMs, mendedAtMs) - fault.atMs
   await delay(Math.max(0, untilMs - (performance.now() - begunMs)))
   await mend()
+}
+
+function longestGapMs(timesMs: readonly number[]): number {
+  return timesMs.reduce((longest, atMs, at) => Math.max(longest, atMs - (timesMs[at - 1] ?? atMs)), 0)
 }
