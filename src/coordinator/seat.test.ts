@@ -86,3 +86,16 @@ test('who leaves is not handed the leadership, unless it is named', () => {
     assert.deepEqual(asked, heirs)
   }
 })
+
+test('who asked for a handover is answered once it is known who leads now', () => {
+  const rig = new SeatRig().lead()
+  const { clock, seat } = rig
+  const follower = seat.accept({ send: () => undefined, close: () => undefined })
+  follower.message({ type: 'follow', protocol: 1, member: 'c-3', epoch: 1, position: 0 })
+  const seen: string[] = []
+  seat.transfer(undefined, (error) => seen.push(error?.message ?? seat.leadership.owner))
+  clock.advance(10)
+  rig.leadership = { epoch: 9, owner: 'c-3/1@http://c-3' }
+  clock.advance(200)
+  assert.deepEqual(seen, ['c-3/1@http://c-3'])
+})

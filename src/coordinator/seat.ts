@@ -760,13 +760,19 @@ export class Seat {
       if (this.#leader !== leader) return done(undefined)
       this.#followers?.yieldTo(heir.member, leader.position)
       const untilMs = this.#clock.monotonicMs() + this.#options.times.transferMs
+      // Whoever is answered may ask at once who leads now.
+      const left = (): void => {
+        const { epoch } = this
+        if (epoch > leader.epoch || this.#role === 'stopped' || this.#clock.monotonicMs() >= untilMs) done(undefined)
+        else this.#clock.after(this.#options.times.againMs, left)
+      }
       const look = (): void => {
-        if (this.#leader !== leader) return done(undefined)
+        if (this.#leader !== leader) return left()
         this.#options.log.leadership((leadership) => {
-          if (this.#leader !== leader) return done(undefined)
+          if (this.#leader !== leader) return left()
           if (leadership !== undefined && leadership.epoch > leader.epoch) {
             this.#deposed()
-            return done(undefined)
+            return left()
           }
           if (this.#clock.monotonicMs() < untilMs) {
             this.#clock.after(this.#options.times.againMs, look)
