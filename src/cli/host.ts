@@ -12,6 +12,7 @@ import { logLife } from '../telemetry/life-log.ts'
 import { Metrics } from '../telemetry/metrics.ts'
 import type { Say } from '../telemetry/say.ts'
 import { openTraces, type Traces } from '../telemetry/traces/traces.ts'
+import { lockDirectory } from './directory-lock.ts'
 import { readSettings } from './settings.ts'
 import { OwnWorker } from './own-worker.ts'
 import { buildId, packageVersion, privateDirectory, socketPath } from './places.ts'
@@ -55,14 +56,17 @@ export class Host implements AsyncDisposable {
   readonly #options: HostOptions
   readonly #apis: FastifyInstance[] = []
   readonly #metrics: Metrics
+  /** On the data directory. */
+  readonly #lock: Disposable
   /** Where TCP clients and workers reach it. */
   address: string | undefined
   #worker: OwnWorker | undefined
   #traces: Traces | undefined
   #closing = false
 
-  private constructor(options: HostOptions, coordinator: Coordinator, metrics: Metrics) {
+  private constructor(options: HostOptions, coordinator: Coordinator, metrics: Metrics, lock: Disposable) {
     this.#options = options
+    this.#lock = lock
     this.coordinator = coordinator
     this.#metrics = metrics
     metrics.watch(coordinator, () => this.#traces?.counts())
@@ -76,6 +80,9 @@ export class Host implements AsyncDisposable {
     const metrics = new Metrics()
     // What it says while it opens has no name yet.
     let say: Say = options.onLog
+    using opening = new DisposableStack()
+    // A log of its own is locked anyway.
+    if (options.cluster) opening.use(lockDirectory(options.directory))
     const cluster = await options.cluster?.open()
     const coordinator = await Coordinator.open({
       ...(cluster === undefined ? {} : { cluster }),
@@ -90,7 +97,7 @@ export class Host implements AsyncDisposable {
       onLog: (...line) => say(...line),
       onFatal: options.onFatal,
     })
-    const host = new Host(options, coordinator, metrics)
+    const host = new Host(options, coordinator, metrics, opening.move())
     say = (...line) => host.#say(...line)
     try {
       host.#traces = await openTraces(coordinator, packageVersion(), say)
@@ -167,6 +174,7 @@ export class Host implements AsyncDisposable {
     await within(closeMaxMs, this.coordinator.close())
     this.#metrics[Symbol.dispose]()
     await rm(this.socket, { force: true })
+    this.#lock[Symbol.dispose]()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -10,6 +10,8 @@ import type { FeedMessage, RunView } from '../protocol/run-view.ts'
 /** How long a coordinator may be away before we give up on it. */
 export const awayMaxMs = 5 * 60_000
 const againMs = 200
+/** All have been asked several times by then, and a new leader would have been found. */
+const noneAfterMs = 3000
 
 export type WatchOptions = {
   readonly connection: Connection
@@ -53,34 +55,61 @@ export async function watchRun(options: WatchOptions): Promise<Watched> {
 
 async function follow(options: WatchOptions): Promise<RunView> {
   const { connection, run, onMessage, say, patienceMs = awayMaxMs } = options
-  let awaySinceMs: number | undefined
-  let lost = ''
   const { transport } = connection.client
+  const absence = new Absence(say)
   for (;;) {
     const { address } = transport
     try {
       for await (const message of connection.client.watch(run)) {
-        if (awaySinceMs !== undefined) {
-          say(transport.address === lost ? 'the coordinator is back' : `the coordinator at ${address} goes on`)
-          awaySinceMs = undefined
-        }
+        absence.ends(address)
         onMessage(message)
         if (message.type === 'end') return message.run
       }
     } catch (error) {
       if (!isMusterError(error) || error.code !== 'coordinator_unreachable') throw error
-      if (awaySinceMs === undefined) {
-        awaySinceMs = Date.now()
-        lost = address
-        say(
-          transport.address === address
-            ? `the coordinator is away; workers go on, waiting for it (${error.message})`
-            : `${error.message}; workers go on, asking another coordinator`,
-        )
-      }
-      if (Date.now() - awaySinceMs > patienceMs) throw error
+      const awayMs = absence.goesOn(address, transport.address, error.message)
+      if (awayMs > patienceMs) throw error
       await new Promise((resolve) => setTimeout(resolve, againMs))
       await connection.revive()
     }
+  }
+}
+
+/** What is said while no coordinator answers: when one is lost, when there is no other either, and when one is there. */
+class Absence {
+  readonly #say: (text: string) => void
+  #sinceMs: number | undefined
+  #lost = ''
+  #saidNone = false
+
+  constructor(say: (text: string) => void) {
+    this.#say = say
+  }
+
+  /** `lost` did not answer, and `next` will be asked; the same one when there is no other. Returns how long it has been. */
+  goesOn(lost: string, next: string, why: string): number {
+    const alone = lost === next
+    if (this.#sinceMs === undefined) {
+      this.#sinceMs = performance.now()
+      this.#lost = lost
+      this.#saidNone = alone
+      this.#say(
+        alone
+          ? `the coordinator is away; workers go on, waiting for it (${why})`
+          : `${why}; workers go on, asking another coordinator`,
+      )
+    }
+    const awayMs = performance.now() - this.#sinceMs
+    if (!this.#saidNone && awayMs > noneAfterMs) {
+      this.#saidNone = true
+      this.#say(`no coordinator answers; workers go on, waiting for one (${why})`)
+    }
+    return awayMs
+  }
+
+  ends(address: string): void {
+    if (this.#sinceMs === undefined) return
+    this.#sinceMs = undefined
+    this.#say(address === this.#lost ? 'the coordinator is back' : `the coordinator at ${address} goes on`)
   }
 }

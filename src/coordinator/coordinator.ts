@@ -10,6 +10,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { ReadableStream } from 'node:stream/web'
 import { zstdDecompressSync } from 'node:zlib'
 import { DirectoryBlobs } from '../blobs/directory.ts'
@@ -24,7 +25,7 @@ import type { Estimates, History } from '../history/history.ts'
 import type { Log, MemberCard, SharedLog } from '../log/log.ts'
 import { MemoryLog } from '../log/memory.ts'
 import { SqliteLog } from '../log/sqlite.ts'
-import type { ClusterView, MemberView } from '../protocol/api.ts'
+import type { ClusterView, MemberView, Problem } from '../protocol/api.ts'
 import { isMusterError, MusterError, type ErrorCode } from '../protocol/errors.ts'
 import type { RunView, WorkerView } from '../protocol/run-view.ts'
 import type { RunContext } from '../protocol/worker-messages.ts'
@@ -107,6 +108,8 @@ const appendFailuresMax = 20
 /** A reader who asks for a position that isn't here waits so long for it. */
 const reachWaitMs = 5000
 const membersEveryMs = 1000
+/** How often a coordinator looks whether it has heard of the leader after a transfer. */
+const transferLookMs = 10
 /** How long a log that can't be written may take to come back, as far as anybody knows. */
 const logRetryAfterMs = 2000
 const historyFetchMs = 10 * 60_000
@@ -626,15 +629,19 @@ export class Coordinator implements AsyncDisposable {
 
   /** Hands leadership to another coordinator, wherever this is asked. */
   async transfer(member: string | undefined): Promise<void> {
-    const { role, leadership } = this.seat
+    const { role, leadership, epoch } = this.seat
     if (role !== 'leading' && this.seat.canWrite && memberOf(leadership.owner) !== this.name) {
       const body = JSON.stringify(member === undefined ? {} : { member })
-      await this.#askMember(addressOf(leadership.owner), '/cluster/transfer', { method: 'POST', body })
-      return
+      const signal = AbortSignal.timeout(reachWaitMs)
+      await this.#askMember(addressOf(leadership.owner), '/cluster/transfer', { method: 'POST', body, signal })
+    } else {
+      await new Promise<void>((resolve, reject) => {
+        this.seat.transfer(member, (error) => (error ? reject(error) : resolve()))
+      })
     }
-    await new Promise<void>((resolve, reject) => {
-      this.seat.transfer(member, (error) => (error ? reject(error) : resolve()))
-    })
+    // Whoever asked wants to hear who leads now, and this coordinator may be the last to learn it.
+    const lateMs = performance.now() + reachWaitMs
+    while (this.seat.epoch <= epoch && performance.now() < lateMs) await delay(transferLookMs)
   }
 
   async #askMember<T>(address: string, path: string, init: RequestInit): Promise<T> {
@@ -644,10 +651,13 @@ export class Coordinator implements AsyncDisposable {
   async #call(address: string, path: string, init: RequestInit): Promise<Response> {
     const token = this.#options.cluster?.peerToken ?? ''
     const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
-    const response = await fetch(new URL(`/api/v1${path}`, address), { ...init, headers })
+    const response = await fetch(new URL(`/api/v1${path}`, address), { ...init, headers }).catch((error: Error) => {
+      const cause = error.cause instanceof Error ? error.cause : error
+      throw new MusterError('unavailable', `Cannot reach the coordinator at ${address}: ${cause.message}`, { cause })
+    })
     if (response.ok) return response
-    const problem = (await response.json()) as { readonly code: ErrorCode; readonly detail: string }
-    throw new MusterError(problem.code, problem.detail)
+    const { code, detail, hint } = (await response.json()) as Problem
+    throw new MusterError(code as ErrorCode, detail, hint === undefined ? {} : { hint })
   }
 
   /** History that the log no longer has, from whoever of the others has it. */

@@ -204,18 +204,20 @@ function openDatabase(directory: string, options: DatabaseOptions): DatabaseSync
     return database
   } catch (error) {
     database?.close()
-    throw isBusy(error) ? ownedElsewhere(directory) : error
+    throw isBusy(error) ? ownedElsewhere(directory, `open the log in ${directory}`) : error
   }
 }
 
-function nameOwner(directory: string): void {
+/** Whom `ownedElsewhere` names. */
+export function nameOwner(directory: string): void {
   const path = join(directory, 'owner.json')
   const owner = { pid: process.pid, host: hostname(), sinceMs: Date.now() }
   writeFileSync(`${path}.tmp`, JSON.stringify(owner), { mode: 0o600 })
   renameSync(`${path}.tmp`, path)
 }
 
-function ownedElsewhere(directory: string): MusterError {
+/** `action` completes "Cannot …". */
+export function ownedElsewhere(directory: string, action: string): MusterError {
   let owner = 'another process'
   try {
     const named = JSON.parse(readFileSync(join(directory, 'owner.json'), 'utf8')) as { pid: number; host: string }
@@ -223,7 +225,7 @@ function ownedElsewhere(directory: string): MusterError {
   } catch {
     // The owner has taken the lock and not yet written its name: say what is known.
   }
-  return new MusterError('conflict', `Cannot open the log in ${directory}: it is in use by ${owner}`, {
+  return new MusterError('conflict', `Cannot ${action}: it is in use by ${owner}`, {
     hint: 'Stop that process, or give this one another data directory.',
   })
 }
@@ -235,7 +237,7 @@ function primaryCode(error: unknown): number | undefined {
   return error.errcode & 0xff
 }
 
-function isBusy(error: unknown): boolean {
+export function isBusy(error: unknown): boolean {
   return primaryCode(error) === resultCode.busy
 }
 

@@ -16,9 +16,12 @@ export async function clusterTransferCommand(options: LookOptions & { readonly t
   await using connection = await connect(options)
   const before = await connection.client.get<ClusterView>('/cluster')
   const to = options.to === undefined ? undefined : memberNamed(before, options.to)
-  const view = await connection.client.post<ClusterView>('/cluster/transfer', to === undefined ? {} : { member: to })
+  const leads = to !== undefined && to === before.leader?.member
+  const view = leads
+    ? before
+    : await connection.client.post<ClusterView>('/cluster/transfer', to === undefined ? {} : { member: to })
   if (options.json) process.stdout.write(`${JSON.stringify(view, null, 2)}\n`)
-  else process.stdout.write(`${leaderWords(view)} leads now, epoch ${view.epoch}\n`)
+  else process.stdout.write(`${leaderWords(view)} leads ${leads ? 'already' : 'now'}, epoch ${view.epoch}\n`)
   return 0
 }
 

@@ -93,6 +93,18 @@ describe('a cluster', { concurrency: 2 }, () => {
       assert.equal(ended.code, 0, ended.stderr)
       assert.match(ended.stdout, /^c4 \(c-\w+\) leads now, epoch \d+\n$/)
       assert.equal(await cluster.leader(), 'c4')
+      const again = await stage.muster(['cluster', 'transfer', '--to', 'c4', ...cluster.flags])
+      assert.match(again.stdout, /^c4 \(c-\w+\) leads already, epoch \d+\n$/)
+      const nobody = await stage.muster(['cluster', 'transfer', '--to', 'c9', ...cluster.flags])
+      assert.equal(nobody.code, 2)
+      assert.match(nobody.stderr, /no coordinator 'c9' follows this one\n.*'muster cluster status'/)
+      // The same directory would be the same member twice.
+      const place = ['--data', stage.path('c4'), '--listen', '127.0.0.1:0']
+      const shared = ['--cluster', cluster.etcd.url('/muster'), '--blobs', stage.path('blobs')]
+      const twice = await stage.muster(['serve', ...place, ...shared])
+      assert.equal(twice.code, 2, twice.stderr)
+      assert.match(twice.stderr, /^muster: Cannot use the data directory \S+c4: it is in use by process \d+ on /)
+      assert.equal(await cluster.leader(), 'c4')
       for (const name of ['c1', 'c2', 'c3', 'c4']) {
         cluster.signal(name, 'SIGTERM')
         await cluster.programs.get(name)!.ended

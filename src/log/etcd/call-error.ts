@@ -30,7 +30,7 @@ export class CallError extends Error {
   readonly outcome: 'refused' | 'unsent' | 'token' | 'unknown'
 
   constructor(endpoint: string, grpcCode: number, details: string, outcome = outcomeOf(grpcCode, details)) {
-    super(details)
+    super(plainWords(details))
     this.code = grpcCode
     this.endpoint = endpoint
     this.outcome = outcome
@@ -50,6 +50,15 @@ function outcomeOf(grpcCode: number, details: string): CallError['outcome'] {
   if (/invalid auth token|auth store is old/.test(details)) return 'token'
   if (grpcCode === code.resourceExhausted && details.includes('space exceeded')) return 'refused'
   return definite.has(grpcCode) ? 'refused' : 'unknown'
+}
+
+/** Without what only the gRPC library's own authors can use. */
+function plainWords(details: string): string {
+  return details
+    .replace(/^No connection established\. Last error: (?:Error: )?/, '')
+    .replace(/(?: \(\d{4}-[^)]*Z\))?\. Resolution note: *$/, '')
+    .replace(/^Protocol error$/, 'it does not speak gRPC, so it is no etcd')
+    .replace(/^etcdserver: no leader$/, 'etcd has no leader; is a majority of its members there?')
 }
 
 export function isRefused(error: unknown): boolean {

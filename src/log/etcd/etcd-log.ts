@@ -75,6 +75,14 @@ export async function openEtcdLog(options: EtcdLogOptions): Promise<EtcdLog> {
   }
 }
 
+function unreachableHint(text: string): string {
+  if (/before secure TLS|wrong version number|packet length too long/.test(text))
+    return 'Does etcd speak TLS at this address? Without TLS its address begins with etcd://, not etcds://.'
+  if (/certificate|SSL|TLS/.test(text))
+    return 'Check the certificates: --etcd-ca names the authority of etcd, --etcd-cert and --etcd-key our own.'
+  return 'Check the address, and that etcd is running and can be reached from here; if it speaks TLS, write etcds://.'
+}
+
 export class EtcdLog implements SharedLog {
   readonly #access: Access
   readonly #budgetBytes: number
@@ -109,9 +117,7 @@ export class EtcdLog implements SharedLog {
         if (!(error instanceof CallError) || error.outcome === 'refused') throw error
         const where = this.#access.client.endpoints.join(', ')
         throw new MusterError('log_failed', `Cannot reach etcd at ${where}: ${error.message}`, {
-          hint: /certificate|SSL|TLS/.test(error.message)
-            ? 'Check the certificates: MUSTER_ETCD_CA names the authority of etcd, MUSTER_ETCD_CERT and _KEY our own.'
-            : 'Check the address, and that etcd is running and can be reached from here.',
+          hint: unreachableHint(error.message),
           cause: error,
         })
       })
