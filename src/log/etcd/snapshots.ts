@@ -75,10 +75,10 @@ export class EtcdSnapshots {
 
   /** The newest one whose blob is there and whole. Rejects when the blobs could not be asked: that there is none would be wrong. */
   async newest(): Promise<Snapshot | undefined> {
-    let failure: unknown
+    let failure: Error | undefined
     for (const { position, blob, byteLength } of (await this.#manifests()).reverse()) {
       const bytes = await this.#blobs.get(blob).catch((error: unknown) => {
-        failure = error
+        failure = error instanceof Error ? error : new Error(String(error))
         this.#access.warn(`The snapshot at ${position} does not verify (${String(error)}); using the one before it`)
         return null
       })
