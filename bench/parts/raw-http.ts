@@ -13,6 +13,8 @@ export type Load = {
   readonly next: () => Buffer | number | undefined
   /** Called with each request's milliseconds. */
   readonly onAnswer?: (latencyMs: number) => void
+  /** Called with each 429 and 503, after which it goes on; without it they are failures. */
+  readonly onTurnedAway?: (status: number) => void
 }
 
 /** `token`: for TCP. */
@@ -36,12 +38,12 @@ export function tcp(url: string): net.NetConnectOpts {
   return { host: hostname, port: Number(port), noDelay: true }
 }
 
-/** Resolves when every request is answered; rejects on any status but 2xx. */
+/** Resolves when every request is answered; rejects on any status but 2xx that nobody wants to know of. */
 export async function drive(load: Load): Promise<void> {
   await Promise.all(Array.from({ length: load.connections }, () => connection(load)))
 }
 
-function connection({ to, next, onAnswer }: Load): Promise<void> {
+function connection({ to, next, onAnswer, onTurnedAway }: Load): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = net.connect(to)
     let pending = Buffer.alloc(0)
@@ -65,7 +67,13 @@ function connection({ to, next, onAnswer }: Load): Promise<void> {
       const head = pending.toString('latin1', 0, headEnd)
       const length = Number(/content-length: (\d+)/i.exec(head)?.[1] ?? 0)
       if (pending.length < headEnd + 4 + length) return
-      if (head[9] !== '2') {
+      const status = Number(head.slice(9, 12))
+      if (onTurnedAway && (status === 429 || status === 503)) {
+        pending = Buffer.alloc(0)
+        onTurnedAway(status)
+        return send()
+      }
+      if (status < 200 || status > 299) {
         socket.destroy()
         reject(new Error(`${head.split('\r\n')[0]} ${pending.toString('utf8', headEnd + 4)}`))
         return

@@ -1,5 +1,5 @@
 /** Runs: submit, look, act. */
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance, FastifyReply, RouteGenericInterface } from 'fastify'
 import Value from 'typebox/value'
 import type { SubmitRequest } from '../coordinator/coordinator.ts'
 import { checkManifest } from '../coordinator/workspace-check.ts'
@@ -33,7 +33,7 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
 
   app.get(
     '/runs',
-    keptRead(coordinator, () => {
+    keptRead<RouteGenericInterface>(coordinator, () => {
       const runs = coordinator.runs()
       return { value: `{"runs":[${runs.map(textOf).join(',')}]}`, runs, lists: true }
     }),

@@ -45,20 +45,18 @@ export async function taskRoutes(app: FastifyInstance, { coordinator }: ApiOptio
     },
   )
 
-  app.get<AllTasks>(
-    '/tasks',
-    { schema: { querystring: TasksQuery } },
-    keptRead<AllTasks>(coordinator, (request) => {
+  app.get<AllTasks>('/tasks', {
+    schema: { querystring: TasksQuery },
+    ...keptRead<AllTasks>(coordinator, (request) => {
       const { run: only, cursor, limit = 1000, state } = request.query
       const runs = only === undefined ? coordinator.runs() : [coordinator.run(only)]
       return { ...page(runs, cursor, limit, state), lists: only === undefined }
     }),
-  )
+  })
 
-  app.get<TasksOfRun>(
-    '/runs/:run/tasks',
-    { schema: { querystring: PageQuery } },
-    keptRead<TasksOfRun>(coordinator, (request) => {
+  app.get<TasksOfRun>('/runs/:run/tasks', {
+    schema: { querystring: PageQuery },
+    ...keptRead<TasksOfRun>(coordinator, (request) => {
       const run = coordinator.run(request.params.run)
       const { cursor = 0, limit = 1000, state } = request.query
       const wanted = state === undefined ? undefined : new Set(state.split(','))
@@ -69,7 +67,7 @@ export async function taskRoutes(app: FastifyInstance, { coordinator }: ApiOptio
       }
       return { value: { tasks, ...(index < run.tasks.length ? { next: index } : {}) }, runs: [run] }
     }),
-  )
+  })
 
   app.get<{ Params: RunParams & { index: string } }>('/runs/:run/tasks/:index', async (request, reply) => {
     await coordinator.settled()

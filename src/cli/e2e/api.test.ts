@@ -73,6 +73,39 @@ test('tasks in pages, with a state', async () => {
   assert.deepEqual(none.tasks, [])
 })
 
+test('what is read again and again is never older than what was answered before', async () => {
+  const { run } = await submit(['ä.test', 'b.test'], { 'idempotency-key': 'read again' })
+  const read = async (path: string) => {
+    const response = await fleet.request(path)
+    assert.equal(response.status, 200)
+    assert.equal(response.headers.get('content-type'), 'application/json; charset=utf-8')
+    assert.ok(Number(response.headers.get('muster-position')) > 0)
+    return { etag: response.headers.get('etag'), body: (await response.json()) as unknown }
+  }
+  const one = `/runs/${run.run}`
+  const tasks = async () => ((await read(`${one}/tasks`)).body as { tasks: TaskView[] }).tasks.map((task) => task.file)
+  let count = 0
+  for (const [action, state] of [
+    ['pause', 'paused'],
+    ['resume', 'queued'],
+    ['cancel', 'finished'],
+  ] as const) {
+    await read(one)
+    await fleet.post(`${one}/${action}`, {})
+    for (let again = 0; again < 3; again += 1) {
+      const { etag, body } = await read(one)
+      assert.equal((body as RunView).state, state)
+      assert.equal(etag, `"${(body as RunView).version}"`)
+      const { runs } = (await read('/runs')).body as { runs: RunView[] }
+      count = runs.length
+      assert.deepEqual(runs.find((other) => other.run === run.run)?.state, state)
+      assert.deepEqual(await tasks(), ['ä.test', 'b.test'])
+    }
+  }
+  await submit(['c'])
+  assert.equal(((await read('/runs')).body as { runs: RunView[] }).runs.length, count + 1)
+})
+
 test('actions on many runs have one result each', async () => {
   const ids = [(await submit(['a'])).run.run, (await submit(['b'])).run.run]
   const response = await fleet.post('/runs/actions', { action: 'cancel', runs: [...ids, 'none'] })
