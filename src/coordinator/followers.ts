@@ -25,7 +25,11 @@ export type FollowersOptions = {
   readonly connectedWorkers: () => readonly string[]
   readonly onSnapshotted: (position: number) => void
   readonly onSnapshotFailed: (why: string) => void
+  readonly nowMs: () => number
 }
+
+/** A follower says how far it is four times a second; one that is silent for so long can't take over now. */
+const silentMaxMs = 1000
 
 export type FollowerView = { readonly member: string; readonly position: number; readonly history: number }
 
@@ -34,12 +38,14 @@ class Follower {
   position: number
   /** What its history has applied; until it says, nothing. */
   history = 0
+  heardMs: number
   readonly watches = new Set<string>()
   readonly connections = new Map<ConnectionId, WorkerConnection>()
   readonly #link: PeerLink
 
-  constructor(member: string, position: number, link: PeerLink) {
+  constructor(member: string, position: number, nowMs: number, link: PeerLink) {
     this.member = member
+    this.heardMs = nowMs
     this.position = position
     this.#link = link
   }
@@ -77,7 +83,7 @@ export class Followers {
     }
     // The same member again: its earlier link is broken, and it knows.
     for (const known of this.#followers) if (known.member === follow.member) this.#drop(known)
-    const follower = new Follower(follow.member, follow.position, link)
+    const follower = new Follower(follow.member, follow.position, this.#options.nowMs(), link)
     this.#followers.add(follower)
     follower.send({ type: 'leading', epoch: this.#options.epoch, position: this.#options.position() })
     follower.send({ type: 'connected', workers: this.#options.connectedWorkers() })
@@ -96,6 +102,7 @@ export class Followers {
   }
 
   #message(follower: Follower, message: FollowerMessage): void {
+    follower.heardMs = this.#options.nowMs()
     switch (message.type) {
       case 'at':
         follower.position = message.position
@@ -164,7 +171,9 @@ export class Followers {
   /** Who would lead next: the one named, or of those that don't leave the one that is furthest. Undefined when there is none. */
   heir(member: string | undefined, leaving: ReadonlySet<string> = new Set()): FollowerView | undefined {
     let best: Follower | undefined
+    const heardAfterMs = this.#options.nowMs() - silentMaxMs
     for (const follower of this.#followers) {
+      if (follower.heardMs < heardAfterMs) continue
       if (member === undefined ? leaving.has(follower.member) : follower.member !== member) continue
       if (!best || follower.position > best.position) best = follower
     }

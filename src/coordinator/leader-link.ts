@@ -46,6 +46,7 @@ export class LeaderLink {
   #link: PeerLink | undefined
   #generation = 0
   #linked = false
+  #wasLinked = false
   #ended = false
   #heardMs: number
   /** From when on it is held against the leader that nothing is heard. */
@@ -71,6 +72,11 @@ export class LeaderLink {
 
   get linked(): boolean {
     return this.#linked
+  }
+
+  /** It has answered once: the address is right, and the way there was open. */
+  get wasLinked(): boolean {
+    return this.#wasLinked
   }
 
   /** Milliseconds since the leader last gave a sign of life. */
@@ -172,6 +178,7 @@ export class LeaderLink {
         this.#heard()
         if (this.#linked) return
         this.#linked = true
+        this.#wasLinked = true
         return this.#options.onLinked()
       case 'not-leading':
         return this.#options.onOther(message.epoch, message.owner)

@@ -40,7 +40,7 @@ test('an append that was written long ago, and is found so only now, is no proof
   seat.submit(join, ({ type }) => (outcome = type))
   clock.advance(0)
   // The process stands still; meanwhile another one claims.
-  clock.nowMs += 30_000
+  clock.nowMs += 20_000
   rig.leadership = { epoch: 9, owner: 'c-1/1@http://c-1' }
   rig.tells = false
   clock.advance(30)
@@ -98,4 +98,80 @@ test('who asked for a handover is answered once it is known who leads now', () =
   rig.leadership = { epoch: 9, owner: 'c-3/1@http://c-3' }
   clock.advance(200)
   assert.deepEqual(seen, ['c-3/1@http://c-3'])
+})
+
+test('a leader whose address refuses us, though it may be well, is replaced more and more rarely', () => {
+  const rig = new SeatRig('c-2')
+  const { clock, seat } = rig
+  rig.leadership = { epoch: 1, owner: 'c-1/1@http://c-1' }
+  seat.start()
+  const claimedAtMs: number[] = []
+  let dialled = 0
+  // It refuses every call; and whenever we have taken over, it takes over in turn.
+  for (let step = 0; step < 60_000 / 25 && claimedAtMs.length < 5; step += 1) {
+    clock.advance(25)
+    for (; dialled < rig.dials.length; dialled += 1) rig.dials[dialled]!.handlers.closed(true)
+    if (rig.leadership.owner.startsWith('c-2/')) {
+      claimedAtMs.push(clock.nowMs)
+      rig.leadership = { epoch: rig.leadership.epoch + 1, owner: 'c-1/1@http://c-1' }
+    }
+  }
+  const pauses = claimedAtMs.slice(1).map((atMs, at) => atMs - claimedAtMs[at]!)
+  assert.ok(claimedAtMs[0]! < 2000, `the first time at once: ${claimedAtMs[0]} ms`)
+  for (let at = 1; at < pauses.length; at += 1) assert.ok(pauses[at]! > pauses[at - 1]! * 1.3, pauses.join(' '))
+})
+
+test('leadership is not handed to a follower that has fallen silent', () => {
+  const { clock, seat } = new SeatRig().lead()
+  const said: PeerMessage[] = []
+  const follower = seat.accept({ send: (message) => void said.push(message), close: () => undefined })
+  follower.message({ type: 'follow', protocol: 1, member: 'c-3', epoch: 1, position: 0 })
+  clock.advance(1500)
+  let why: string | undefined
+  seat.transfer(undefined, (error) => (why = error?.message))
+  assert.match(why ?? '', /no other coordinator follows this one/)
+  follower.message({ type: 'at', position: 1, history: 0 })
+  seat.transfer(undefined, () => undefined)
+  clock.advance(10)
+  assert.ok(said.some((message) => message.type === 'yield'))
+})
+
+test('a coordinator whose log is away ends all the same', () => {
+  const rig = new SeatRig().lead()
+  const { clock, seat } = rig
+  for (let n = 0; n < 50; n += 1) rig.outcomes.push({ type: 'unknown', why: 'away', code: 'log_failed' })
+  const join = { type: 'join', worker: 'w', name: 'w', version: '1', capabilities, draining: false } as const
+  const outcomes: string[] = []
+  seat.submit(join, ({ type }) => outcomes.push(type))
+  clock.advance(10)
+  let stopped = false
+  seat.stop(() => (stopped = true))
+  clock.advance(1000)
+  assert.equal(stopped, false)
+  clock.advance(1500)
+  assert.deepEqual([stopped, outcomes], [true, ['unavailable']])
+})
+
+test('an answer to an older question does not make a coordinator claim twice at a time', () => {
+  const rig = new SeatRig().follow()
+  const { clock, seat, dials } = rig
+  const leaderIsGone = () => {
+    dials.at(-1)!.handlers.closed(true)
+    clock.advance(100)
+  }
+  // Another one has claimed, and the log is slow to say who.
+  rig.leadership = { epoch: 2, owner: 'c-3/1@http://c-3' }
+  rig.leadershipMs = 500
+  leaderIsGone()
+  assert.equal(seat.role, 'following')
+  // The tail says it first; then that one is gone too, and the claim takes its time.
+  rig.tail!.claimed(rig.leadership)
+  rig.claimMs = 1000
+  leaderIsGone()
+  assert.equal(seat.role, 'claiming')
+  // Now comes the answer.
+  clock.advance(400)
+  leaderIsGone()
+  clock.advance(2000)
+  assert.deepEqual([seat.role, seat.epoch, rig.claimsUnderWayMost, rig.entries.length], ['leading', 3, 1, 1])
 })

@@ -72,6 +72,11 @@ export type SeatOptions = {
 /** Part of a lease for which a leader takes itself for one without asking the log again. */
 const confirmedPart = 0.2
 const failoversMax = 20
+/** Before a leader that never answered here is replaced once more; doubles. */
+const blindWaitMs = 500
+const blindWaitMaxMs = 30_000
+/** How long the last append is waited for at the end. */
+const stopMaxMs = 2000
 /** A tail that says nothing while the leader is ahead is no tail. */
 const lagCheckMs = 100
 const connectedDelayMs = 20
@@ -87,6 +92,7 @@ export class Seat {
   readonly #owner: string
   readonly failovers: Failover[] = []
   #role: Role = 'loading'
+  #turn = 0
   #leadership: Leadership = { epoch: 0, owner: '' }
   #members: readonly MemberCard[] = []
   #draining = false
@@ -99,6 +105,9 @@ export class Seat {
   #confirmedMs = -Infinity
   #confirming = false
   #leaderPosition = 0
+  /** Leaders in a row that it has replaced without ever having heard from them. */
+  #blindClaims = 0
+  #blindWaiting = 0
   #madeSnapshot = 0
   #lagging = false
   #tellingConnected = false
@@ -298,7 +307,10 @@ export class Seat {
 
   /** Ends everything at once; nothing is handed over. */
   stop(done: () => void): void {
+    let ended = false
     const end = () => {
+      if (ended) return
+      ended = true
       this.#setRole('stopped')
       this.#takeover.stop()
       this.#endTail()
@@ -315,6 +327,8 @@ export class Seat {
     const leader = this.#leader
     this.#sessions?.close()
     leader.hold(() => end())
+    // The log may be away. What is under way there may or may not come to be, as after a crash.
+    this.#clock.after(stopMaxMs, end)
   }
 
   // ---- following ----
@@ -339,6 +353,12 @@ export class Seat {
     this.#options.onFatal(error)
   }
 
+  /** It sets out to do something else: what was asked of the log for the sake of what it did before is void. */
+  #begin(): number {
+    this.#turn += 1
+    return this.#turn
+  }
+
   /** From nothing. What is read on the way is no news: who derives from state begins anew at its end. */
   #load(): void {
     this.#setRole('loading')
@@ -353,10 +373,13 @@ export class Seat {
   #orient(): void {
     if (this.#role === 'stopped') return
     if (!this.#options.peers) return this.#claim(0)
+    const turn = this.#begin()
     this.#options.log.leadership((leadership) => {
-      if (this.#role === 'stopped' || this.#role === 'leading') return
+      if (turn !== this.#turn || this.#role === 'stopped' || this.#role === 'leading') return
       if (leadership === undefined) {
-        this.#clock.after(this.#options.times.againMs * 10, () => this.#orient())
+        this.#clock.after(this.#options.times.againMs * 10, () => {
+          if (turn === this.#turn) this.#orient()
+        })
         return
       }
       this.#setRole('following')
@@ -402,6 +425,7 @@ export class Seat {
       return
     }
     if (!newer && !(anew && leadership.epoch === this.#leadership.epoch)) return
+    this.#begin()
     this.#leadership = leadership
     this.#takeover.forget()
     this.#endLink()
@@ -437,6 +461,7 @@ export class Seat {
 
   #linked(): void {
     const link = this.#link!
+    this.#blindClaims = 0
     this.#takeover.forget()
     this.#led()
     for (const run of this.#watched) link.send({ type: 'watch', run, on: true })
@@ -515,7 +540,26 @@ export class Seat {
     return this.#role === 'following' && (!this.#draining || this.#members.every((card) => card.draining))
   }
 
+  /**
+   * `gone`: its host refused the connection. Of a leader that never answered here that may be a wrong address, and the
+   * leader be well: then the others are asked first, and who has replaced leaders so in vain waits longer every time.
+   */
   #suspect(gone: boolean): void {
+    if (this.#role !== 'following') return
+    const blind = this.#link !== undefined && !this.#link.wasLinked
+    if (!blind) return this.#suspectNow(gone)
+    const { epoch } = this.#leadership
+    const waitMs = this.#blindClaims === 0 ? 0 : Math.min(blindWaitMs * 2 ** this.#blindClaims, blindWaitMaxMs)
+    if (waitMs === 0) return this.#suspectNow(false)
+    if (this.#blindWaiting === epoch) return
+    this.#blindWaiting = epoch
+    this.#clock.after(waitMs, () => {
+      this.#blindWaiting = 0
+      if (this.#leadership.epoch === epoch && this.#link?.wasLinked === false) this.#suspectNow(false)
+    })
+  }
+
+  #suspectNow(gone: boolean): void {
     if (this.#role !== 'following') return
     if (!this.#mayLead) {
       // Somebody else will; should nobody, the others may have left meanwhile.
@@ -533,7 +577,9 @@ export class Seat {
       rank,
       others,
       claim: () => {
-        if (this.#role === 'following') this.#claim(this.#leadership.epoch)
+        if (this.#role !== 'following') return
+        if (this.#link && !this.#link.wasLinked) this.#blindClaims += 1
+        this.#claim(this.#leadership.epoch)
       },
       newer: (leadership) => this.#follow(leadership, false),
       alive: () => this.#link?.trust(),
@@ -560,13 +606,16 @@ export class Seat {
   #claim(fromEpoch: number): void {
     this.#setRole('claiming')
     this.#takeover.forget()
+    const turn = this.#begin()
     this.#options.log.claim(fromEpoch, this.#owner, (head) => {
-      if (this.#role !== 'claiming') return
+      if (turn !== this.#turn || this.#role !== 'claiming') return
       if (head === undefined) {
         this.#clock.after(this.#options.times.againMs, () => {
-          if (this.#role === 'claiming') this.#claim(fromEpoch)
+          if (turn === this.#turn && this.#role === 'claiming') this.#claim(fromEpoch)
         })
       } else if (head === 'lost') {
+        // Somebody else leads: whom this one followed until now is not to be suspected any more.
+        this.#endLink()
         this.#setRole('following')
         this.#orient()
       } else this.#claimed(head)
@@ -653,6 +702,7 @@ export class Seat {
       connectedWorkers: () => sessions.connectedIds(),
       onSnapshotted: this.#options.onSnapshotted,
       onSnapshotFailed: (why) => this.#options.say('a snapshot could not be made', { why }),
+      nowMs: () => this.#clock.monotonicMs(),
     })
     this.#led()
     this.#setRole('leading')

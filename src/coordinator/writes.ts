@@ -31,11 +31,16 @@ type Write = {
   readonly done: (outcome: Outcome) => void
   /** Leaders it was given to who went away: nobody knows what became of it. */
   undecided: number
+  /** Some leader has it, or had it. */
+  given: boolean
   forget: () => void
 }
 
 /** So many leaders may go away over one write; it may be what they die of, and then the rest should live. */
 const undecidedMax = 3
+
+/** So many times as long as for somebody to lead, a write waits in all. */
+const patience = 3
 
 export class Writes {
   readonly #options: WritesOptions
@@ -48,13 +53,29 @@ export class Writes {
   }
 
   submit(input: Input, done: (outcome: Outcome) => void): void {
-    this.#give({ input, done, undecided: 0, forget: () => undefined })
+    let answered = false
+    const answer = (outcome: Outcome): void => {
+      if (answered) return
+      answered = true
+      forgetPatience()
+      done(outcome)
+    }
+    const write: Write = { input, done: answer, undecided: 0, given: false, forget: () => undefined }
+    // A leader that can't reach the log, and that nobody replaces, never answers: whoever waits is told.
+    const patienceMs = this.#options.waitMs * patience
+    const forgetPatience = this.#options.clock.after(patienceMs, () => {
+      this.#waiting.delete(write)
+      write.forget()
+      answer({ type: 'unavailable', error: nobody(`the log has not taken it for ${patienceMs / 1000} s`, write.given) })
+    })
+    this.#give(write)
   }
 
   #give(write: Write): void {
     if (this.#stopped) return write.done({ type: 'unavailable', error: nobody('it is going down') })
     const take = this.#take
     if (!take) return this.#wait(write)
+    write.given = true
     take(write.input, (result) => this.#answered(write, result))
   }
 
