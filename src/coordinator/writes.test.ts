@@ -49,6 +49,51 @@ test('a write that one leader after the other dies of is not given to all of the
     writes.attach(dies)
   }
   assert.equal(leaders, 3)
+  assert.equal(outcomes.length, 1)
+  const [outcome] = outcomes
+  assert.ok(outcome?.type === 'unavailable' && outcome.error.hint?.includes('may or may not'))
+})
+
+for (const input of [
+  {
+    type: 'replay',
+    run: 'r2',
+    letters: ['d1'],
+    who: 'me',
+    again: false,
+    context: 'c',
+    estimates: [null],
+    startupMs: 0,
+  },
+  { type: 'discard', letters: ['d1'], who: 'me', why: 'old' },
+  { type: 'extend', run: 'r1', who: 'me', files: ['a'], estimates: [null] },
+] as Input[]) {
+  test(`'${input.type}' is not repeated when nobody knows whether it was taken: a refusal would deny what happened`, () => {
+    const { clock, writes, outcomes, submit } = setUp()
+    writes.attach((_input, done) => {
+      writes.detach()
+      done(lost)
+    })
+    submit(input)
+    // The leader before had taken it, so this one would refuse it.
+    writes.attach((_input, done) => done({ type: 'refused', error: new Refused('conflict', 'being replayed') }))
+    clock.advance(10)
+    assert.equal(outcomes.length, 1)
+    const [outcome] = outcomes
+    assert.ok(outcome?.type === 'unavailable' && outcome.error.hint?.includes('may or may not'))
+  })
+}
+
+test('a write that no leader ever answers ends after a bound, and its late answer is nobody’s', () => {
+  const { clock, writes, outcomes, submit } = setUp()
+  let late: Parameters<Take>[1] | undefined
+  writes.attach((_input, done) => {
+    late = done
+  })
+  submit(cancel)
+  clock.advance(29_000)
+  assert.deepEqual(outcomes, [])
+  clock.advance(2000)
   const errors = outcomes.map((one) => (one.type === 'unavailable' ? one.error : undefined))
   assert.equal(errors.length, 1)
   assert.match(errors[0]?.message ?? '', /has not taken it for 30 s/)
