@@ -166,6 +166,8 @@ test('an answer to an older question does not make a coordinator claim twice at 
   assert.equal(seat.role, 'following')
   // The tail says it first; then that one is gone too, and the claim takes its time.
   rig.tail!.claimed(rig.leadership)
+  dials.at(-1)!.handlers.opened()
+  dials.at(-1)!.handlers.message({ type: 'leading', epoch: 2, position: 0 })
   rig.claimMs = 1000
   leaderIsGone()
   assert.equal(seat.role, 'claiming')
