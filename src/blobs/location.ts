@@ -40,7 +40,7 @@ export function parseS3Location(location: string, environment: Environment): S3S
   const bucket = url.hostname
   if (url.port !== '' || !bucketPattern.test(bucket)) {
     throw invalid(
-      `expected the name of a bucket after s3://, received '${url.host}'`,
+      `expected the name of a bucket after s3:// (3 to 63 lower-case letters, digits, dots and dashes), received '${url.host}'`,
       "A store of one's own is named by ?endpoint=URL.",
     )
   }

@@ -17,7 +17,7 @@ export const launcher = join(packageRoot, 'bin', 'launch.cjs')
 export function dataRoot(env: NodeJS.ProcessEnv = process.env): string {
   if (env['MUSTER_DATA']) return resolve(env['MUSTER_DATA'])
   const xdg = env['XDG_DATA_HOME']
-  return join(xdg ? xdg : join(homedir(), '.local', 'share'), 'muster')
+  return resolve(xdg ? xdg : join(homedir(), '.local', 'share'), 'muster')
 }
 
 export const hostDirectory = (): string => join(dataRoot(), 'host')

@@ -1,4 +1,5 @@
 /** The commands that change something that exists: cancel, pause, resume, rerun, down; and `token`. */
+import { resolve } from 'node:path'
 import { ensureTokens, readTokens } from '../../api/tokens.ts'
 import { isMusterError, MusterError } from '../../protocol/errors.ts'
 import { connect, runningDaemon, type Where } from '../connect.ts'
@@ -65,7 +66,7 @@ function isAlive(pid: number): boolean {
 export function tokenCommand(role: string, options: { readonly data?: string }): number {
   if (role !== 'client' && role !== 'worker')
     throw new MusterError('usage', `muster token: expected client or worker, received '${role}'`)
-  const directory = options.data ?? serverDirectory()
+  const directory = resolve(options.data ?? serverDirectory())
   process.stdout.write(`${(readTokens(directory) ?? ensureTokens(directory))[role]}\n`)
   return 0
 }

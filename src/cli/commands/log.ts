@@ -93,7 +93,7 @@ function placeOf(flags: PlaceFlags): Place {
       hint: "'muster serve' says where its data is when it starts.",
     })
   }
-  if (data !== undefined) return { directory: data }
+  if (data !== undefined) return { directory: resolve(data) }
   if (blobs === undefined) {
     throw new MusterError('usage', '--cluster: expected --blobs with it, as for muster serve: snapshots are there')
   }

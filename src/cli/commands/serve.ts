@@ -28,7 +28,7 @@ export async function serveCommand(options: ServeOptions): Promise<number> {
   const flags = clusterFlags(options)
   const asked = parseListen(options.listen)
   const listen = flags ? { ...asked, port: await chosenPort(asked.host, asked.port) } : asked
-  const directory = options.data ?? serverDirectory()
+  const directory = resolve(options.data ?? serverDirectory())
   const address = options.advertise ?? reachable(listen)
   const log = openProgramLog(2)
   const stopped = Promise.withResolvers<number>()
@@ -55,7 +55,7 @@ export async function serveCommand(options: ServeOptions): Promise<number> {
   const tokens = ensureTokens(directory)
   const note = servedFile(new URL(host.address!).port)
   privateDirectory(dirname(note))
-  writeFileSync(note, resolve(directory), { mode: 0o600 })
+  writeFileSync(note, directory, { mode: 0o600 })
   const shown = flags ? address : reachable({ host: listen.host, port: Number(new URL(host.address!).port) })
   process.stdout.write(
     [

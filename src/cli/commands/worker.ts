@@ -1,4 +1,5 @@
 /** `muster worker`: offers this host to a coordinator until it is told to stop. */
+import { resolve } from 'node:path'
 import { parseDuration } from '../../stdx/duration.ts'
 import { startWorker } from '../../worker/main.ts'
 import { addressesOf, serverOf, tokenOf } from '../connect.ts'
@@ -38,7 +39,7 @@ export async function workerCommand(options: WorkerCommandOptions): Promise<numb
       ...(options.orphanTimeout === undefined ? {} : { [daemonLabel]: 'true' }),
     },
     ...(options.cpus === undefined ? {} : { cpus: options.cpus }),
-    dataDir: options.data ?? workerDirectory(),
+    dataDir: resolve(options.data ?? workerDirectory()),
     version: packageVersion(),
     log: (level, text) => {
       if (level !== 'debug' && (!quiet || level !== 'info')) process.stderr.write(`muster worker: ${text}\n`)

@@ -1,6 +1,6 @@
 /** A run over several machines: the workspace travels, work is shared, and deaths of workers and of the coordinator lose nothing. */
 import assert from 'node:assert/strict'
-import { chmod, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { chmod, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { describe, test } from 'node:test'
 import type { JsonReport } from '../../reports/json.ts'
 import { Fleet } from './fixtures/fleet.ts'
@@ -40,6 +40,16 @@ describe('machines', { concurrency: 4 }, () => {
     await writeFile(`${stage.project}/data/one.txt`, 'new')
     await writeFile(`${stage.project}/data/three.txt`, '3')
     assert.deepEqual(await run(), ['data/one.txt', 'data/three.txt', 'new3tool', 'data/one.txt', 'new'])
+  })
+
+  test('data directories may be named relative to where a worker is started', async () => {
+    await using stage = await Stage.open()
+    await stage.write(shellSuite({ 'a.sh': 'pwd' }))
+    const fleet = await Fleet.open(stage)
+    await fleet.join('one', '--data', '../below')
+    const { code, stderr } = await stage.muster(['run', ...fleet.flags], submitter(stage))
+    assert.equal(code, 0, stderr)
+    assert.ok((await readdir(stage.path('below'))).length > 0)
   })
 
   test('two workers share a run; its reports are those of one worker; --workers and --cpus are kept to', async () => {
