@@ -113,7 +113,9 @@ export class Faults {
     const port = fault.only === 'all' ? {} : { port: etcdPorts[fault.only] }
     const one = async (side: string): Promise<string | undefined> =>
       side === 'others' || side === 'coordinators' ? undefined : this.#host(side)
-    const [from, to] = [await one(fault.from), await one(fault.to)]
+    const [from, named] = [await one(fault.from), await one(fault.to)]
+    // A role may turn out to be that very host: then it is the next one.
+    const to = named !== undefined && named === from ? nextTo(named) : named
     const pairs = this.#side(fault.from, from, to).flatMap((a) =>
       this.#side(fault.to, to, from).flatMap((b) => (a === b ? [] : [[a, b] as const])),
     )
@@ -151,4 +153,8 @@ export class Faults {
   async #host(who: string): Promise<string> {
     return hosts.includes(who) ? who : this.#cluster.member(await this.#process(who)).host
   }
+}
+
+function nextTo(host: string): string {
+  return hosts[(hosts.indexOf(host) + 1) % coordinatorHosts.length]!
 }
