@@ -315,11 +315,26 @@ function fail(error: unknown): number {
     if (process.env['MUSTER_DEBUG']) process.stderr.write(`${error.stack}\n`)
     return error.exitCode
   }
+  if (error instanceof Error && 'code' in error && error.code === 'EPIPE') {
+    process.stderr.write('muster: Nobody reads the output any more; it is not complete\n')
+    return 3
+  }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
   process.stderr.write(`muster: this is a bug in Muster\n${text}\n`)
   return 3
 }
 
+/** What must go on though nobody reads any more what it says. */
+const worksUnread = ['run', 'rerun', 'serve', 'worker', 'daemon', 'log']
+
+function onOutputLost(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error
+  // As in `muster logs RUN | head`: whoever read it has seen enough.
+  if (!worksUnread.includes(process.argv[2] ?? '')) process.exit()
+}
+
+process.stdout.on('error', onOutputLost)
+process.stderr.on('error', onOutputLost)
 try {
   if (process.argv.length <= 2) program.help()
   await program.parseAsync()

@@ -29,7 +29,8 @@ export type AppendRequest = { readonly epoch: number; readonly position: number;
 /** What became of one append of a group: an answer, or a broken assertion of its caller. */
 export type AppendAnswer = AppendResult | Error
 
-export const formatVersion = 1
+/** 2: entries may be of the core's format 2, which a program that knows only 1 must not try to read. */
+export const formatVersion = 2
 const trimRowsPerTransaction = 2000
 const walBytesMax = 16 * 1024 * 1024
 /** An entry that did not fit may have been so large. */

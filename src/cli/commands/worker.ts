@@ -25,10 +25,6 @@ export async function workerCommand(options: WorkerCommandOptions): Promise<numb
   const given = options.join ?? [serverOf({}) ?? `unix:${socketPath(hostDirectory())}`]
   const urls = given.flatMap((one) => addressesOf(one, '--join'))
   const quiet = options.bound === true || options.orphanTimeout !== undefined
-  // Whoever read our words may have been killed, for instance the daemon; the work goes on.
-  process.stderr.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
-  })
   const worker = await startWorker({
     urls,
     token: (url) => (url.startsWith('unix:') ? undefined : tokenOf(options.token, 'worker', url)),

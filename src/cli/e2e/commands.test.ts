@@ -1,10 +1,14 @@
 /** The commands round a run: looking at it, acting on it, and running parts of a suite again. */
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
+import { text } from 'node:stream/consumers'
 import { after, before, test } from 'node:test'
 import type { RunView, WorkerView } from '../../protocol/run-view.ts'
 import type { JsonReport } from '../../reports/json.ts'
+import { muster } from './fixtures/program.ts'
 import { gate, marked, marks, shellSuite } from './fixtures/projects.ts'
 import { Stage, until, type Files } from './fixtures/stage.ts'
 
@@ -49,6 +53,23 @@ test('show, logs, rerun --failed, --last-failed', async () => {
   assert.equal((await stage.json<JsonReport>(['run', '--last-failed'], 1, { cwd })).planned, 1)
   await writeFile(`${cwd}/t/b.sh`, '')
   assert.equal((await stage.json<JsonReport>(['run', '--last-failed'], 0, { cwd })).planned, 1)
+})
+
+test('a reader that has seen enough is no error, except of a backup', async () => {
+  const cwd = await project('unread', mixed)
+  const { run } = await stage.json<JsonReport>(['run'], 1, { cwd })
+  const piped = async (args: readonly string[]) => {
+    const line = `"$@" | true; exit "\${PIPESTATUS[0]}"`
+    const env = stage.environment()
+    const child = spawn('bash', ['-c', line, 'bash', muster, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+    const [stderr, [code]] = await Promise.all([text(child.stderr), once(child, 'close') as Promise<[number]>])
+    return { code, stderr }
+  }
+  assert.deepEqual(await piped(['show', run]), { code: 0, stderr: '' })
+  assert.deepEqual(await piped(['log', 'export', '--data', stage.path('data', 'host')]), {
+    code: 3,
+    stderr: 'muster: Nobody reads the output any more; it is not complete\n',
+  })
 })
 
 test('rerun repeats arguments and settings once', async () => {
