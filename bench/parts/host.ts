@@ -1,11 +1,12 @@
 /**
- * A whole coordinator (SQLite log, Unix socket, no history) in a process of its own, and optionally
- * this host's real worker: what the benchmarks load. `await using` it.
+ * A whole coordinator (Unix socket, no history) in a process of its own: what the benchmarks load. On
+ * SQLite unless it is one of a cluster, and optionally with this host's real worker. `await using` it.
  */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import type { HostProcessOptions } from './host-process.ts'
 
 export type BenchHost = AsyncDisposable & {
   readonly socketPath: string
@@ -13,12 +14,19 @@ export type BenchHost = AsyncDisposable & {
   readonly directory: string
 }
 
+export type BenchHostOptions = Omit<HostProcessOptions, 'directory'> & {
+  /** Kept when it ends; default: one of its own, which is removed. */
+  readonly directory?: string
+}
+
 const program = path.join(import.meta.dirname, 'host-process.ts')
 
-export async function startHost(options: { readonly worker?: boolean } = {}): Promise<BenchHost> {
-  const directory = mkdtempSync(path.join(os.tmpdir(), 'muster-bench-'))
-  const child = spawn(process.execPath, ['--expose-gc', program, directory, options.worker ? 'worker' : ''], {
+export async function startHost(options: BenchHostOptions = {}): Promise<BenchHost> {
+  const directory = options.directory ?? mkdtempSync(path.join(os.tmpdir(), 'muster-bench-'))
+  const child = spawn(process.execPath, ['--expose-gc', program, JSON.stringify({ ...options, directory })], {
     stdio: ['pipe', 'pipe', 'inherit'],
+    // As bin/muster has it by default: compiled once.
+    env: { ...process.env, NODE_COMPILE_CACHE: path.join(os.tmpdir(), 'node-compile-cache') },
   })
   const socketPath = await new Promise<string>((resolve, reject) => {
     child.once('exit', (code) => reject(new Error(`the coordinator ended with ${code}`)))
@@ -32,7 +40,7 @@ export async function startHost(options: { readonly worker?: boolean } = {}): Pr
       const exited = new Promise((resolve) => child.once('exit', resolve))
       child.stdin.end()
       await exited
-      rmSync(directory, { recursive: true, force: true })
+      if (options.directory === undefined) rmSync(directory, { recursive: true, force: true })
     },
   }
 }
