@@ -87,6 +87,7 @@ export class Session implements AsyncDisposable {
     this.#load = load
     load.begin(this.#rounds, round.clients, round.submitEveryMs)
     await this.#underWay(watch, entries)
+    const underWayMs = Date.now()
     const mends = round.faults.map((fault) => carryOut(faults, fault, round.mendedAtMs))
     await Promise.all([delay(round.mendedAtMs), ...mends])
     await this.#allRun()
@@ -100,7 +101,7 @@ export class Session implements AsyncDisposable {
     const runs = load.runs.flatMap(({ report }) => (report ? [report.run] : []))
     const again = this.#executions.check(runs, ledger, faults.freezes, (worker) => watch.nameOf(worker))
     this.#checkDeaths(watch)
-    const gapMs = longestGapMs(watch.writtenAtMs.filter((atMs) => atMs <= mendedAtMs))
+    const gapMs = longestGapMs(watch.writtenAtMs.filter((atMs) => atMs >= underWayMs && atMs <= mendedAtMs))
     checkUninterrupted(round, again, watch, Math.max(gapMs, stalls.max / 1e6))
     const result = {
       failovers: ledger.terms.size - terms,
