@@ -126,6 +126,19 @@ describe('DirectoryBlobs', () => {
     }
   })
 
+  test('a place that cannot be made or written is named', async () => {
+    const medium = await makeMedium()
+    try {
+      await medium.open()
+      await writeFile(join(medium.directory, 'file'), '')
+      const place = join(medium.directory, 'file', 'blobs')
+      const message = new RegExp(`^Cannot use the blob directory ${place}: ENOTDIR`)
+      await assert.rejects(DirectoryBlobs.open(place), { code: 'config_invalid', message })
+    } finally {
+      await medium.remove()
+    }
+  })
+
   test('a failing disk is an error with a code, and leaves the key absent', async () => {
     const medium = await makeMedium()
     try {

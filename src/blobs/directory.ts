@@ -38,11 +38,12 @@ export class DirectoryBlobs implements Blobs {
   }
 
   static async open(directory: string): Promise<DirectoryBlobs> {
-    await mkdir(directory, { recursive: true, mode: 0o700 })
-    const present = new Set(await readdir(directory))
-    const absent = [...fanOut, temporaryFolder].filter((name) => !present.has(name))
-    for (const name of absent) await mkdir(join(directory, name), { recursive: true, mode: 0o700 })
-    if (absent.length > 0) await syncDirectory(directory)
+    const present = await prepare(directory).catch((cause: Error) => {
+      const text = `Cannot use the blob directory ${directory}: ${cause.message}`
+      if (isFull(cause)) throw new MusterError('disk_full', text, { hint: 'Free some space.', cause })
+      const hint = 'This user must be able to make and write it; is it mounted?'
+      throw new MusterError('config_invalid', text, { hint, cause })
+    })
     const blobs = new DirectoryBlobs(directory)
     if (present.has(temporaryFolder)) await blobs.#removeAbandoned()
     return blobs
@@ -265,7 +266,7 @@ export class DirectoryBlobs implements Blobs {
 
   #translate(error: unknown, action: string, key: string): unknown {
     if (error instanceof MusterError) return error
-    if (hasCode(error, 'ENOSPC') || hasCode(error, 'EDQUOT') || hasCode(error, 'EFBIG')) {
+    if (isFull(error)) {
       return new MusterError('disk_full', `Cannot ${action} blob ${key} in ${this.#directory}: the disk is full`, {
         hint: 'Free some space.',
         cause: error,
@@ -278,6 +279,20 @@ export class DirectoryBlobs implements Blobs {
       cause: error,
     })
   }
+}
+
+/** Makes what is missing; returns what was there. */
+async function prepare(directory: string): Promise<ReadonlySet<string>> {
+  await mkdir(directory, { recursive: true, mode: 0o700 })
+  const present = new Set(await readdir(directory))
+  const absent = [...fanOut, temporaryFolder].filter((name) => !present.has(name))
+  for (const name of absent) await mkdir(join(directory, name), { recursive: true, mode: 0o700 })
+  if (absent.length > 0) await syncDirectory(directory)
+  return present
+}
+
+function isFull(error: unknown): boolean {
+  return hasCode(error, 'ENOSPC') || hasCode(error, 'EDQUOT') || hasCode(error, 'EFBIG')
 }
 
 function hasCode(error: unknown, code: string): boolean {

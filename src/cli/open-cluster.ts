@@ -19,6 +19,7 @@ import { openEtcdLog, type EtcdLog } from '../log/etcd/etcd-log.ts'
 import { etcdCredentialsFromEnvironment, parseEtcdUrl, type EtcdCredentials } from '../log/etcd/url.ts'
 import type { SharedLog } from '../log/log.ts'
 import { MusterError } from '../protocol/errors.ts'
+import { markBlobs } from './blobs-mark.ts'
 import { buildId, packageVersion, privateDirectory } from './places.ts'
 
 export type ClusterFlags = {
@@ -86,6 +87,7 @@ export async function openCluster(
       log,
       blobs,
       blobsLocation: flags.blobs,
+      blobsMark: await markBlobs(log, blobs, flags.blobs),
       contexts: sharedContexts(blobs, secrets),
       source: await log.record('name', () => randomUUID()),
       peers: peerPort(peer),

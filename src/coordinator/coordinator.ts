@@ -63,6 +63,8 @@ export type ClusterOptions = {
   /** Name of the log, the same for every member. */
   readonly source: string
   readonly blobsLocation: string
+  /** Key of the blob by which members know that they share a place. */
+  readonly blobsMark: string
   readonly peers: PeerPort
   /** Lets this coordinator ask the others. */
   readonly peerToken: string
@@ -235,7 +237,7 @@ export class Coordinator implements AsyncDisposable {
       seat: this.seat,
       historyPosition: () => this.#history.position,
       fill: () => cluster?.log.fill ?? 0,
-      logBlobs: async () => (await cluster?.log.namedBlobs()) ?? [],
+      logBlobs: async () => (cluster ? [...(await cluster.log.namedBlobs()), cluster.blobsMark] : []),
       say: (level, message, detail) => this.#say(level, message, detail),
     })
     this.#history = new KeptHistory({
