@@ -6,8 +6,7 @@ import path from 'node:path'
 import { describe, test } from 'node:test'
 import { Ledger } from '../sim/ledger.ts'
 import { Violations } from '../sim/violations.ts'
-import { Executions } from './executions.ts'
-import type { Freeze } from './faults.ts'
+import { Executions, type Freeze } from './executions.ts'
 
 const file = 't/a.test.mjs'
 type Told = readonly [batch: string, worker: string, fromMs: number, toMs: number]

@@ -6,7 +6,9 @@
 import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs'
 import type { Ledger } from '../sim/ledger.ts'
 import type { Violations } from '../sim/violations.ts'
-import type { Freeze } from './faults.ts'
+
+/** A worker's process could do nothing from then to then. */
+export type Freeze = { readonly worker: string; readonly fromMs: number; toMs: number }
 
 /** The clock that all processes of this machine share. */
 export const nowMs = (): number => Number(process.hrtime.bigint() / 1000n) / 1000

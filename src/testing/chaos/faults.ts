@@ -1,12 +1,9 @@
 /** Faults carried out on real processes and networks. Roles are looked up at the moment of the strike. */
 import type { Cluster } from './cluster.ts'
 import { etcdPorts } from './cluster.ts'
-import { nowMs } from './executions.ts'
+import { nowMs, type Freeze } from './executions.ts'
 import type { Mend } from './ground.ts'
 import { coordinatorHosts, hosts, type Fault } from './plan.ts'
-
-/** A worker's process could do nothing from then to then. */
-export type Freeze = { readonly worker: string; readonly fromMs: number; toMs: number }
 
 const drainWithinMs = 30_000
 const nothing: Mend = async () => undefined
