@@ -17,11 +17,11 @@ import { tickDueMs } from '../core/breaker.ts'
 import { nextDueMs } from '../core/due.ts'
 import type { Event } from '../core/events.ts'
 import { encodeEntry } from '../core/events.ts'
-import { Refused, type Assign, type Input } from '../core/input.ts'
+import { Refused, type Input } from '../core/input.ts'
 import type { State, Worker } from '../core/state.ts'
 import { MusterError } from '../protocol/errors.ts'
 import { earlyProbes } from '../scheduling/early-probe.ts'
-import { place } from '../scheduling/place.ts'
+import { placements } from '../scheduling/place.ts'
 import { systemClock, type Clock } from '../stdx/clock.ts'
 import type { AppendOutcome } from './ports.ts'
 
@@ -363,7 +363,7 @@ export class Leader {
     // Breakers whose time has come, and those that must not keep a run waiting.
     if ((tickDueMs(this.state) ?? Infinity) <= atMs) take({ type: 'tick' })
     for (const probe of earlyProbes(view, atMs)) take(probe)
-    for (let next: Assign | undefined = place(view, atMs); next; next = place(view, atMs)) take(next)
+    for (const next of placements(view, atMs)) take(next)
   }
 
   #append(

@@ -17,18 +17,25 @@ const cheapStart = 50
 /** Entries looked at beyond the picked ones for something small enough to fill a batch. */
 const lookAheadMax = 500
 
-/** Work to give to a host with `cpus` of `fleetCpus`, in estimated CPU-milliseconds; Infinity = all. */
-export function targetWorkMs(
-  state: State,
-  run: Run,
-  cpus: number,
-  fleetCpus: number,
-  startupMs: number,
-  nowMs: number,
-): number {
-  if (cpus >= fleetCpus) return Infinity
+/** What a run's batches are cut from. */
+export type Share = {
+  /** CPUs that it can count on. */
+  readonly fleetCpus: number
+  /** Work that is queued or under way. */
+  readonly leftMs: number
+  readonly startupMs: number
+}
+
+/** Work that the run still has, queued and under way, in estimated CPU-milliseconds. */
+export function workLeftMs(state: State, run: Run, startupMs: number, nowMs: number): number {
   let leftMs = run.queuedMs
   for (const id of run.batches) leftMs += batchLeftMs(state.batches.get(id)!, startupMs, nowMs)
+  return leftMs
+}
+
+/** Work to give to a host with `cpus` of the fleet's CPUs, in estimated CPU-milliseconds; Infinity = all. */
+export function targetWorkMs(run: Run, cpus: number, { fleetCpus, leftMs, startupMs }: Share): number {
+  if (cpus >= fleetCpus) return Infinity
   const fairMs = (leftMs * cpus) / fleetCpus
   const known = run.tasks.length === 0 ? 0 : run.knownCount / run.tasks.length
   const uncertainty = uncertaintyKnown * known + uncertaintyUnknown * (1 - known)

@@ -15,14 +15,17 @@ export function grantOf(run: Run, worker: Worker): number {
   return Math.max(1, Math.min(run.spec.cpus ?? worker.capabilities.cpus, worker.capabilities.cpus))
 }
 
-/** Could run it now or once it is free; not behind an open breaker. */
+/** Connected, and not behind an open breaker. */
+export function isAvailable(view: View, worker: Worker): boolean {
+  if (!view.available(worker)) return false
+  return view.state.breakers.notClosed.size === 0 || !isOpen(view.state, workerScope(worker.id))
+}
+
+/** Could run it now or once it is free. */
 export function fittingWorkers(view: View, run: Run): Worker[] {
-  const { breakers } = view.state
   const fitting: Worker[] = []
   for (const worker of view.state.workers.values()) {
-    if (!fits(run, worker) || !view.available(worker)) continue
-    if (breakers.notClosed.size > 0 && isOpen(view.state, workerScope(worker.id))) continue
-    fitting.push(worker)
+    if (fits(run, worker) && isAvailable(view, worker)) fitting.push(worker)
   }
   return fitting
 }

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import fc from 'fast-check'
 import { advance } from '../core/advance.ts'
 import type { RetryPolicy } from '../core/entities.ts'
 import type { Input } from '../core/input.ts'
 import { nextDueMs } from '../core/due.ts'
 import { emptyState, type State } from '../core/state.ts'
 import { plainSpec } from '../core/transcript.ts'
-import { place } from './place.ts'
+import { place, placements } from './place.ts'
 
 function join(worker: string, more: { host?: string; cpus?: number } = {}): Input {
   const { host = worker, cpus = 1 } = more
@@ -85,4 +86,71 @@ test('place: a worker that is being recycled takes nothing until it has been, or
   assert.equal(at(state, 900)?.worker, 'W')
   advance(state, { type: 'recycled', worker: 'W', id: 1 }, 20)
   assert.equal(at(state, 21)?.worker, 'W')
+})
+
+test('placements: all at once is the same as one by one, whoever has which CPUs and whatever the runs ask for', () => {
+  const run = fc.record({
+    files: fc.nat({ max: 30 }),
+    cpus: fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined }),
+    workersMax: fc.option(fc.integer({ min: 1, max: 3 }), { nil: undefined }),
+    priority: fc.nat({ max: 2 }),
+    label: fc.constantFrom('none', 'a', 'b'),
+  })
+  const worker = fc.record({ cpus: fc.integer({ min: 1, max: 4 }), label: fc.constantFrom('a', 'b') })
+  const property = fc.property(fc.array(run, { maxLength: 5 }), fc.array(worker, { maxLength: 8 }), (runs, workers) => {
+    const make = (): State => {
+      const state = emptyState()
+      for (const [at, { cpus, label }] of workers.entries()) {
+        const capabilities = { os: 'l', arch: 'x', cpus, memoryBytes: 1, host: `${at}`, labels: { label }, tools: {} }
+        advance(state, { type: 'join', worker: `${at}`, name: '', version: '', capabilities, draining: false }, 0)
+      }
+      for (const [at, { files, label, cpus, workersMax, priority }] of runs.entries()) {
+        const names = Array.from({ length: files }, (_, file) => `${file}`)
+        const labels: Record<string, string> = label === 'none' ? {} : { label }
+        const spec = {
+          ...plainSpec,
+          priority,
+          labels,
+          ...(cpus === undefined ? {} : { cpus }),
+          ...(workersMax === undefined ? {} : { workersMax }),
+        }
+        const estimates = names.map((_, file) => (file % 3 === 0 ? null : file * 100))
+        advance(state, { type: 'submit', run: `${at}`, who: '', spec, files: names, estimates }, at)
+      }
+      return state
+    }
+    const [one, other] = [make(), make()]
+    const singly: Input[] = []
+    for (let next = at(one, 100); next; next = at(one, 100)) {
+      singly.push(next)
+      advance(one, next, 100)
+    }
+    const together: Input[] = []
+    for (const next of placements({ state: other, available: () => true }, 100)) {
+      together.push(next)
+      advance(other, next, 100)
+    }
+    assert.deepEqual(together, singly)
+  })
+  fc.assert(property, { numRuns: 300 })
+})
+
+test('placements: thousands of workers begin at once, without looking at all of them for each', () => {
+  const state = emptyState()
+  const count = 5000
+  for (let worker = 0; worker < count; worker += 1) advance(state, join(`w${worker}`), 0)
+  const files = Array.from({ length: 3 * count }, (_, file) => `${file}`)
+  advance(state, { type: 'submit', run: 'R', who: 'x', spec: plainSpec, files, estimates: files.map(() => null) }, 0)
+  let asked = 0
+  const available = () => {
+    asked += 1
+    return true
+  }
+  let placed = 0
+  for (const next of placements({ state, available }, 1)) {
+    advance(state, next, 1)
+    placed += 1
+  }
+  assert.equal(placed, count)
+  assert.ok(asked <= 3 * count, `${asked} looks at workers`)
 })

@@ -7,9 +7,10 @@ import { allowance, scopeAllowance } from '../core/breaker.ts'
 import { classScope } from '../core/breaker-state.ts'
 import type { Assign } from '../core/input.ts'
 import { hasReady } from '../core/due.ts'
+import { fits } from '../core/fit.ts'
 import type { Run, State, Task, Worker } from '../core/state.ts'
-import { pickTasks, targetWorkMs } from './batch-size.ts'
-import { fittingWorkers, fleetCpus, grantOf, type View } from './fleet.ts'
+import { pickTasks, targetWorkMs, workLeftMs, type Share } from './batch-size.ts'
+import { fittingWorkers, fleetCpus, grantOf, isAvailable, type View } from './fleet.ts'
 import { givenUp, mayRunOn, whereabouts, type Whereabouts } from './whereabouts.ts'
 
 /** Waiting this long is worth one point of priority. */
@@ -34,22 +35,53 @@ export function waitingOrder(state: State, nowMs: number): Run[] {
 
 /** The next placement, or undefined when nothing more can be placed. */
 export function place(view: View, nowMs: number): Assign | undefined {
+  return placements(view, nowMs).next().value ?? undefined
+}
+
+/**
+ * All placements, one after the other, each in view of those before: whoever takes one applies it to state
+ * before the next is asked for, and changes nothing else. So what is known of a run and its workers is
+ * worked out once, and not for every worker again: a run may begin on thousands at the same time.
+ */
+export function* placements(view: View, nowMs: number): Generator<Assign, undefined> {
   const { state } = view
-  if (state.queuedCount === 0 || state.workers.size === 0) return undefined
+  if (state.queuedCount === 0) return
+  const open = openWorkers(view, nowMs)
+  if (open.length === 0) return
   const reserved = new Set<string>()
   for (const run of waitingOrder(state, nowMs)) {
     if (scopeAllowance(state, classScope(run.spec)) === 0) continue
-    const fitting = fittingWorkers(view, run)
-    if (fitting.length === 0) continue
-    const where = whereabouts(fitting, nowMs)
-    for (const worker of freeWorkers(run, fitting, reserved, nowMs)) {
-      const assign = placement(state, run, worker, fitting, where, nowMs)
-      if (assign) return assign
-    }
-    if (atWorkerLimit(run)) continue
-    for (const worker of fitting) if (!isFree(run, worker, nowMs)) reserved.add(worker.id)
+    const here = open.filter((worker) => fits(run, worker))
+    yield* placementsOf(view, run, freeWorkers(run, here, reserved), nowMs)
+    // What can't be given to it now is kept for it, unless it wants or may have no more.
+    if (atWorkerLimit(run) || !hasReady(run, nowMs) || scopeAllowance(state, classScope(run.spec)) === 0) continue
+    for (const worker of here) if (!isFree(run, worker)) reserved.add(worker.id)
   }
-  return undefined
+}
+
+/** Workers that something could be given to, as far as they are concerned. */
+function openWorkers(view: View, nowMs: number): Worker[] {
+  const open: Worker[] = []
+  for (const worker of view.state.workers.values()) {
+    if (freeCpus(worker) <= 0 || (worker.recycling && worker.recycling.untilMs > nowMs)) continue
+    if (isAvailable(view, worker)) open.push(worker)
+  }
+  return open
+}
+
+function* placementsOf(view: View, run: Run, free: readonly Worker[], nowMs: number): Generator<Assign> {
+  if (free.length === 0) return
+  const { state } = view
+  const fitting = fittingWorkers(view, run)
+  const where = whereabouts(fitting, nowMs)
+  const startupMs = run.startupMs ?? run.spec.startupMs
+  // Placing moves work from the queue to batches, and leaves the sum as it is.
+  const share = { fleetCpus: fleetCpus(run, fitting), leftMs: workLeftMs(state, run, startupMs, nowMs), startupMs }
+  for (const worker of free) {
+    if (atWorkerLimit(run) || !hasReady(run, nowMs)) return
+    const assign = placement(state, run, worker, share, where, nowMs)
+    if (assign) yield assign
+  }
 }
 
 function atWorkerLimit(run: Run): boolean {
@@ -57,9 +89,9 @@ function atWorkerLimit(run: Run): boolean {
 }
 
 /** Free workers, the one with most CPUs first; a host takes one batch of a run at a time. */
-function freeWorkers(run: Run, fitting: readonly Worker[], reserved: ReadonlySet<string>, nowMs: number): Worker[] {
+function freeWorkers(run: Run, here: readonly Worker[], reserved: ReadonlySet<string>): Worker[] {
   if (atWorkerLimit(run)) return []
-  const free = fitting.filter((worker) => !reserved.has(worker.id) && isFree(run, worker, nowMs))
+  const free = here.filter((worker) => !reserved.has(worker.id) && isFree(run, worker))
   if (free.length > 1) free.sort((a, b) => freeCpus(b) - freeCpus(a))
   return free
 }
@@ -68,8 +100,8 @@ function freeCpus(worker: Worker): number {
   return worker.capabilities.cpus - worker.cpusUsed
 }
 
-function isFree(run: Run, worker: Worker, nowMs: number): boolean {
-  if (worker.recycling && worker.recycling.untilMs > nowMs) return false
+/** Of one that is open. */
+function isFree(run: Run, worker: Worker): boolean {
   return freeCpus(worker) >= grantOf(run, worker) && !holdsBatchOf(run, worker)
 }
 
@@ -82,13 +114,12 @@ function placement(
   state: State,
   run: Run,
   worker: Worker,
-  fitting: readonly Worker[],
+  share: Share,
   where: Whereabouts,
   nowMs: number,
 ): Assign | undefined {
   const cpus = grantOf(run, worker)
-  const startupMs = run.startupMs ?? run.spec.startupMs
-  const targetMs = targetWorkMs(state, run, cpus, fleetCpus(run, fitting), startupMs, nowMs)
+  const targetMs = targetWorkMs(run, cpus, share)
   const may = (task: Task) => mayRunOn(where, task, worker)
   const allowed = allowance(state, run, worker)
   if (allowed === 0) return undefined

@@ -20,7 +20,7 @@ import { capture, restore, type SnapshotData } from '../core/snapshot.ts'
 import { accounted, emptyState, type Batch, type Run, type State } from '../core/state.ts'
 import { isTerminal } from '../core/task-state.ts'
 import { plainSpec } from '../core/transcript.ts'
-import { place } from './place.ts'
+import { place, placements } from './place.ts'
 
 type World = {
   state: State
@@ -53,11 +53,12 @@ function wait(world: World, byMs: number): void {
 }
 
 function placeAll(world: World): void {
-  for (;;) {
-    const next = place({ state: world.state, available: () => true }, world.atMs)
-    if (!next) break
+  const view = { state: world.state, available: () => true }
+  for (const next of placements(view, world.atMs)) {
+    assert.deepEqual(place(view, world.atMs), next, 'all at once is the same as one by one')
     record(world, advance(world.state, next, world.atMs))
   }
+  assert.equal(place(view, world.atMs), undefined)
   checkBooks(world.state)
 }
 
