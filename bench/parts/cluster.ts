@@ -19,6 +19,7 @@ export class BenchCluster implements AsyncDisposable {
   readonly #ports: readonly number[]
   readonly programs = new Programs()
   token = ''
+  workerToken = ''
 
   private constructor(etcd: EtcdCluster, directory: string, ports: readonly number[]) {
     this.etcd = etcd
@@ -57,17 +58,18 @@ export class BenchCluster implements AsyncDisposable {
       data,
       'coordinator at',
     )
-    const tokens = JSON.parse(readFileSync(path.join(data, 'tokens.json'), 'utf8')) as { readonly client: string }
+    const tokens = JSON.parse(readFileSync(path.join(data, 'tokens.json'), 'utf8')) as {
+      readonly client: string
+      readonly worker: string
+    }
     this.token = tokens.client
+    this.workerToken = tokens.worker
   }
 
   async startWorker(name: string, flags: readonly string[] = []): Promise<void> {
     const data = path.join(this.directory, name)
-    const tokens = JSON.parse(readFileSync(path.join(this.directory, 'c1', 'tokens.json'), 'utf8')) as {
-      worker: string
-    }
     const to = this.names.map((one) => this.url(one)).join(',')
-    const args = ['worker', '--join', to, '--token', tokens.worker, '--name', name, '--data', data, ...flags]
+    const args = ['worker', '--join', to, '--token', this.workerToken, '--name', name, '--data', data, ...flags]
     await this.programs.start(name, args, data, 'joined')
   }
 

@@ -12,6 +12,7 @@ export class BenchSingle implements AsyncDisposable {
   readonly url: string
   readonly programs = new Programs()
   token = ''
+  workerToken = ''
 
   private constructor(directory: string, port: number) {
     this.directory = directory
@@ -29,7 +30,12 @@ export class BenchSingle implements AsyncDisposable {
     const { directory } = this
     const args = ['serve', '--listen', new URL(this.url).host, '--data', directory]
     await this.programs.start('coordinator', args, directory, 'coordinator at')
-    this.token = (JSON.parse(readFileSync(path.join(directory, 'tokens.json'), 'utf8')) as { client: string }).client
+    const tokens = JSON.parse(readFileSync(path.join(directory, 'tokens.json'), 'utf8')) as {
+      client: string
+      worker: string
+    }
+    this.token = tokens.client
+    this.workerToken = tokens.worker
   }
 
   get pid(): number {

@@ -157,9 +157,8 @@ export class Followers {
     for (const follower of this.#followers) follower.send({ type: 'unsure' })
   }
 
-  connected(): void {
-    const workers = this.#options.connectedWorkers()
-    for (const follower of this.#followers) follower.send({ type: 'connected', workers })
+  connections(came: readonly string[], went: readonly string[]): void {
+    for (const follower of this.#followers) follower.send({ type: 'connections', came, went })
   }
 
   live(run: string, worker: string, message: Live): void {

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import type { PeerMessage } from '../protocol/peer-messages.ts'
 import { workerProtocolVersion } from '../protocol/worker-protocol-version.ts'
 import { SeatRig } from './fixtures/seat-rig.ts'
+import type { WorkerConnection } from './worker-sessions.ts'
 
 const capabilities = { os: 'linux', arch: 'x64', cpus: 2, memoryBytes: 1, host: 'h', labels: {}, tools: {} }
 
@@ -50,20 +51,32 @@ test('an append that was written long ago, and is found so only now, is no proof
   assert.equal(seat.role, 'following')
 })
 
-test('followers are told once who is connected, however many workers come at a time', () => {
+test('followers are told who came and went, in few messages however many workers there are', () => {
   const { clock, seat } = new SeatRig().lead()
   const told: PeerMessage[] = []
   const follower = seat.accept({ send: (message) => void told.push(message), close: () => undefined })
   follower.message({ type: 'follow', protocol: 1, member: 'c-3', epoch: 1, position: 0 })
+  const workers: WorkerConnection[] = []
   for (let n = 0; n < 300; n += 1) {
     const worker = seat.connectWorker({ send: () => undefined, close: () => undefined })
     const hello = { type: 'hello', protocol: workerProtocolVersion, worker: `w${n}`, name: `w${n}`, version: '1' }
     worker.message(JSON.stringify({ ...hello, capabilities, held: [], draining: false }))
+    workers.push(worker)
   }
   clock.advance(100)
-  const lists = told.filter((message) => message.type === 'connected')
-  assert.equal(lists.at(-1)?.workers.length, 300)
-  assert.ok(lists.length < 5, `told ${lists.length} times`)
+  const changes = () => told.filter((message) => message.type === 'connections')
+  assert.equal(changes().flatMap((message) => message.came).length, 300)
+  assert.ok(changes().length < 5, `told ${changes().length} times`)
+  told.splice(0)
+  workers[7]!.closed()
+  clock.advance(100)
+  assert.deepEqual(changes(), [{ type: 'connections', came: [], went: ['w7'] }])
+  // Who follows later is told the whole.
+  seat
+    .accept({ send: (message) => void told.push(message), close: () => undefined })
+    .message({ type: 'follow', protocol: 1, member: 'c-4', epoch: 1, position: 0 })
+  const all = told.find((message) => message.type === 'connected')
+  assert.deepEqual([all?.workers.length, all?.workers.includes('w7')], [299, false])
 })
 
 test('who leaves is not handed the leadership, unless it is named', () => {

@@ -110,9 +110,11 @@ export class Seat {
   #blindWaiting = 0
   #madeSnapshot = 0
   #lagging = false
-  #tellingConnected = false
+  /** Workers that came or went since the others were last told. */
+  #changedWorkers = new Set<string>()
   #lastLeaderSignMs: number | undefined
-  #connected: ReadonlySet<string> = new Set()
+  /** On a follower: workers that are connected anywhere. */
+  #connected = new Set<string>()
   readonly #watched = new Set<string>()
   /** Who waits for state to be loaded. */
   readonly #loads: (() => void)[] = []
@@ -487,6 +489,10 @@ export class Seat {
       case 'connected':
         this.#connected = new Set(message.workers)
         return
+      case 'connections':
+        for (const worker of message.came) this.#connected.add(worker)
+        for (const worker of message.went) this.#connected.delete(worker)
+        return
       case 'live': {
         const run = this.state.runs.get(message.run)
         if (run) this.#options.onLive(run, message.worker, message.message)
@@ -690,7 +696,7 @@ export class Seat {
         this.#options.onLive(run, worker, message)
         this.#followers?.live(run.id, worker, message)
       },
-      onConnected: () => this.#tellConnected(),
+      onConnected: (worker) => this.#tellConnected(worker),
       log: this.#options.say,
     })
     this.#sessions = sessions
@@ -713,13 +719,18 @@ export class Seat {
     if (this.#options.peers) this.#beat(leader)
   }
 
-  /** All workers come at once when somebody new leads; the others are sent the whole list, once. */
-  #tellConnected(): void {
-    if (this.#tellingConnected) return
-    this.#tellingConnected = true
+  /** All workers come at once when somebody new leads: the others are told of many with one message. */
+  #tellConnected(worker: string): void {
+    this.#changedWorkers.add(worker)
+    if (this.#changedWorkers.size > 1) return
     this.#clock.after(connectedDelayMs, () => {
-      this.#tellingConnected = false
-      this.#followers?.connected()
+      const changed = [...this.#changedWorkers]
+      this.#changedWorkers = new Set()
+      const sessions = this.#sessions
+      if (!sessions) return
+      const came = changed.filter((id) => sessions.isConnected({ id }))
+      const went = changed.filter((id) => !sessions.isConnected({ id }))
+      this.#followers?.connections(came, went)
     })
   }
 

@@ -59,8 +59,8 @@ export type SessionsOptions = {
   /** How many coordinators there are; default: this one. */
   readonly coordinators?: () => number
   readonly onLive: (run: Run, workerName: string, message: Extract<WorkerMessage, { type: 'live' }>) => void
-  /** Somebody connected or went. */
-  readonly onConnected?: () => void
+  /** This worker connected or went. */
+  readonly onConnected?: (worker: string) => void
   readonly log: (message: string, detail: Record<string, unknown>) => void
 }
 
@@ -86,7 +86,7 @@ export class WorkerSessions {
     for (const id of this.#options.state.workers.keys()) this.#startLease(this.#session(id))
   }
 
-  isConnected(worker: Worker): boolean {
+  isConnected(worker: Pick<Worker, 'id'>): boolean {
     return this.#sessions.get(worker.id)?.socket !== undefined
   }
 
@@ -115,7 +115,7 @@ export class WorkerSessions {
     session.socket = undefined
     this.#options.log('worker disconnected', { worker: session.worker })
     this.#startLease(session)
-    this.#options.onConnected?.()
+    this.#options.onConnected?.(session.worker)
   }
 
   /** Nothing more is taken from this connection. */
@@ -169,7 +169,7 @@ export class WorkerSessions {
       session.socket?.close(4408, why)
       session.socket = undefined
       this.#sessions.delete(id)
-      this.#options.onConnected?.()
+      this.#options.onConnected?.(id)
     }
     this.#options.leader().take({ type: 'leave', worker: id, why }, (taken) => {
       if (taken.type !== 'ok') {
@@ -214,7 +214,7 @@ export class WorkerSessions {
     this.#startLease(session)
     this.#reconcile(session, hello)
     this.#options.log('worker connected', { worker, name, host: capabilities.host, cpus: capabilities.cpus })
-    this.#options.onConnected?.()
+    this.#options.onConnected?.(worker)
     this.#options.leader().kick()
     return session
   }

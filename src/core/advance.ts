@@ -130,6 +130,7 @@ export function apply(state: State, event: Event, atMs: number): void {
       return
     case 'worker.left':
       state.workers.delete(event.worker)
+      state.recycling.delete(event.worker)
       return
     case 'worker.recycling':
       return applyRecycling(state, event, atMs)

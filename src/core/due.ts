@@ -99,7 +99,8 @@ export function nextDueMs(state: State, nowMs: number): number | undefined {
     look(heap, 2 * at + 2)
   }
   for (const id of state.waking) look(state.runs.get(id)!.wakes, 0)
-  for (const { recycling } of state.workers.values()) {
+  for (const id of state.recycling) {
+    const { recycling } = state.workers.get(id)!
     if (recycling && recycling.untilMs > nowMs && recycling.untilMs < next) next = recycling.untilMs
   }
   return next === Infinity ? undefined : next

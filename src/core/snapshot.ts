@@ -169,6 +169,7 @@ export function restore(data: SnapshotData, limits: Limits): State {
       recycling: worker.recycling,
       batches: new Set(worker.batches),
     })
+    if (worker.recycling) state.recycling.add(worker.id)
   }
   for (const kind of data.recoveries ?? []) state.recoveries.set(kind.kind, kind)
   state.recycles = data.recycles ?? 0

@@ -205,6 +205,8 @@ export type State = {
   /** Recyclings so far, for their ids. */
   recycles: number
   readonly workers: Map<WorkerId, Worker>
+  /** Those of them that are being recycled. */
+  readonly recycling: Set<WorkerId>
   letters: Letters
   breakers: Breakers
 }
@@ -227,6 +229,7 @@ export function emptyState(limits: Limits = defaultLimits): State {
     recoveries: new Map(),
     recycles: 0,
     workers: new Map(),
+    recycling: new Set(),
     letters: emptyLetters(),
     breakers: emptyBreakers(),
   }

@@ -102,6 +102,7 @@ export function stepRecycled(state: State, input: Recycled): readonly Event[] {
 export function applyRecycling(state: State, event: WorkerRecycling, atMs: number): void {
   const worker = state.workers.get(event.worker)!
   state.recycles = event.id
+  state.recycling.add(event.worker)
   worker.recycling = { id: event.id, sinceMs: atMs, untilMs: event.untilMs }
   worker.recycledAtMs = atMs
 }
@@ -110,6 +111,7 @@ export function applyRecycled(state: State, event: WorkerRecycled, atMs: number)
   const worker = state.workers.get(event.worker)!
   worker.recycledMs = Math.max(0, atMs - worker.recycling!.sinceMs)
   worker.recycling = undefined
+  state.recycling.delete(event.worker)
 }
 
 export function applyJoined(state: State, event: WorkerJoined): void {

@@ -63,8 +63,10 @@ export type LeaderMessage =
   | { readonly type: 'done'; readonly id: number; readonly result: InputResult }
   | { readonly type: 'frame'; readonly connection: ConnectionId; readonly text: string }
   | { readonly type: 'close'; readonly connection: ConnectionId; readonly code: number; readonly reason: string }
-  /** Which workers are connected, to whichever coordinator: all of them. */
+  /** Which workers are connected, to whichever coordinator: all of them, at first. */
   | { readonly type: 'connected'; readonly workers: readonly string[] }
+  /** Who has come and who has gone since. */
+  | { readonly type: 'connections'; readonly came: readonly string[]; readonly went: readonly string[] }
   | { readonly type: 'live'; readonly run: string; readonly worker: string; readonly message: Live }
   /** Leadership is handed over: claim it now, from this epoch, once this position is applied. */
   | { readonly type: 'yield'; readonly epoch: number; readonly position: number }
