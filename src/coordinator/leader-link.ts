@@ -46,6 +46,8 @@ export class LeaderLink {
   #link: PeerLink | undefined
   #generation = 0
   #linked = false
+  /** It said last that it doesn't know whether it leads. */
+  #unsure = false
   #wasLinked = false
   #ended = false
   #heardMs: number
@@ -172,6 +174,11 @@ export class LeaderLink {
 
   #message(message: LeaderMessage): void {
     this.#excusedMs = this.#options.clock.monotonicMs()
+    if (message.type === 'unsure' || message.type === 'alive' || message.type === 'leading') {
+      this.#unsure = message.type === 'unsure'
+    }
+    // A leader that has its hands full with workers may be late with its heartbeat, which says no more than they do.
+    if (this.#linked && !this.#unsure && !this.#told && message.type !== 'not-leading') this.#heardMs = this.#excusedMs
     switch (message.type) {
       case 'leading':
         if (message.epoch < this.#options.epoch) return
