@@ -9,6 +9,7 @@ import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { BenchCluster } from './parts/cluster.ts'
 import { MemorySnapshotBlobs } from './parts/no-blobs.ts'
+import { loadWords, median } from './parts/programs.ts'
 import { openEtcdLog, type EtcdLog } from '../src/log/etcd/etcd-log.ts'
 import { parseEtcdUrl } from '../src/log/etcd/url.ts'
 import { formatTable } from './table.ts'
@@ -110,8 +111,6 @@ async function etcdGapMs(): Promise<number> {
   return median(times)
 }
 
-const median = (times: readonly number[]): number => [...times].sort((a, b) => a - b)[times.length >> 1]!
-
 const killed = await measure(async (leader) => {
   cluster.kill(leader)
   return restart(leader)
@@ -160,6 +159,6 @@ process.stdout.write(
       row('leader SIGSTOP (baseline: the 400 ms of silence)', frozen, 400, 600),
       row('host with etcd leader (baseline: etcd alone)', host, gapMs, 1000),
     ],
-    note: `tests interrupted: ${rerun}; the run that went on through all of it: ${verdict}`,
+    note: `tests interrupted: ${rerun}; the run that went on through all of it: ${verdict}. ${loadWords()}`,
   }),
 )
