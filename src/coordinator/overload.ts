@@ -71,7 +71,8 @@ export type OverloadMeasures = {
 type Signal = {
   /** 1: the limit is reached. */
   readonly pressure: number
-  readonly words: string
+  /** Made when somebody is told: every submission asks, and most are taken. */
+  readonly words: () => string
   readonly retryAfterMs: number
 }
 
@@ -131,7 +132,7 @@ export class Overload {
     const hint = this.#closed.has('high')
       ? 'Try again later.'
       : 'Try again later; urgent runs (a higher --priority) are still taken.'
-    return new MusterError('overloaded', words, { retryAfterMs, hint })
+    return new MusterError('overloaded', words(), { retryAfterMs, hint })
   }
 
   /** For people, while anything is refused. */
@@ -141,7 +142,7 @@ export class Overload {
     const refused = this.#closed.has('high')
       ? 'no new runs are taken'
       : `new runs of ${[...this.#closed].join(' and ')} priority are refused`
-    return `${this.#worst.words}; ${refused}`
+    return `${this.#worst.words()}; ${refused}`
   }
 
   /** Nothing more than necessary is to be done. */
@@ -150,7 +151,7 @@ export class Overload {
   }
 
   look(): void {
-    let worst: Signal = { pressure: 0, words: '', retryAfterMs: 0 }
+    let worst: Signal = { pressure: 0, words: () => '', retryAfterMs: 0 }
     for (const signal of this.#signals()) if (signal.pressure > worst.pressure) worst = signal
     for (const band of bands) {
       const closes = this.#closesAt(band)
@@ -172,20 +173,20 @@ export class Overload {
     yield this.#queue(measures.queuedInputs(), inputsMax, 'requests are waiting for the log', this.#inputsTaken)
     // What was slow and isn't asked any more is forgotten.
     const appendMs = this.#appendMs * Math.exp(-(this.#clock.monotonicMs() - this.#appendedAtMs) / memoryMs)
-    const takes = `the log takes ${formatDuration(appendMs)} for an entry`
+    const takes = () => `the log takes ${formatDuration(appendMs)} for an entry`
     yield { pressure: Math.min(1, appendMs / appendSlowMs), words: takes, retryAfterMs: retryUnknownMs }
     const fill = measures.logFill()
-    const full = `the log is ${Math.round(fill * 100)} % full`
+    const full = () => `the log is ${Math.round(fill * 100)} % full`
     yield { pressure: fill, words: full, retryAfterMs: retryUnknownMs }
     const disk = measures.disk()
     if (disk && disk.totalBytes > 0) {
       const least = Math.min(diskFreeMin, disk.totalBytes * diskPartMax)
-      const words = `the disk has ${Math.floor(disk.freeBytes / MiB)} MiB left`
+      const words = () => `the disk has ${Math.floor(disk.freeBytes / MiB)} MiB left`
       yield { pressure: Math.min(1, least / Math.max(1, disk.freeBytes)), words, retryAfterMs: retryUnknownMs }
     }
     const blobTrouble = measures.blobTrouble()
     if (blobTrouble !== undefined) {
-      const words = `results can't be stored: ${blobTrouble}`
+      const words = () => `results can't be stored: ${blobTrouble}`
       yield { pressure: blobTroublePressure, words, retryAfterMs: retryUnknownMs }
     }
   }
@@ -196,7 +197,7 @@ export class Overload {
     const surplus = Math.max(0, length - goal * max)
     const waitMs = perMs > 0 ? surplus / perMs : retryUnknownMs
     const retryAfterMs = Math.ceil(Math.min(retryMaxMs, Math.max(retryMinMs, waitMs)) / 1000) * 1000
-    return { pressure: length / max, words: `${compact(length)} ${words}`, retryAfterMs }
+    return { pressure: length / max, words: () => `${compact(length)} ${words}`, retryAfterMs }
   }
 }
 
