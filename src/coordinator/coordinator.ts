@@ -29,7 +29,7 @@ import type { ClusterView, MemberView, Problem } from '../protocol/api.ts'
 import { isMusterError, MusterError, type ErrorCode } from '../protocol/errors.ts'
 import type { RunView, WorkerView } from '../protocol/run-view.ts'
 import type { RunContext } from '../protocol/worker-messages.ts'
-import { fittingWorkers, type View } from '../scheduling/fleet.ts'
+import { Fleets, hasFitting, type View } from '../scheduling/fleet.ts'
 import { forecasts } from '../scheduling/forecast.ts'
 import { noWorkerWords } from '../scheduling/waiting-words.ts'
 import { systemClock } from '../stdx/clock.ts'
@@ -52,7 +52,7 @@ import type { Readiness, Standing } from './standing.ts'
 import { StoredInputs } from './stored-input.ts'
 import { logName } from './log-name.ts'
 import { defaultOverloadLimits, Overload, type OverloadLimits } from './overload.ts'
-import { runView, workerView } from './views.ts'
+import { runView, workerView, type Outlook } from './views.ts'
 import { defaultSessionTimes, type SessionTimes, type WorkerConnection } from './worker-sessions.ts'
 
 /** Several coordinators over one log. */
@@ -101,9 +101,8 @@ export type SubmitRequest = {
   readonly context?: RunContext
 }
 
-const forecastsAgeMaxMs = 250
-const forecastsPause = 10
-const noForecasts = { atMs: 0, tookMs: 0, of: new Map() }
+const outlookAgeMaxMs = 250
+const outlookPause = 10
 const tickMs = 1000
 /** A log of one coordinator that fails so often in a row wants a new process. */
 const appendFailuresMax = 20
@@ -155,8 +154,7 @@ export class Coordinator implements AsyncDisposable {
   #disk: { readonly freeBytes: number; readonly totalBytes: number } | undefined
   #blobTrouble: string | undefined
   readonly #noted = new Map<string, string>()
-  #forecasts: { readonly atMs: number; readonly tookMs: number; readonly of: ReturnType<typeof forecasts> } =
-    noForecasts
+  #outlook: Outlook & { readonly atMs: number; readonly tookMs: number }
   #tick: NodeJS.Timeout
   readonly #gone = new GoneMembers()
   #membersTimer: NodeJS.Timeout | undefined
@@ -220,6 +218,7 @@ export class Coordinator implements AsyncDisposable {
     this.integrations = new IntegrationBreakers(state, (input) => this.seat.submit(input, () => undefined))
     this.answers = new KeptAnswers(() => this.seat.position, systemClock)
     this.#view = { state, available: (worker) => this.seat.isConnected(worker) }
+    this.#outlook = { atMs: 0, tookMs: 0, of: new Map(), fleets: new Fleets(this.#view) }
     this.feed = new Feed(
       state,
       (run) => this.view(run),
@@ -463,14 +462,15 @@ export class Coordinator implements AsyncDisposable {
     const nowMs = Date.now()
     // They cost a look at every active run, and nobody needs them fresher than this. A new run's are made at
     // once, unless so many are submitted that nothing else would be done.
-    const isNew = run.state === 'queued' && !this.#forecasts.of.has(run.id)
-    const ageMs = nowMs - this.#forecasts.atMs
-    if (ageMs > forecastsAgeMaxMs || (isNew && ageMs >= Math.floor(this.#forecasts.tookMs * forecastsPause))) {
+    const isNew = run.state === 'queued' && !this.#outlook.of.has(run.id)
+    const ageMs = nowMs - this.#outlook.atMs
+    if (ageMs > outlookAgeMaxMs || (isNew && ageMs >= Math.floor(this.#outlook.tookMs * outlookPause))) {
       const sinceMs = performance.now()
-      const of = forecasts(this.#view, nowMs)
-      this.#forecasts = { atMs: nowMs, tookMs: performance.now() - sinceMs, of }
+      const fleets = new Fleets(this.#view)
+      const of = forecasts(this.#view, fleets, nowMs)
+      this.#outlook = { atMs: nowMs, tookMs: performance.now() - sinceMs, of, fleets }
     }
-    return runView(this.#view, run, this.#forecasts.of.get(run.id), nowMs)
+    return runView(this.#view, run, this.#outlook, nowMs)
   }
 
   runs(): Run[] {
@@ -526,7 +526,7 @@ export class Coordinator implements AsyncDisposable {
     this.answers.reset()
     this.feed.reset()
     this.#history.missed()
-    this.#forecasts = noForecasts
+    this.#outlook = { ...this.#outlook, atMs: 0 }
   }
 
   #onTick(): void {
@@ -537,7 +537,7 @@ export class Coordinator implements AsyncDisposable {
     for (const id of this.state.active) {
       const run = this.state.runs.get(id)!
       if (run.startedAtMs === undefined) this.feed.refresh(run)
-      const starved = run.queuedCount > 0 && run.state !== 'paused' && fittingWorkers(this.#view, run).length === 0
+      const starved = run.queuedCount > 0 && run.state !== 'paused' && !hasFitting(this.#view, run)
       if (!starved) {
         this.#runsWithoutWorker.delete(id)
         continue

@@ -94,17 +94,17 @@ test('a link is kept, with what was asked over it, while the leader says that it
 
 test('a leader that has its hands full with workers is not suspected for the lateness of its heartbeat', () => {
   const { clock, dials, link, suspicions } = setUp()
-  const { message } = dials[0]!.handlers
+  const { handlers } = dials[0]!
   for (let n = 0; n < 20; n += 1) {
     clock.advance(100)
-    message({ type: 'frame', connection: 7, text: '{}' })
+    handlers.message({ type: 'frame', connection: 7, text: '{}' })
   }
   assert.deepEqual([suspicions(), link.silentMs], [0, 0])
   // But one that doesn't know whether it leads is, whatever it tells workers.
-  message({ type: 'unsure' })
+  handlers.message({ type: 'unsure' })
   for (let n = 0; n < 20; n += 1) {
     clock.advance(100)
-    message({ type: 'frame', connection: 7, text: '{}' })
+    handlers.message({ type: 'frame', connection: 7, text: '{}' })
   }
   assert.ok(suspicions() > 1)
   assert.equal(link.silentMs, 2000)

@@ -5,7 +5,7 @@ import { accounted } from '../core/state.ts'
 import { isTerminal } from '../core/task-state.ts'
 import type { TestCounts } from '../protocol/results.ts'
 import type { RunView, TaskView, WorkerView } from '../protocol/run-view.ts'
-import { fittingWorkers, type View } from '../scheduling/fleet.ts'
+import type { Fleets, View } from '../scheduling/fleet.ts'
 import type { Forecast } from '../scheduling/forecast.ts'
 import { classWords, noWorkerWords } from '../scheduling/waiting-words.ts'
 
@@ -13,13 +13,16 @@ export function taskIsFinal(task: Task): boolean {
   return isTerminal(task.state)
 }
 
-/** `expected`: the run's part of `forecasts`; none for a finished one. */
-export function runView(view: View, run: Run, expected: Forecast | undefined, nowMs: number): RunView {
+/** What is expected of runs, and the workers that there are for them, as of a moment ago. */
+export type Outlook = { readonly of: ReadonlyMap<string, Forecast>; readonly fleets: Fleets }
+
+export function runView(view: View, run: Run, outlook: Outlook, nowMs: number): RunView {
+  const expected = outlook.of.get(run.id)
   const by = run.byState
   const live = run.state !== 'finished'
   const wallMs = run.wallMs ?? (run.startedAtMs === undefined ? undefined : nowMs - run.startedAtMs)
   const ratio = run.wallMs && run.lowerBoundMs ? Math.min(1, run.lowerBoundMs / run.wallMs) : undefined
-  const reason = run.why ?? (live ? waitingReason(view, run, nowMs) : undefined)
+  const reason = run.why ?? (live ? waitingReason(view, run, outlook.fleets, nowMs) : undefined)
   return {
     run: run.id,
     state: run.state,
@@ -67,15 +70,15 @@ export function runView(view: View, run: Run, expected: Forecast | undefined, no
 /** A worker that is just starting is no news. */
 const waitWordsAfterMs = 1500
 
-function waitingReason(view: View, run: Run, nowMs: number): string | undefined {
+function waitingReason(view: View, run: Run, fleets: Fleets, nowMs: number): string | undefined {
   if (run.state === 'paused') return 'paused; muster resume goes on'
   const behindClass = classWords(view.state, run, nowMs)
   if (behindClass !== undefined) return behindClass
   if (run.queuedCount === 0 || run.startedAtMs !== undefined) return undefined
   if (nowMs - run.createdAtMs < waitWordsAfterMs) return undefined
-  const fitting = fittingWorkers(view, run)
-  if (fitting.length === 0) return noWorkerWords(view, run)
-  return fitting.every((worker) => worker.cpusUsed > 0) ? 'every worker that fits is busy' : undefined
+  const { fitting, busy } = fleets.of(run)
+  if (fitting === 0) return noWorkerWords(view, run)
+  return busy === fitting ? 'every worker that fits is busy' : undefined
 }
 
 export function taskView(state: State, run: Run, index: number): TaskView {

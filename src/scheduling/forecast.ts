@@ -1,7 +1,7 @@
 /** When runs will start and how long they will take, from estimates; for people, never for decisions. */
 import type { RunId } from '../core/entities.ts'
 import type { Run } from '../core/state.ts'
-import { fittingWorkers, fleetCpus, type View } from './fleet.ts'
+import type { Fleets, View } from './fleet.ts'
 import { waitingOrder } from './place.ts'
 
 export type Forecast = {
@@ -18,13 +18,13 @@ export function predictMs(run: Run, cpus: number): number {
 }
 
 /** Of every active run, in one pass: those under way first, then the waiting ones in their order. */
-export function forecasts(view: View, nowMs: number): ReadonlyMap<RunId, Forecast> {
+export function forecasts(view: View, fleets: Fleets, nowMs: number): ReadonlyMap<RunId, Forecast> {
   const all = new Map<RunId, Forecast>()
   let aheadMs = 0
   for (const id of view.state.active) {
     const run = view.state.runs.get(id)!
     if (run.startedAtMs === undefined) continue
-    const durationMs = durationOf(view, run)
+    const durationMs = durationOf(fleets, run)
     all.set(id, { durationMs, queuePosition: undefined, startsInMs: undefined })
     if (run.state !== 'paused') aheadMs += Math.max(0, (durationMs ?? 0) - (nowMs - run.startedAtMs))
   }
@@ -32,7 +32,7 @@ export function forecasts(view: View, nowMs: number): ReadonlyMap<RunId, Forecas
   for (const run of waitingOrder(view.state, nowMs)) {
     if (run.startedAtMs !== undefined) continue
     position += 1
-    const durationMs = durationOf(view, run)
+    const durationMs = durationOf(fleets, run)
     const waits = durationMs !== undefined
     all.set(run.id, {
       durationMs,
@@ -44,7 +44,7 @@ export function forecasts(view: View, nowMs: number): ReadonlyMap<RunId, Forecas
   return all
 }
 
-function durationOf(view: View, run: Run): number | undefined {
-  const cpus = fleetCpus(run, fittingWorkers(view, run))
+function durationOf(fleets: Fleets, run: Run): number | undefined {
+  const { cpus } = fleets.of(run)
   return cpus === 0 ? undefined : predictMs(run, cpus)
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { advance } from '../core/advance.ts'
+import { advance, apply } from '../core/advance.ts'
 import type { RetryPolicy } from '../core/entities.ts'
 import type { Input } from '../core/input.ts'
 import { nextDueMs } from '../core/due.ts'
@@ -80,7 +80,7 @@ test('place: work that nobody keeps away still goes to the worker that a task av
 
 test('place: a worker that is being recycled takes nothing until it has been, or for too long', () => {
   const state = failedOnce({})
-  state.workers.get('W')!.recycling = { id: 1, sinceMs: 0, untilMs: 900 }
+  apply(state, { type: 'worker.recycling', worker: 'W', id: 1, why: '', untilMs: 900 }, 0)
   assert.equal(at(state, 899), undefined)
   assert.equal(nextDueMs(state, 10), 900)
   assert.equal(at(state, 900)?.worker, 'W')
