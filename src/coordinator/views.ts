@@ -17,9 +17,10 @@ export function taskIsFinal(task: Task): boolean {
 export type Outlook = { readonly of: ReadonlyMap<string, Forecast>; readonly fleets: Fleets }
 
 export function runView(view: View, run: Run, outlook: Outlook, nowMs: number): RunView {
-  const expected = outlook.of.get(run.id)
   const by = run.byState
   const live = run.state !== 'finished'
+  // What was expected a moment ago of a run that has finished since is of no use to anybody.
+  const expected = live ? outlook.of.get(run.id) : undefined
   const wallMs = run.wallMs ?? (run.startedAtMs === undefined ? undefined : nowMs - run.startedAtMs)
   const ratio = run.wallMs && run.lowerBoundMs ? Math.min(1, run.lowerBoundMs / run.wallMs) : undefined
   const reason = run.why ?? (live ? waitingReason(view, run, outlook.fleets, nowMs) : undefined)
