@@ -4,8 +4,7 @@
  */
 import type { FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
-import { linkOf } from '../coordinator/peers.ts'
-import type { PeerMessage } from '../protocol/peer-messages.ts'
+import { linkOf, messagesOf } from '../coordinator/peers.ts'
 import type { FeedMessage } from '../protocol/run-view.ts'
 import type { ApiOptions } from './options.ts'
 
@@ -59,13 +58,9 @@ export async function feedRoutes(app: FastifyInstance, { coordinator }: ApiOptio
   app.get('/peer', { websocket: true, config: { allow: ['peer'] } }, (socket) => {
     const link = coordinator.seat.accept(linkOf(socket))
     socket.on('message', (data: Buffer) => {
-      let message: PeerMessage
-      try {
-        message = JSON.parse(data.toString('utf8')) as PeerMessage
-      } catch {
-        return close(socket, 4400, 'expected JSON')
-      }
-      link.message(message)
+      const messages = messagesOf(data)
+      if (!messages) return close(socket, 4400, 'expected JSON')
+      for (const message of messages) link.message(message)
     })
     socket.on('close', () => link.closed())
     socket.on('error', () => socket.terminate())

@@ -1,6 +1,8 @@
 /**
- * Links between coordinators over WebSockets, each end with the cluster's own token. Small frames are
- * sent at once: a heartbeat that waits for company is late.
+ * Links between coordinators over WebSockets, each end with the cluster's own token. A frame holds one
+ * or more messages as JSON lines: the first that comes up in a turn of the event loop is sent at once, since a
+ * heartbeat that waits for company is late; the rest of the turn follow together, since a thousand
+ * workers may say something in it.
  */
 import type { WebSocket as Socket } from 'ws'
 import { WebSocket } from 'ws'
@@ -13,6 +15,8 @@ const bufferedBytesMax = 256 * 1024 * 1024
 const frameBytesMax = 256 * 1024 * 1024
 /** What nobody misses is dropped rather than queued behind this much: a heartbeat must not wait for it. */
 const liveBytesMax = 1024 * 1024
+/** Of what is sent together. */
+const turnLengthMax = 256 * 1024
 
 export function peerPort(token: string): PeerPort {
   return {
@@ -34,14 +38,10 @@ export function peerPort(token: string): PeerPort {
       }
       socket.on('open', () => handlers.opened())
       socket.on('message', (data: Buffer) => {
-        let message: PeerMessage
-        try {
-          message = JSON.parse(data.toString('utf8')) as PeerMessage
-        } catch {
-          // Whoever answers at this address is no coordinator; its end of the line tells the rest.
-          return socket.terminate()
-        }
-        handlers.message(message)
+        const messages = messagesOf(data)
+        // Whoever answers at this address is no coordinator; its end of the line tells the rest.
+        if (!messages) return socket.terminate()
+        for (const message of messages) handlers.message(message)
       })
       socket.on('error', (error: NodeJS.ErrnoException) => {
         // The host answered, and nobody listens there.
@@ -53,17 +53,51 @@ export function peerPort(token: string): PeerPort {
   }
 }
 
+/** What a frame holds; undefined when that is no JSON. */
+export function messagesOf(data: Buffer): PeerMessage[] | undefined {
+  try {
+    return data
+      .toString('utf8')
+      .split('\n')
+      .map((line) => JSON.parse(line) as PeerMessage)
+  } catch {
+    return undefined
+  }
+}
+
 export function linkOf(socket: Socket): PeerLink {
+  let lines: string[] = []
+  let linesLength = 0
+  let inTurn = false
+  const flush = (): void => {
+    if (lines.length > 0 && socket.readyState === WebSocket.OPEN) socket.send(lines.join('\n'))
+    lines = []
+    linesLength = 0
+  }
+  const endTurn = (): void => {
+    inTurn = false
+    flush()
+  }
   return {
     send(message) {
       if (socket.readyState !== WebSocket.OPEN) return
-      if (socket.bufferedAmount > bufferedBytesMax) return socket.terminate()
-      if (message.type === 'live' && socket.bufferedAmount > liveBytesMax) return
-      socket.send(JSON.stringify(message))
+      const waiting = socket.bufferedAmount + linesLength
+      if (waiting > bufferedBytesMax) return socket.terminate()
+      if (message.type === 'live' && waiting > liveBytesMax) return
+      const line = JSON.stringify(message)
+      if (!inTurn) {
+        inTurn = true
+        setImmediate(endTurn)
+        return socket.send(line)
+      }
+      lines.push(line)
+      linesLength += line.length
+      if (linesLength > turnLengthMax) flush()
     },
     // What was sent before still arrives, if the other end takes it soon.
     close() {
       if (socket.readyState === WebSocket.CONNECTING) return socket.terminate()
+      flush()
       socket.close()
       setTimeout(() => socket.terminate(), dialTimeoutMs).unref()
     },

@@ -1,6 +1,6 @@
 /**
- * What the coordinators of a cluster say to each other, as JSON text frames over one WebSocket
- * (`/api/v1/peer`): a follower dials whoever leads. Nothing here carries truth: that is in the log.
+ * What the coordinators of a cluster say to each other, as JSON lines, one or more to a text frame of one
+ * WebSocket (`/api/v1/peer`): a follower dials whoever leads. Nothing here carries truth: that is in the log.
  * A message that is lost costs time (a link is dialled again, a hole in the tail is read), never a fact.
  */
 import type { Input } from '../core/input.ts'
