@@ -1,5 +1,6 @@
 /** A link whose other end takes nothing, and what is sent together. */
 import assert from 'node:assert/strict'
+import { EventEmitter, once } from 'node:events'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { WebSocket } from 'ws'
@@ -10,9 +11,11 @@ class SlowSocket {
   readonly readyState = WebSocket.OPEN
   bufferedAmount = 0
   readonly frames: PeerMessage[][] = []
+  readonly sent = new EventEmitter()
   send(text: string): void {
     this.bufferedAmount += text.length
     this.frames.push(messagesOf(Buffer.from(text))!)
+    this.sent.emit('frame')
   }
   close(): void {
     this.frames.push([])
@@ -51,6 +54,22 @@ test('the first message of a turn goes at once, the rest of the turn together, a
   assert.deepEqual(types(socket.frames).slice(2), [['unsure'], ['not-leading'], []])
   await turn()
   assert.equal(socket.frames.length, 5)
+})
+
+test("workers' heartbeats wait for each other, and not behind anything else", async () => {
+  const socket = new SlowSocket()
+  const link = linkOf(socket as never)
+  const heartbeat = (connection: number): PeerMessage => ({ type: 'frame', connection, text: '{"type":"heartbeat"}' })
+  for (let connection = 0; connection < 3; connection += 1) link.send(heartbeat(connection))
+  await turn()
+  assert.equal(socket.frames.length, 0)
+  const sent = once(socket.sent, 'frame')
+  await sent
+  assert.deepEqual(types(socket.frames), [['frame', 'frame', 'frame']])
+  await turn()
+  link.send(heartbeat(3))
+  link.send({ type: 'frame', connection: 3, text: '{"type":"ended"}' })
+  assert.deepEqual(types(socket.frames).slice(1), [['frame', 'frame']])
 })
 
 test('a frame that is no JSON is no message', () => {

@@ -1,8 +1,9 @@
 /**
  * Links between coordinators over WebSockets, each end with the cluster's own token. A frame holds one
  * or more messages as JSON lines: the first that comes up in a turn of the event loop is sent at once, since a
- * heartbeat that waits for company is late; the rest of the turn follow together, since a thousand
- * workers may say something in it.
+ * coordinator's heartbeat that waits for company is late; the rest of the turn follow together, since a
+ * thousand workers may say something in it. Workers' heartbeats, which are many and far from urgent, wait a moment
+ * for each other.
  */
 import type { WebSocket as Socket } from 'ws'
 import { WebSocket } from 'ws'
@@ -17,6 +18,7 @@ const frameBytesMax = 256 * 1024 * 1024
 const liveBytesMax = 1024 * 1024
 /** Of what is sent together. */
 const turnLengthMax = 256 * 1024
+const patienceMs = 20
 
 export function peerPort(token: string): PeerPort {
   return {
@@ -69,7 +71,10 @@ export function linkOf(socket: Socket): PeerLink {
   let lines: string[] = []
   let linesLength = 0
   let inTurn = false
+  let patience: NodeJS.Timeout | undefined
   const flush = (): void => {
+    clearTimeout(patience)
+    patience = undefined
     if (lines.length > 0 && socket.readyState === WebSocket.OPEN) socket.send(lines.join('\n'))
     lines = []
     linesLength = 0
@@ -85,14 +90,17 @@ export function linkOf(socket: Socket): PeerLink {
       if (waiting > bufferedBytesMax) return socket.terminate()
       if (message.type === 'live' && waiting > liveBytesMax) return
       const line = JSON.stringify(message)
-      if (!inTurn) {
-        inTurn = true
-        setImmediate(endTurn)
-        return socket.send(line)
-      }
       lines.push(line)
       linesLength += line.length
-      if (linesLength > turnLengthMax) flush()
+      if (linesLength > turnLengthMax) return flush()
+      if (inTurn) return
+      if (canWait(message)) {
+        patience ??= setTimeout(flush, patienceMs)
+        return
+      }
+      inTurn = true
+      setImmediate(endTurn)
+      flush()
     },
     // What was sent before still arrives, if the other end takes it soon.
     close() {
@@ -102,4 +110,8 @@ export function linkOf(socket: Socket): PeerLink {
       setTimeout(() => socket.terminate(), dialTimeoutMs).unref()
     },
   }
+}
+
+function canWait(message: PeerMessage): boolean {
+  return message.type === 'frame' && message.text.startsWith('{"type":"heartbeat"')
 }
