@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { defaultLimits } from '../core/limits.ts'
 import { emptyState } from '../core/state.ts'
+import { plainSpec } from '../core/transcript.ts'
 import { Leader } from './leader.ts'
 
 test('a leader that is replaced while the log was in trouble has none any more', async () => {
@@ -73,4 +74,39 @@ test('a leader refuses what only a newer member knows, and goes on', async () =>
   })
   await assert.rejects(leader.submit({ type: 'what comes next' } as never), { code: 'request_invalid' })
   await leader.submit({ type: 'lead', epoch: 1, owner: 'c-1/1', version: '0' })
+})
+
+test('an entry takes so much and no more, however much there is to take on and to hand out', async () => {
+  const count = 2600
+  const entries: { inputs: number; assigned: number }[] = []
+  const all = Promise.withResolvers<void>()
+  const leader = new Leader({
+    state: emptyState(defaultLimits),
+    epoch: 1,
+    position: 0,
+    append: (_epoch, _position, _bytes, done) => setImmediate(() => done({ type: 'ok' })),
+    available: () => true,
+    onCommitted: ({ events, inputs = 0 }) => {
+      entries.push({ inputs, assigned: events.filter((event) => event.type === 'batch.assigned').length })
+      if (entries.reduce((sum, entry) => sum + entry.assigned, 0) === count) all.resolve()
+    },
+    onDeposed: () => undefined,
+    onFatal: (error) => assert.fail(String(error)),
+    onHealth: () => undefined,
+  })
+  const capabilities = { os: 'linux', arch: 'x64', cpus: 1, memoryBytes: 1, host: 'h', labels: {}, tools: {} }
+  const joins = Array.from({ length: count }, (_, at) =>
+    leader.submit({ type: 'join', worker: `w${at}`, name: '', version: '', capabilities, draining: false }),
+  )
+  await Promise.all(joins)
+  assert.deepEqual(
+    entries.map((entry) => entry.inputs),
+    [1000, 1000, 600],
+  )
+  const files = Array.from({ length: count }, (_, at) => `${at}`)
+  await leader.submit({ type: 'submit', run: 'r', who: '', spec: plainSpec, files, estimates: files.map(() => null) })
+  await all.promise
+  await leader.stop()
+  const assigned = entries.map((entry) => entry.assigned).filter((placed) => placed > 0)
+  assert.deepEqual(assigned, [500, 500, 500, 500, 500, 100])
 })

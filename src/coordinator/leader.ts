@@ -91,6 +91,12 @@ const fromWorkers: ReadonlySet<Input['type']> = new Set([
 
 const retryFirstMs = 20
 const retryMaxMs = 500
+/**
+ * What one entry is made of at most: a leader that thinks about one for longer than a moment is late with
+ * everything else, and is taken for dead.
+ */
+const roundInputsMax = 1000
+const roundPlacementsMax = 500
 /** A single lost answer is no news. */
 const failuresToTell = 3
 
@@ -104,7 +110,7 @@ export class Leader {
   #sinceAtMs: number
   #sinceMonotonicMs: number
   #position: number
-  #queue: Waiting[] = []
+  readonly #queue: Waiting[] = []
   /** Whose events are being appended. */
   #inRound: Waiting[] = []
   /** A round is scheduled, or its append is under way. */
@@ -242,8 +248,7 @@ export class Leader {
         return this.#wakeWhenDue()
       }
       this.#again = false
-      this.#inRound = this.#queue
-      this.#queue = []
+      this.#inRound = this.#queue.splice(0, roundInputsMax)
       this.#round(this.#inRound)
     } catch (error) {
       this.#fail(error)
@@ -363,7 +368,13 @@ export class Leader {
     // Breakers whose time has come, and those that must not keep a run waiting.
     if ((tickDueMs(this.state) ?? Infinity) <= atMs) take({ type: 'tick' })
     for (const probe of earlyProbes(view, atMs)) take(probe)
-    for (const next of placements(view, atMs)) take(next)
+    let placed = 0
+    for (const next of placements(view, atMs)) {
+      take(next)
+      placed += 1
+      // The rest with the next entry, which follows every entry.
+      if (placed === roundPlacementsMax) return
+    }
   }
 
   #append(
