@@ -79,7 +79,7 @@ function unreachableHint(text: string): string {
   if (/before secure TLS|wrong version number|packet length too long/.test(text))
     return 'Does etcd speak TLS at this address? Without TLS its address begins with etcd://, not etcds://.'
   if (/certificate|SSL|TLS/.test(text))
-    return 'Check the certificates: --etcd-ca names the authority of etcd, --etcd-cert and --etcd-key our own.'
+    return 'Check the certificates: --etcd-ca (MUSTER_ETCD_CA) names the authority of etcd, --etcd-cert and --etcd-key our own.'
   return 'Check the address, and that etcd is running and can be reached from here; if it speaks TLS, write etcds://.'
 }
 
