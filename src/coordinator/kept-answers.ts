@@ -41,6 +41,8 @@ export class KeptAnswers {
   readonly #kept = new Map<string, Kept>()
   /** Position of the last entry that concerned each run; runs that none has concerned since the last reset are not in it. */
   readonly #changed = new Map<RunId, number>()
+  /** … that concerned any run. */
+  #anyChanged = 0
   #listChanged = 0
   #restChanged = 0
   #bytes = 0
@@ -58,6 +60,7 @@ export class KeptAnswers {
         continue
       }
       this.#changed.set(event.run, position)
+      this.#anyChanged = position
       if (event.type === 'run.submitted' || event.type === 'run.forgotten') this.#listChanged = position
       if (event.type === 'run.forgotten') this.#forget(event.run)
     }
@@ -65,7 +68,8 @@ export class KeptAnswers {
 
   #forget(run: RunId): void {
     this.#changed.delete(run)
-    for (const [key, kept] of this.#kept) if (kept.runs.includes(run)) this.#drop(key, kept)
+    // Lists are void in any case.
+    for (const [key, kept] of this.#kept) if (kept.lists || kept.runs.includes(run)) this.#drop(key, kept)
   }
 
   /** State was read anew as a whole. */
@@ -85,6 +89,7 @@ export class KeptAnswers {
 
   #stands({ runs, lists, live, position, madeMs }: Kept): boolean {
     if (live && (this.#restChanged > position || this.#clock.monotonicMs() - madeMs > liveMaxMs)) return false
+    if (this.#anyChanged <= position) return true
     if (lists && this.#listChanged > position) return false
     for (const run of runs) if ((this.#changed.get(run) ?? 0) > position) return false
     return true
