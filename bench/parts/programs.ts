@@ -7,6 +7,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { diesWithParent } from '../../src/log/fixtures/etcd-cluster.ts'
 
 const muster = path.join(import.meta.dirname, '..', '..', 'bin', 'muster')
 const ticksPerSecond = 100
@@ -14,13 +15,14 @@ const ticksPerSecond = 100
 export class Programs implements AsyncDisposable {
   readonly #processes = new Map<string, ChildProcess>()
 
-  /** Resolves once it has printed `word`. `data`: its directory. */
-  start(name: string, args: readonly string[], data: string, word: string): Promise<void> {
+  /** Resolves once it has printed `word`. `data`: its directory. It dies with this process, however that ends. */
+  async start(name: string, args: readonly string[], data: string, word: string): Promise<void> {
     const env = { ...process.env, MUSTER_DATA: data, MUSTER_LOG_LEVEL: 'warn' }
-    const child = spawn(muster, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
+    const all = [...(await diesWithParent()), muster, ...args]
+    const child = spawn(all[0]!, all.slice(1), { env, stdio: ['ignore', 'pipe', 'pipe'] })
     this.#processes.set(name, child)
     let said = ''
-    return new Promise((resolve, reject) => {
+    await new Promise<void>((resolve, reject) => {
       const hear = (text: Buffer): void => {
         said = (said + text.toString('utf8')).slice(-4000)
         if (said.includes(word)) resolve()
