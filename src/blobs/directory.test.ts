@@ -41,7 +41,7 @@ function startSharer(directory: string, ...args: string[]) {
     result: async () => {
       const [code] = await exited
       assert.equal(code, 0)
-      return JSON.parse(await said) as { absences: number; removed: number }
+      return await said
     },
   }
 }
@@ -84,15 +84,12 @@ describe('DirectoryBlobs', () => {
       const blobs = await medium.open()
       const collectors = [startSharer(medium.directory, 'collector'), startSharer(medium.directory, 'collector')]
       const users = ['one', 'two'].map((name) => startSharer(medium.directory, 'user', name, '150'))
-      const used = await Promise.all(users.map((user) => user.result()))
+      // Each asserts that it finds what it put or was told is there.
+      await Promise.all(users.map((user) => user.result()))
       for (const collector of collectors) collector.endInput()
-      const removed = (await Promise.all(collectors.map((one) => one.result()))).reduce(
-        (sum, one) => sum + one.removed,
-        0,
-      )
+      const removed = await Promise.all(collectors.map((one) => one.result()))
       // The race took place.
-      assert.ok(removed > 0)
-      assert.ok(used.reduce((sum, one) => sum + one.absences, 0) <= removed)
+      assert.ok(removed.some((count) => Number(count) > 0))
       const common = Array.from({ length: 150 }, (_, round) => Buffer.from(`everybody's ${round}`))
       for (const content of common)
         assert.deepEqual(await blobs.get(createHash('sha256').update(content).digest('hex')), content)

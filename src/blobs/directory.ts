@@ -27,6 +27,8 @@ const temporaryFolder = 'tmp'
 const collected = 'collected-'
 /** A collector decides within microseconds; one that died leaves the blob aside until a store is opened. */
 const collectedLooksMax = 20
+/** A blob that goes aside and comes back can be missed in both places at one look, but not again and again. */
+const absentLooks = 3
 
 export class DirectoryBlobs implements Blobs {
   readonly #directory: string
@@ -196,12 +198,16 @@ export class DirectoryBlobs implements Blobs {
   /** What a collector has taken aside may be back in a moment, because somebody used it just before. */
   async #read(key: string, path: string): Promise<Uint8Array | undefined> {
     try {
-      for (let attempt = 1; ; attempt += 1) {
-        const aside = await stat(this.#collectedPath(key)).catch(absentIsUndefined)
+      let absent = 0
+      for (let look = 1; look <= collectedLooksMax; look += 1) {
         const bytes = await readFile(path).catch(absentIsUndefined)
-        if (bytes !== undefined || aside === undefined || attempt > collectedLooksMax) return bytes
-        await sleep(10)
+        if (bytes !== undefined) return bytes
+        const aside = await stat(this.#collectedPath(key)).catch(absentIsUndefined)
+        if (aside === undefined) absent += 1
+        else await sleep(10)
+        if (absent === absentLooks) break
       }
+      return undefined
     } catch (error) {
       throw this.#translate(error, 'read', key)
     }
@@ -214,8 +220,11 @@ export class DirectoryBlobs implements Blobs {
     if (found === undefined) return undefined
     const now = Date.now()
     if (now - found.mtimeMs > useRenewedAfterMs) {
-      // Collected between the two calls: then it is absent.
-      const renewed = await utimes(path, now / 1000, now / 1000).then(() => true, absentIsUndefined)
+      // Collected between the calls: then it is absent. Looked at again because a collector may have taken it aside and
+      // judged it after this call had found the file and before it changed the time.
+      const renewed = await utimes(path, now / 1000, now / 1000)
+        .then(() => stat(path))
+        .catch(absentIsUndefined)
       if (renewed === undefined) return undefined
     }
     return found
