@@ -1,12 +1,14 @@
 /**
- * Durable submissions over HTTP with 50 in flight: to one coordinator on SQLite, and to three on an
- * etcd of three and of five members that wait for the disk, through the leader and through a follower.
+ * Durable submissions over HTTP, with 50 and with 400 in flight: to one coordinator on SQLite, and to three on
+ * an etcd of three and of five members that wait for the disk, through the leader and through a follower.
  * The physical limit of a cluster is one append after the other, each a round trip to etcd with an fsync on a
- * majority; what arrives meanwhile is the next entry. So the baselines are the raw engine's appends
+ * majority; what arrives meanwhile is the next entry, so few in flight show the time of two appends, and many the
+ * rate that the cluster can hold. The baselines are the raw engine's appends
  * of entries of the same size, one in flight, times the tasks that an entry had; and the one
  * coordinator. All take turns, because the machine has moods; shown are medians of the rounds.
  */
 import path from 'node:path'
+import type { Client } from '../src/client/client.ts'
 import { parseEtcdUrl } from '../src/log/etcd/url.ts'
 import { openEtcdLog } from '../src/log/etcd/etcd-log.ts'
 import { SqliteLog } from '../src/log/sqlite.ts'
@@ -20,13 +22,21 @@ import { formatTable } from './table.ts'
 
 const rounds = 3
 const roundMs = 1500
-const inFlight = 50
+/** A coordinator's first thousands of requests are slower, until they are compiled. */
+const warmUps = 2
 const bulkSize = 1000
-const bulkInFlight = 4
+/** A run holds a million, and a coordinator turns more away when it has more than that waiting. */
+const tasksMax = 300_000
 const rawMs = 400
 
 type Kind = 'tasks' | 'runs' | 'bulk'
-const kinds: readonly Kind[] = ['tasks', 'runs', 'bulk']
+const tables: readonly { readonly kind: Kind; readonly inFlight: number }[] = [
+  { kind: 'tasks', inFlight: 50 },
+  { kind: 'tasks', inFlight: 400 },
+  { kind: 'runs', inFlight: 50 },
+  { kind: 'runs', inFlight: 400 },
+  { kind: 'bulk', inFlight: 4 },
+]
 const words: Record<Kind, string> = {
   tasks: 'POST /tasks',
   runs: 'POST /runs',
@@ -39,7 +49,8 @@ type Target = {
   readonly token: string
   /** Of the coordinator that is asked. */
   readonly pid: number
-  readonly run: string
+  /** Of the coordinator that leads. */
+  readonly client: Client
   /** Reads the counters of the coordinator that leads. */
   readonly leader: string
   /** The engine alone. */
@@ -63,7 +74,7 @@ const targets = [
     url: single.url,
     token: single.token,
     pid: single.pid,
-    run: await openRun(single.client()),
+    client: single.client(),
     leader: single.url,
     log: sqlite,
     goal: '> 5 000',
@@ -71,11 +82,6 @@ const targets = [
   ...(await ofCluster(three, '3 members', rawThree, '> 4 200, ≥ 0.8')),
   ...(await ofCluster(five, '5 members', rawFive, '> 3 800')),
 ]
-
-async function openRun(client: ReturnType<typeof single.client>): Promise<string> {
-  const view = await client.submit({ framework: 'none', files: [], open: true, noWorkerTimeoutMs: 3_600_000 }, 'open')
-  return view.run
-}
 
 async function rawEtcd(cluster: BenchCluster) {
   const address = parseEtcdUrl(cluster.etcd.url('/raw'))
@@ -85,13 +91,12 @@ async function rawEtcd(cluster: BenchCluster) {
 async function ofCluster(cluster: BenchCluster, what: string, log: Log, goal: string): Promise<Target[]> {
   const leader = await cluster.settled()
   const follower = cluster.names.find((name) => name !== leader)!
-  const run = await openRun(cluster.client(leader))
   return [leader, follower].map((name) => ({
     what: `${what}, ${name === leader ? 'leader' : 'follower'}`,
     url: cluster.url(name),
     token: cluster.token,
     pid: cluster.programs.pid(name),
-    run,
+    client: cluster.client(leader),
     leader: cluster.url(leader),
     log,
     goal,
@@ -114,7 +119,7 @@ async function entries(target: Target): Promise<{ count: number; bytes: number; 
 
 let made = 0
 let turnedAway = 0
-function request(kind: Kind, { run, token }: Target): Buffer {
+function request(kind: Kind, token: string, run: string): Buffer {
   made += 1
   const file = `src/some-folder/test-file-${made}.test.ts`
   if (kind === 'tasks') return post('/api/v1/tasks', { run, file }, token)
@@ -125,18 +130,21 @@ function request(kind: Kind, { run, token }: Target): Buffer {
   return post('/api/v1/runs', { framework: 'none', files: [file], noWorkerTimeoutMs: 3_600_000 }, token)
 }
 
-async function measure(kind: Kind, target: Target, figures: Figures): Promise<void> {
+async function measure(kind: Kind, inFlight: number, target: Target, figures: Figures): Promise<void> {
+  const open = { framework: 'none', files: [], open: true, noWorkerTimeoutMs: 3_600_000 }
+  const { run } = await target.client.submit(open, `open-${made}`)
   const before = await entries(target)
   const beforeMs = cpuMs(target.pid)
   const startMs = performance.now()
+  const each = kind === 'bulk' ? bulkSize : 1
   let count = 0
   await drive({
     to: tcp(target.url),
-    connections: kind === 'bulk' ? bulkInFlight : inFlight,
+    connections: inFlight,
     next: () => {
-      if (performance.now() - startMs > roundMs) return undefined
+      if (performance.now() - startMs > roundMs || count * each >= tasksMax) return undefined
       count += 1
-      return request(kind, target)
+      return request(kind, target.token, run)
     },
     onAnswer: (latencyMs) => figures.latencies.push(latencyMs),
     onTurnedAway: () => {
@@ -147,9 +155,9 @@ async function measure(kind: Kind, target: Target, figures: Figures): Promise<vo
   const tookMs = performance.now() - startMs
   const usedMs = cpuMs(target.pid) - beforeMs
   const after = await entries(target)
-  const each = kind === 'bulk' ? bulkSize : 1
   const appended = after.count - before.count
   const appendsPerSecond = await raw(target.log, Math.ceil((after.bytes - before.bytes) / appended))
+  await target.client.act(run, 'cancel')
   figures.rounds.push({
     perSecond: (count * each * 1000) / tookMs,
     rawPerSecond: (appendsPerSecond * count * each) / appended,
@@ -171,12 +179,11 @@ async function raw(log: Log, byteLength: number): Promise<number> {
   return (count * 1000) / (performance.now() - startMs)
 }
 
-for (const kind of kinds) {
+for (const { kind, inFlight } of tables) {
   const all = targets.map((target) => ({ target, figures: { rounds: [], latencies: [] } as Figures }))
-  for (let round = -1; round < rounds; round += 1) {
-    // The first warms up, and doesn't count.
+  for (let round = -warmUps; round < rounds; round += 1) {
     for (const { target, figures } of all)
-      await measure(kind, target, round < 0 ? { rounds: [], latencies: [] } : figures)
+      await measure(kind, inFlight, target, round < 0 ? { rounds: [], latencies: [] } : figures)
   }
   const of = (figures: Figures, what: keyof Round) => figures.rounds.map((round) => round[what])
   const alone = of(all[0]!.figures, 'perSecond')
@@ -197,7 +204,7 @@ for (const kind of kinds) {
   })
   process.stdout.write(
     `${formatTable({
-      title: `${words[kind]}: durable tasks per second, ${kind === 'bulk' ? bulkInFlight : inFlight} requests in flight`,
+      title: `${words[kind]}: durable tasks per second, ${inFlight} requests in flight`,
       columns: [
         'through',
         'tasks/s',
