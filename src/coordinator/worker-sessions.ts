@@ -234,6 +234,7 @@ export class WorkerSessions {
       leaseMs: times.leaseMs,
       fenceMs: Math.floor(times.leaseMs * fencePart),
       keep: keep.map((one) => one.batch),
+      understands: ['capabilities'],
       ...this.#count,
     })
     const worker = state.workers.get(session.worker)
@@ -343,6 +344,9 @@ export class WorkerSessions {
           why: message.why,
         })
         return next()
+      case 'capabilities':
+        this.#describe(session, message.capabilities)
+        return next()
       case 'recycled': {
         const { id, seq } = message
         this.#submit(session, seq, { type: 'recycled', worker: session.worker, id })
@@ -351,6 +355,17 @@ export class WorkerSessions {
       default:
         return next()
     }
+  }
+
+  /** Joining again with the same id changes what is known of a worker. What is not recorded now, its next hello says. */
+  #describe(session: Session, capabilities: HelloMessage['capabilities']): void {
+    const worker = this.#options.state.workers.get(session.worker)
+    if (worker === undefined) return
+    const { id, name, version, draining } = worker
+    this.#options.leader().take({ type: 'join', worker: id, name, version, capabilities, draining }, (taken) => {
+      if (taken.type === 'ok') return this.#options.leader().kick()
+      this.#options.log('capabilities not taken', { worker: id, why: taken.error.message })
+    })
   }
 
   /** Acknowledges once durable; stale reports are acknowledged too, since repeating them is no use. */

@@ -8,6 +8,21 @@ import { TaskResult, TestError } from './results.ts'
 
 export { workerProtocolVersion } from './worker-protocol-version.ts'
 
+/** A card, or a slice of one (MIG) that can be given to somebody by itself. */
+export const GpuSchema = Type.Object({
+  /** What CUDA_VISIBLE_DEVICES (or HIP_, ROCR_VISIBLE_DEVICES) calls it on this worker: an index or a UUID. One of a kind per worker. */
+  id: Type.String({ minLength: 1 }),
+  vendor: Type.Union([Type.Literal('nvidia'), Type.Literal('amd'), Type.Literal('intel'), Type.Literal('other')]),
+  name: Type.String(),
+  /** 0 = not known. */
+  memoryBytes: Type.Number({ minimum: 0 }),
+  driver: Type.Optional(Type.String()),
+  computeCapability: Type.Optional(Type.String()),
+  /** MIG: UUID of the card that it is a slice of. */
+  partOf: Type.Optional(Type.String()),
+})
+export type Gpu = Type.Static<typeof GpuSchema>
+
 export const CapabilitiesSchema = Type.Object({
   os: Type.String(),
   arch: Type.String(),
@@ -17,7 +32,22 @@ export const CapabilitiesSchema = Type.Object({
   host: Type.String(),
   labels: Type.Record(Type.String(), Type.String()),
   tools: Type.Record(Type.String(), Type.String()),
+  /** Those that tests may be given, in the order in which the worker sees them. */
+  gpus: Type.Optional(Type.Array(GpuSchema)),
+  /** Counted things that batches take and give back. */
+  resources: Type.Optional(Type.Record(Type.String(), Type.Number({ minimum: 0 }))),
+  /** What was detected, by dotted name; docs/reference/attributes.md. */
+  attributes: Type.Optional(
+    Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean(), Type.Array(Type.String())])),
+  ),
+  /** What could not be found out, by attribute or group of them: why. */
+  unavailable: Type.Optional(Type.Record(Type.String(), Type.String())),
+  /** Says that the same hardware came back, whatever its name is now. */
+  fingerprint: Type.Optional(Type.String()),
+  /** How fast it runs tests, measured; 1 = the reference machine. */
+  speed: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
 })
+export type WorkerCapabilities = Type.Static<typeof CapabilitiesSchema>
 
 /** First message after connecting, also after every reconnection. */
 export const Hello = Type.Object({
@@ -39,6 +69,15 @@ export const Heartbeat = Type.Object({
   n: Type.Optional(Type.Number()),
   load: Type.Optional(Type.Number()),
   memoryFreeBytes: Type.Optional(Type.Number()),
+})
+
+/**
+ * What this worker offers has changed, or more of it is known. Not acknowledged: every hello says the same.
+ * Only sent to a coordinator whose welcome `understands` it.
+ */
+export const CapabilitiesMessage = Type.Object({
+  type: Type.Literal('capabilities'),
+  capabilities: CapabilitiesSchema,
 })
 
 /** `seq` numbers what must be acknowledged, per worker process, from 1. */
@@ -132,7 +171,17 @@ export const Recycled = Type.Object({ type: Type.Literal('recycled'), seq: Type.
 /** It will take no more work and leave when it is done. */
 export const Draining = Type.Object({ type: Type.Literal('draining'), seq: Type.Number(), why: Type.String() })
 
-export const WorkerMessage = Type.Union([Hello, Heartbeat, Started, Reported, Ended, Live, Draining, Recycled])
+export const WorkerMessage = Type.Union([
+  Hello,
+  Heartbeat,
+  Started,
+  Reported,
+  Ended,
+  Live,
+  Draining,
+  Recycled,
+  CapabilitiesMessage,
+])
 export type WorkerMessage = Type.Static<typeof WorkerMessage>
 export type Hello = Type.Static<typeof Hello>
 export type Started = Type.Static<typeof Started>
@@ -151,6 +200,8 @@ export type Welcome = {
   readonly keep: readonly string[]
   /** How many coordinators the cluster has; absent = 1. */
   readonly coordinators?: number
+  /** Messages beyond those of the protocol's version that it takes. */
+  readonly understands?: readonly 'capabilities'[]
 }
 
 export type Assign = {
@@ -172,6 +223,10 @@ export type Assign = {
   readonly tasks: readonly number[]
   readonly files: readonly string[]
   readonly cpus: number
+  /** Ids of the worker's GPUs that the batch may use; absent = none. */
+  readonly gpus?: readonly string[]
+  /** Memory that is reserved for it. */
+  readonly memoryBytes?: number
   readonly taskTimeoutMs: number
 }
 

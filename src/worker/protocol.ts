@@ -10,7 +10,8 @@
  *   `start`, `end`, `abandon` and `recycle`. After `end` and `abandon` it must answer once for every
  *   batch that it was given and hasn't reported as ended: `reported('ended', …)`, or `abandoned`;
  * - `away(sinceMs, known)`: every known coordinator refused a connection, each at `sinceMs` or later;
- * - `drain(why)`: take no more work.
+ * - `drain(why)`: take no more work;
+ * - `described()`: what the port `describe` says has changed.
  * Every entry first looks at the time: after a pause of this process, what is overdue is ended before
  * anything else is read or sent.
  *
@@ -98,6 +99,9 @@ export class WorkerProtocol {
   readonly #done = new Set<string>()
   #connected = false
   #welcomed = false
+  /** The capabilities that this connection's coordinator knows of, as JSON. */
+  #toldCapabilities = ''
+  #takesCapabilities = false
   #draining = false
   #heartbeatMs = Infinity
   /** When something came over this connection last, or bytes were seen to leave. */
@@ -215,12 +219,14 @@ export class WorkerProtocol {
     this.#welcomed = false
     const held = this.held.filter((one) => !one.abandoned).map(({ batch, token }) => ({ batch, token }))
     this.#told = new Set(held.map((one) => one.batch))
+    const described = this.#ports.describe()
+    this.#toldCapabilities = JSON.stringify(described.capabilities)
     this.#ports.send(
       JSON.stringify({
         type: 'hello',
         protocol: workerProtocolVersion,
         worker: this.#worker,
-        ...this.#ports.describe(),
+        ...described,
         held,
         draining: this.#draining,
       } satisfies Hello),
@@ -245,7 +251,10 @@ export class WorkerProtocol {
     this.#welcomed = true
     this.#forgetOrphan?.()
     this.#heartbeatMs = Math.min(heartbeatMs, fenceMs / heartbeatsMin)
+    this.#takesCapabilities = welcome.understands?.includes('capabilities') === true
     this.#beat(nowMs)
+    // They may have changed since the hello.
+    this.#tellCapabilities()
     this.#flush()
     this.#ports.joined(fenceMs)
     this.#checkDrained()
@@ -437,6 +446,22 @@ export class WorkerProtocol {
     if (this.#recycle === undefined || this.#recycle.begun || this.#held.size > 0) return
     this.#recycle.begun = true
     this.#ports.recycle(this.#recycle.why)
+  }
+
+  /** What `describe` says may have changed. */
+  described(): void {
+    this.#enter()
+    this.#tellCapabilities()
+  }
+
+  /** Said again by every hello, so nothing needs to be kept for a coordinator that is away or does not understand. */
+  #tellCapabilities(): void {
+    if (!this.#welcomed || !this.#takesCapabilities) return
+    const { capabilities } = this.#ports.describe()
+    const text = JSON.stringify(capabilities)
+    if (text === this.#toldCapabilities) return
+    this.#toldCapabilities = text
+    this.#ports.send(`{"type":"capabilities","capabilities":${text}}`)
   }
 
   // Reports.
