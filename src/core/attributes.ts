@@ -87,9 +87,10 @@ function own<T>(record: Readonly<Record<string, T>> | undefined, key: string): T
   return record !== undefined && Object.hasOwn(record, key) ? record[key] : undefined
 }
 
-/** For people: bytes with their unit where the name ends in `memory`, `bytes`, `size` or `free`. */
+const inBytes = /^(?:(?:gpu\.)?memory|memory\..+|disk\.(?:free|total)|.+\.bytes)$/
+
+/** For people: amounts of memory and disk in GiB and the like. */
 export function formatAttribute(name: string, value: AttributeValue): string {
-  if (typeof value === 'number' && /(?:^|\.)(?:memory|bytes|size|free)$/.test(name) && !name.startsWith('resource.'))
-    return formatBytes(value)
+  if (typeof value === 'number' && inBytes.test(name)) return formatBytes(value)
   return typeof value === 'object' ? value.join(', ') : String(value)
 }
