@@ -87,7 +87,7 @@ function own<T>(record: Readonly<Record<string, T>> | undefined, key: string): T
   return record !== undefined && Object.hasOwn(record, key) ? record[key] : undefined
 }
 
-const inBytes = /^(?:(?:gpu\.)?memory|memory\..+|disk\.(?:free|total)|.+\.bytes)$/
+const inBytes = /^(?:(?:gpu\.)?memory|memory\..+|disk\.(?:free|total))$/
 
 /** For people: amounts of memory and disk in GiB and the like. */
 export function formatAttribute(name: string, value: AttributeValue): string {

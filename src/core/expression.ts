@@ -247,7 +247,10 @@ export function attributesIn(expression: Expression): readonly string[] {
   return [...names]
 }
 
-/** Text that is parsed to the same again: one spelling of each operator, parentheses only where they are needed. May be longer than what it was parsed from. */
+/**
+ * Text that is parsed to the same again: one spelling of each operator, parentheses only where they are needed. It may
+ * be longer than what it was parsed from (`and` for `&&`), so what is submitted and kept is the text as it was written.
+ */
 export function formatExpression(expression: Expression): string {
   if (expression.type === 'not') return `not ${formatPart(expression.part, 'not')}`
   if (expression.type !== 'and' && expression.type !== 'or') return formatComparison(expression)
