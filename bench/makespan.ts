@@ -11,7 +11,7 @@ import { advance } from '../src/core/advance.ts'
 import type { Input } from '../src/core/input.ts'
 import { emptyState, type State } from '../src/core/state.ts'
 import { plainSpec } from '../src/core/transcript.ts'
-import { place } from '../src/scheduling/place.ts'
+import { place } from '../src/scheduling/fixtures/placing.ts'
 import { formatTable } from './table.ts'
 
 type Recorded = {

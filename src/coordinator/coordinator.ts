@@ -20,8 +20,8 @@ import { readableFormat } from '../core/format.ts'
 import { Refused, type Input } from '../core/input.ts'
 import { defaultLimits, type Limits } from '../core/limits.ts'
 import { restore, type SnapshotData } from '../core/snapshot.ts'
-import type { Run, State, Worker } from '../core/state.ts'
-import type { Estimates, History } from '../history/history.ts'
+import type { Group, Run, State, Worker } from '../core/state.ts'
+import type { AboutFiles, Estimates, History } from '../history/history.ts'
 import type { Log, MemberCard, SharedLog } from '../log/log.ts'
 import { MemoryLog } from '../log/memory.ts'
 import { SqliteLog } from '../log/sqlite.ts'
@@ -98,6 +98,8 @@ export type SubmitRequest = {
   readonly key?: string
   readonly spec: Omit<RunSpec, 'context' | 'startupMs'> & { readonly startupMs?: number }
   readonly files: readonly string[]
+  /** Their sizes, for estimates of those that never ran. */
+  readonly fileBytes?: readonly (number | null)[]
   readonly context?: RunContext
 }
 
@@ -383,7 +385,10 @@ export class Coordinator implements AsyncDisposable {
     this.#admit(request.spec.priority, request.key)
     let id = newRunId()
     while (this.state.runs.has(id)) id = newRunId()
-    const estimates = await this.estimates(request.spec.project, request.spec.suite, request.files)
+    const { project, suite, framework } = request.spec
+    const { fileBytes: bytes } = request
+    const about = { framework, ...(bytes === undefined ? {} : { bytes }) }
+    const estimates = await this.estimates(project, suite, request.files, about)
     const reference = request.context ? await this.contexts.put(id, request.context) : ''
     const spec: RunSpec = {
       ...request.spec,
@@ -398,7 +403,8 @@ export class Coordinator implements AsyncDisposable {
         ...(request.key === undefined ? {} : { key: request.key }),
         spec,
         files: request.files,
-        estimates: estimates.durationsMs,
+        // What is usual for a framework says nothing of how files differ: the core is told that it doesn't know.
+        estimates: estimates.durationsMs.map((ms, at) => (estimates.bases[at] === 'framework' ? null : ms)),
       })
     } catch (error) {
       // Otherwise nobody knows: it may be a run yet.
@@ -501,8 +507,8 @@ export class Coordinator implements AsyncDisposable {
   // ---- history ----
 
   /** Durations from history; without history, or when it takes too long, nothing is known. */
-  estimates(project: string, suite: string, files: readonly string[]): Promise<Estimates> {
-    return this.#history.estimates(project, suite, files)
+  estimates(project: string, suite: string, files: readonly string[], about?: AboutFiles): Promise<Estimates> {
+    return this.#history.estimates(project, suite, files, about)
   }
 
   /** History with everything committed so far; MusterError unavailable without it. */
@@ -537,8 +543,8 @@ export class Coordinator implements AsyncDisposable {
     for (const id of this.state.active) {
       const run = this.state.runs.get(id)!
       if (run.startedAtMs === undefined) this.feed.refresh(run)
-      const starved = run.queuedCount > 0 && run.state !== 'paused' && !hasFitting(this.#view, run)
-      if (!starved) {
+      const starved = this.#starvedGroups(run)
+      if (starved.length === 0) {
         this.#runsWithoutWorker.delete(id)
         continue
       }
@@ -546,12 +552,19 @@ export class Coordinator implements AsyncDisposable {
       this.#runsWithoutWorker.set(id, since)
       if (now - since < run.spec.noWorkerTimeoutMs) continue
       this.#runsWithoutWorker.delete(id)
-      const why = noWorkerWords(this.#view, run)
+      const why = noWorkerWords(this.#view, run, starved[0]!)
+      const kinds = starved.length === run.groups.length ? {} : { kinds: starved.map((group) => group.kind) }
       // Refused: the run has ended meanwhile. Unavailable: the next tick finds it again.
-      this.seat.submit({ type: 'abandon', run: id, why }, () => undefined)
+      this.seat.submit({ type: 'abandon', run: id, ...kinds, why }, () => undefined)
     }
     for (const id of this.#runsWithoutWorker.keys()) if (!this.state.active.has(id)) this.#runsWithoutWorker.delete(id)
     this.#retention.tick()
+  }
+
+  /** Those with tasks that no worker fits. */
+  #starvedGroups(run: Run): Group[] {
+    if (run.queuedCount === 0 || run.state === 'paused' || run.after.length > 0) return []
+    return run.groups.filter((group) => group.queuedCount > 0 && !hasFitting(this.#view, run, group))
   }
 
   /** Of a coordinator of its own only: a cluster's data lies elsewhere. */

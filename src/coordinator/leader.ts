@@ -21,7 +21,8 @@ import { Refused, type Input } from '../core/input.ts'
 import type { State, Worker } from '../core/state.ts'
 import { MusterError } from '../protocol/errors.ts'
 import { earlyProbes } from '../scheduling/early-probe.ts'
-import { placements } from '../scheduling/place.ts'
+import { defaultStrategy } from '../scheduling/strategies/builtin.ts'
+import type { Scheduler } from '../scheduling/strategy.ts'
 import { systemClock, type Clock } from '../stdx/clock.ts'
 import type { AppendOutcome } from './ports.ts'
 
@@ -67,8 +68,17 @@ export type LeaderOptions = {
   readonly inputsMax?: number
   /** Why an input is turned away for want of room; undefined: it is taken. Reports of workers are not asked about. */
   readonly admit?: (input: Input) => MusterError | undefined
+  /** Default: the default strategy alone. */
+  readonly scheduler?: Scheduler
   /** Tries of one append before the loop gives up; default: never. A full disk is waited for in any case. */
   readonly appendFailuresMax?: number
+}
+
+const plainScheduler: Scheduler = {
+  place: (view) => defaultStrategy.place(view, undefined),
+  refused: (placement, why) => {
+    throw new Error(`the ${defaultStrategy.name} strategy broke a rule for run ${placement.run}: ${why}`)
+  },
 }
 
 export type LogTrouble = 'log_failed' | 'disk_full'
@@ -368,9 +378,15 @@ export class Leader {
     // Breakers whose time has come, and those that must not keep a run waiting.
     if ((tickDueMs(this.state) ?? Infinity) <= atMs) take({ type: 'tick' })
     for (const probe of earlyProbes(view, atMs)) take(probe)
+    const { scheduler = plainScheduler } = this.#options
     let placed = 0
-    for (const next of placements(view, atMs)) {
-      take(next)
+    for (const next of scheduler.place({ ...view, nowMs: atMs })) {
+      try {
+        take({ type: 'assign', ...next })
+      } catch (error) {
+        if (!(error instanceof Refused)) throw error
+        scheduler.refused(next, error.message)
+      }
       placed += 1
       // The rest with the next entry, which follows every entry.
       if (placed === roundPlacementsMax) return

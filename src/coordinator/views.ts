@@ -7,7 +7,7 @@ import type { TestCounts } from '../protocol/results.ts'
 import type { RunView, TaskView, WorkerView } from '../protocol/run-view.ts'
 import type { Fleets, View } from '../scheduling/fleet.ts'
 import type { Forecast } from '../scheduling/forecast.ts'
-import { classWords, noWorkerWords } from '../scheduling/waiting-words.ts'
+import { afterWords, classWords, heldUpWords, noWorkerWords } from '../scheduling/waiting-words.ts'
 
 export function taskIsFinal(task: Task): boolean {
   return isTerminal(task.state)
@@ -77,9 +77,17 @@ function waitingReason(view: View, run: Run, fleets: Fleets, nowMs: number): str
   if (behindClass !== undefined) return behindClass
   if (run.queuedCount === 0 || run.startedAtMs !== undefined) return undefined
   if (nowMs - run.createdAtMs < waitWordsAfterMs) return undefined
-  const { fitting, busy } = fleets.of(run)
-  if (fitting === 0) return noWorkerWords(view, run)
-  return busy === fitting ? 'every worker that fits is busy' : undefined
+  const after = afterWords(view.state, run)
+  if (after !== undefined) return after
+  for (const group of run.groups) {
+    if (group.queuedCount === 0) continue
+    const { workers, busy } = fleets.of(run, group)
+    if (workers.length === 0) return noWorkerWords(view, run, group)
+    const heldUp = heldUpWords(view, run, group, fleets, nowMs)
+    if (heldUp !== undefined) return heldUp
+    if (busy === workers.length) return 'every worker that fits is busy'
+  }
+  return undefined
 }
 
 export function taskView(state: State, run: Run, index: number): TaskView {

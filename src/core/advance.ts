@@ -17,6 +17,7 @@ import {
   stepTick,
 } from './breaker.ts'
 import { letterEvents } from './dead-letter-events.ts'
+import { dependencyEvents } from './dependencies.ts'
 import { promoteDue } from './due.ts'
 import type { RunId } from './entities.ts'
 import type { Event } from './events.ts'
@@ -40,8 +41,9 @@ import {
   stepSeal,
   stepSubmit,
 } from './run.ts'
+import { applySchedulerChosen, stepChooseScheduler } from './scheduler.ts'
 import type { State } from './state.ts'
-import { applyEnded, applyReported, applyRequeued, applyStarted } from './task.ts'
+import { applyEnded, applyReported, applyRequeued, applyStarted, applyUnblocked } from './task.ts'
 import { applyJoined, applyRecycled, applyRecycling, stepDrain, stepJoin, stepLeave, stepRecycled } from './worker.ts'
 
 /** What would happen. Reads only; throws Refused when the input can't be taken. */
@@ -51,6 +53,8 @@ export function step(state: State, input: Input, nowMs: number): readonly Event[
       return [{ type: 'leader.started', epoch: input.epoch, owner: input.owner, version: input.version }]
     case 'raise-format':
       return stepRaiseFormat(state, input)
+    case 'choose-scheduler':
+      return stepChooseScheduler(state, input)
     case 'submit':
       return stepSubmit(state, input)
     case 'extend':
@@ -119,6 +123,8 @@ export function apply(state: State, event: Event, atMs: number): void {
       assertReadable('the log', event.format)
       state.format = event.format
       return
+    case 'scheduler.chosen':
+      return applySchedulerChosen(state, event)
     case 'run.submitted':
       return applySubmitted(state, event, atMs)
     case 'run.forgotten':
@@ -130,6 +136,7 @@ export function apply(state: State, event: Event, atMs: number): void {
       return
     case 'worker.left':
       state.workers.delete(event.worker)
+      state.free.delete(event.worker)
       state.recycling.delete(event.worker)
       return
     case 'worker.recycling':
@@ -186,13 +193,15 @@ function applyToRun(state: State, event: RunEvent, atMs: number): void {
     case 'batch.assigned':
       return applyAssigned(state, run, event, atMs)
     case 'batch.ended':
-      return applyBatchEnded(state, run, event)
+      return applyBatchEnded(state, run, event, atMs)
     case 'task.started':
       return applyStarted(state, run, event)
     case 'task.reported':
       return applyReported(state, run, event, atMs)
     case 'task.requeued':
       return applyRequeued(state, run, event)
+    case 'task.unblocked':
+      return applyUnblocked(state, run, event)
     case 'task.ended':
       return applyEnded(state, run, event)
     default:
@@ -212,14 +221,22 @@ export function advance(state: State, input: Input, nowMs: number): readonly Eve
       events.push(event)
     }
   }
+  /** Runs to settle; the one that something happened to last is last, also when it was here before. */
+  const touched = new Set<RunId>()
   const follow = (more: readonly Event[]) => {
     take(more)
+    for (const event of more) {
+      if (!('run' in event)) continue
+      touched.delete(event.run)
+      touched.add(event.run)
+    }
     take(letterEvents(state, more, input.type))
-    take(breakerEvents(state, more, nowMs))
+    const moved = breakerEvents(state, more, nowMs)
+    take(moved)
+    const next = dependencyEvents(state, moved.length === 0 ? more : [...more, ...moved])
+    if (next.length > 0) follow(next)
   }
   follow(first)
-  const touched = new Set<RunId>()
-  for (const event of first) if ('run' in event) touched.add(event.run)
   for (const id of touched) {
     const run = state.runs.get(id)
     if (!run) continue

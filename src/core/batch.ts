@@ -8,12 +8,21 @@ import { noteMishap } from './dead-letter-events.ts'
 import type { RetryCause, TaskIndex } from './entities.ts'
 import type { BatchAssigned, BatchEnded, Event } from './events.ts'
 import { fits } from './fit.ts'
+import {
+  giveBackHoldings,
+  grantFault,
+  lockInTheWay,
+  obstacleOn,
+  quotaInTheWay,
+  takeHoldings,
+  warmUp,
+} from './holdings.ts'
 import { Refused, type Assign, type End, type Report, type Start } from './input.ts'
 import { runOf } from './run.ts'
 import { recoveriesOf } from './recovery.ts'
 import { countRecovery } from './recovery-table.ts'
 import { giveUp, mayRetry, recyclingEvents, requeue, ruleOf, triesOf } from './retry.ts'
-import { expectedMs, type Batch, type Retried, type Run, type State } from './state.ts'
+import { expectedMs, type Batch, type Group, type Retried, type Run, type State, type Worker } from './state.ts'
 import { moveTask, TaskDecisions } from './task.ts'
 
 /** Whoever else there is: so many workers' worth of batches that came to nothing are the run's own fault. */
@@ -32,9 +41,11 @@ export function stepAssign(state: State, input: Assign, nowMs: number): readonly
       `worker ${worker.id} has ${worker.capabilities.cpus - worker.cpusUsed} CPUs free, not ${input.cpus}`,
     )
   }
+  if (run.after.length > 0) throw new Refused('conflict', `run ${run.id} comes after ${run.after.join(', ')}`)
   if (input.tasks.length === 0 || new Set(input.tasks).size !== input.tasks.length) {
     throw new Refused('request_invalid', 'expected different tasks, at least one')
   }
+  const kind = run.tasks[input.tasks[0]!]?.kind ?? 0
   for (const index of input.tasks) {
     const task = run.tasks[index]
     if (!task || task.state !== 'queued') throw new Refused('conflict', `task ${run.id}/${index} is not queued`)
@@ -43,7 +54,9 @@ export function stepAssign(state: State, input: Assign, nowMs: number): readonly
     if (task.batchMax > 0 && input.tasks.length > task.batchMax) {
       throw new Refused('conflict', `task ${run.id}/${index} wants a batch of at most ${task.batchMax}`)
     }
+    if (task.kind !== kind) throw new Refused('request_invalid', 'expected tasks of one need in a batch')
   }
+  checkHoldings(state, run, worker, input, run.groups[kind]!, nowMs)
   const allowed = allowance(state, run, worker)
   if (input.tasks.length > allowed) {
     throw new Refused(
@@ -60,23 +73,50 @@ export function stepAssign(state: State, input: Assign, nowMs: number): readonly
       worker: worker.id,
       tasks: input.tasks,
       cpus: input.cpus,
+      ...(input.grant === undefined ? {} : { grant: input.grant }),
       token,
       why: input.why,
     },
   ]
 }
 
+/** Whoever placed it: nothing is over-committed, no lock is broken, no quota exceeded. */
+function checkHoldings(state: State, run: Run, worker: Worker, input: Assign, group: Group, nowMs: number): void {
+  const { need } = group
+  if (!fits(run, group, worker)) throw new Refused('conflict', `worker ${worker.id} does not fit run ${run.id}`)
+  if (need.batchMax !== undefined && input.tasks.length > need.batchMax)
+    throw new Refused(
+      'conflict',
+      `a batch of this need holds ${need.batchMax} tasks at most, not ${input.tasks.length}`,
+    )
+  if (need.cpus !== undefined && input.cpus !== need.cpus)
+    throw new Refused('conflict', `a batch of this need has ${need.cpus} CPUs, not ${input.cpus}`)
+  const obstacle = obstacleOn(state, run, need, worker)
+  if (obstacle && obstacle.type !== 'cpus')
+    throw new Refused('conflict', `worker ${worker.id} has no room for it now (${obstacle.type})`)
+  const fault = grantFault(worker, need, input.grant)
+  if (fault !== undefined) throw new Refused('conflict', fault)
+  const lock = lockInTheWay(state, need)
+  if (lock) throw new Refused('conflict', `lock '${lock.lock.name}' is held by ${lock.holders.join(', ')}`)
+  const quota = quotaInTheWay(state, run, need, input.cpus, nowMs)
+  if (quota) throw new Refused('conflict', `${quota.scope} has its ${quota.max} ${quota.of}`)
+}
+
 export function applyAssigned(state: State, run: Run, event: BatchAssigned, atMs: number): void {
   const worker = state.workers.get(event.worker)!
+  const { kind } = run.tasks[event.tasks[0]!]!
+  const group = run.groups[kind]!
   assert(event.token > state.lastToken, 'tokens only grow')
   state.lastToken = event.token
   const workMs = event.tasks.reduce((sum, index) => sum + expectedMs(run, run.tasks[index]!), 0)
-  state.batches.set(event.batch, {
+  const batch: Batch = {
     id: event.batch,
     run: run.id,
     worker: worker.id,
     token: event.token,
     cpus: event.cpus,
+    kind,
+    grant: event.grant,
     tasks: event.tasks,
     assignedAtMs: atMs,
     begun: false,
@@ -84,10 +124,13 @@ export function applyAssigned(state: State, run: Run, event: BatchAssigned, atMs
     openMs: workMs,
     expectedMs: workMs,
     retried: retriedOf(run, event.tasks),
-  })
-  noteProbe(state, run, state.batches.get(event.batch)!)
-  worker.cpusUsed += event.cpus
+  }
+  state.batches.set(batch.id, batch)
+  noteProbe(state, run, batch)
+  takeHoldings(state, run, batch)
+  warmUp(worker, group.need)
   worker.batches.add(event.batch)
+  group.batches.add(event.batch)
   assert(worker.cpusUsed <= worker.capabilities.cpus, `worker ${worker.id} is not over-committed`)
   run.batches.add(event.batch)
   for (const index of event.tasks) {
@@ -96,9 +139,9 @@ export function applyAssigned(state: State, run: Run, event: BatchAssigned, atMs
     task.batch = event.batch
     task.why = undefined
   }
-  while (run.queueHead < run.queue.length && run.tasks[run.queue[run.queueHead]!]!.state !== 'queued')
-    run.queueHead += 1
-  if (run.again.length > 0) run.again = run.again.filter((index) => run.tasks[index]!.state === 'queued')
+  while (group.queueHead < group.queue.length && run.tasks[group.queue[group.queueHead]!]!.state !== 'queued')
+    group.queueHead += 1
+  if (group.again.length > 0) group.again = group.again.filter((index) => run.tasks[index]!.state === 'queued')
   if (run.startedAtMs === undefined) run.startedAtMs = atMs
   if (run.state === 'queued') {
     run.state = 'running'
@@ -261,7 +304,8 @@ function decideUnreported(state: State, run: Run, batch: Batch, input: End, nowM
   if (hopeless && input.reason !== 'cancelled') {
     const notStarted = input.reason === 'failed-to-start' || exitedClean(input)
     for (let index = 0; index < run.tasks.length; index += 1) {
-      if (run.tasks[index]!.state === 'queued') decisions.end(index, notStarted ? 'lost' : 'failed', ending.words)
+      const { state: now, kind } = run.tasks[index]!
+      if (now === 'queued' && kind === batch.kind) decisions.end(index, notStarted ? 'lost' : 'failed', ending.words)
     }
   }
   return decisions
@@ -293,7 +337,8 @@ function barrenMax(state: State, run: Run): number {
 function mayBeTheWorker(state: State, run: Run, batch: Batch): boolean {
   if (run.barren + 1 >= barrenMax(state, run) * barrenWorkersMax) return false
   for (const worker of state.workers.values()) {
-    if (worker.id !== batch.worker && fits(run, worker) && !run.barrenOn.includes(worker.id)) return true
+    if (worker.id !== batch.worker && fits(run, run.groups[batch.kind]!, worker) && !run.barrenOn.includes(worker.id))
+      return true
   }
   return false
 }
@@ -369,7 +414,7 @@ function endWords(input: End): string {
   return input.message === undefined || input.message === '' ? how : `${how}: ${input.message}`
 }
 
-export function applyBatchEnded(state: State, run: Run, event: BatchEnded): void {
+export function applyBatchEnded(state: State, run: Run, event: BatchEnded, atMs: number): void {
   const batch = state.batches.get(event.batch)!
   noteMishap(state, run, batch, event)
   countBatch(state, run, batch, event)
@@ -380,11 +425,9 @@ export function applyBatchEnded(state: State, run: Run, event: BatchEnded): void
     run.barren += 1
     if (!run.barrenOn.includes(batch.worker)) run.barrenOn.push(batch.worker)
   }
-  const worker = state.workers.get(batch.worker)
-  if (worker) {
-    worker.batches.delete(batch.id)
-    worker.cpusUsed -= batch.cpus
-  }
+  giveBackHoldings(state, run, batch, atMs)
+  state.workers.get(batch.worker)!.batches.delete(batch.id)
+  run.groups[batch.kind]!.batches.delete(batch.id)
   for (const recovery of event.recoveries ?? []) countRecovery(state.recoveries, recovery, state.atMs, state.limits)
   if (event.startupMs !== null) run.startupMs = Math.min(run.startupMs ?? Infinity, event.startupMs)
   if (event.output !== undefined) run.outputs.push({ batch: batch.id, worker: batch.worker, blob: event.output })

@@ -25,7 +25,7 @@ import {
 import type { BatchEnded, BreakerCounted, BreakerMoved, BreakerStand, Event } from './events.ts'
 import { Refused, type Observe, type OpenBreaker, type Probe, type ResetBreakers } from './input.ts'
 import type { Limits } from './limits.ts'
-import { queuedTasks } from './run.ts'
+import { waitingTasks } from './waiting.ts'
 import type { Batch, Run, State, Worker } from './state.ts'
 
 // ---- thresholds ----
@@ -285,7 +285,7 @@ export function stepTick(state: State, nowMs: number): readonly Event[] {
     for (const run of waitingBehind(state, breaker)) {
       if (givenUpAtMs(state, breaker, run) > nowMs) continue
       const why = `waited too long behind ${scope}: ${breaker.why}`
-      events.push({ type: 'task.ended', run: run.id, tasks: queuedTasks(run), state: 'lost', why })
+      events.push({ type: 'task.ended', run: run.id, tasks: waitingTasks(run), state: 'lost', why })
     }
   }
   return events

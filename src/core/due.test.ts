@@ -12,6 +12,7 @@ function waiting(moments: readonly number[]) {
   const files = moments.map((_, index) => `f${index}`)
   advance(state, { type: 'submit', run: 'R', who: 'x', spec: plainSpec, files, estimates: files.map(() => null) }, 0)
   const run = state.runs.get('R')!
+  const group = run.groups[0]!
   for (const [index, notBeforeMs] of moments.entries()) {
     run.tasks[index]!.again = {
       timeOuts: 0,
@@ -25,10 +26,10 @@ function waiting(moments: readonly number[]) {
       on: undefined,
       later: true,
     }
-    run.laterCount += 1
-    addWake(state, run, { atMs: notBeforeMs, tasks: [index] })
+    group.laterCount += 1
+    addWake(state, run, group, { atMs: notBeforeMs, tasks: [index] })
   }
-  return { state, run }
+  return { state, run, group }
 }
 
 test('due: what is found, promoted and next is what a walk over all tasks would find', () => {
@@ -37,10 +38,10 @@ test('due: what is found, promoted and next is what a walk over all tasks would 
       fc.array(fc.integer({ min: 1, max: 100 }), { minLength: 1, maxLength: 60 }),
       fc.nat(110),
       (moments, now) => {
-        const { state, run } = waiting(moments)
+        const { state, run, group } = waiting(moments)
         const due = moments.flatMap((atMs, index) => (atMs <= now ? [index] : []))
         assert.deepEqual(
-          [...dueTasks(run, now)].sort((a, b) => a - b),
+          [...dueTasks(run, group, now)].sort((a, b) => a - b),
           due,
         )
         assert.equal(hasReady(run, now), due.length > 0)
@@ -49,25 +50,25 @@ test('due: what is found, promoted and next is what a walk over all tasks would 
         state.atMs = now
         promoteDue(state)
         assert.deepEqual(
-          run.again.toSorted((a, b) => a - b),
+          group.again.toSorted((a, b) => a - b),
           due,
         )
         assert.deepEqual(
-          run.again.map((index) => moments[index]),
+          group.again.map((index) => moments[index]),
           due.map((index) => moments[index]).sort((a, b) => a! - b!),
         )
-        assert.equal(run.laterCount, later.length)
+        assert.equal(group.laterCount, later.length)
         assert.equal(state.waking.size, later.length === 0 ? 0 : 1)
-        assert.deepEqual([...dueTasks(run, now)], [])
+        assert.deepEqual([...dueTasks(run, group, now)], [])
       },
     ),
   )
 })
 
 test('due: a task that went another way meanwhile is not found at its moment', () => {
-  const { state, run } = waiting([5, 5])
+  const { state, run, group } = waiting([5, 5])
   advance(state, { type: 'cancel', run: 'R', who: 'x', why: 'x', drain: false }, 1)
-  assert.equal(run.laterCount, 0)
-  assert.deepEqual([...dueTasks(run, 10)], [])
+  assert.equal(group.laterCount, 0)
+  assert.deepEqual([...dueTasks(run, group, 10)], [])
   assert.equal(nextDueMs(state, 2), undefined)
 })

@@ -1,17 +1,17 @@
 /**
- * Moments to come, per run as a heap: a task that waits out its back-off is queued but not placeable
+ * Moments to come, per group of tasks as a heap: a task that waits out its back-off is queued but not placeable
  * before its time, and nobody walks all tasks to find the ones whose time has come. One entry stands
  * for all tasks that were put back by one event. Entries of tasks that went another way meanwhile
  * (cancelled, lost) stay until their moment and are skipped then.
  *
- * `apply` moves what is due into the run's `again`, by the time of the entry, so that a replay does the same;
+ * `apply` moves what is due into the group's `again`, by the time of the entry, so that a replay does the same;
  * placement, which happens between two entries, looks at what is due by its own clock.
  */
 import type { TaskIndex } from './entities.ts'
-import type { Run, State, Wake } from './state.ts'
+import type { Group, Run, State, Wake } from './state.ts'
 
-export function addWake(state: State, run: Run, wake: Wake): void {
-  const heap = run.wakes
+export function addWake(state: State, run: Run, group: Group, wake: Wake): void {
+  const heap = group.wakes
   let at = heap.length
   heap.push(wake)
   while (at > 0) {
@@ -51,38 +51,49 @@ function waits(run: Run, index: TaskIndex, wake: Wake): boolean {
 export function promoteDue(state: State): void {
   for (const id of state.waking) {
     const run = state.runs.get(id)!
-    while (run.wakes.length > 0 && run.wakes[0]!.atMs <= state.atMs) {
-      const wake = takeFirst(run.wakes)
-      for (const index of wake.tasks) {
-        if (!waits(run, index, wake)) continue
-        run.tasks[index]!.again!.later = false
-        run.laterCount -= 1
-        run.again.push(index)
+    let waiting = false
+    for (const group of run.groups) {
+      while (group.wakes.length > 0 && group.wakes[0]!.atMs <= state.atMs) {
+        const wake = takeFirst(group.wakes)
+        for (const index of wake.tasks) {
+          if (!waits(run, index, wake)) continue
+          run.tasks[index]!.again!.later = false
+          group.laterCount -= 1
+          group.again.push(index)
+        }
       }
+      if (group.wakes.length > 0) waiting = true
     }
-    if (run.wakes.length === 0) state.waking.delete(id)
+    if (!waiting) state.waking.delete(id)
   }
 }
 
 /** Nothing of the run waits any more. */
 export function forgetWakes(state: State, run: Run): void {
-  run.wakes = []
+  for (const group of run.groups) group.wakes = []
   state.waking.delete(run.id)
 }
 
 /** Tasks whose time has come since state was last moved on, soonest entry first within what the heap knows. */
-export function* dueTasks(run: Run, nowMs: number, at = 0): Generator<TaskIndex> {
-  const wake = run.wakes[at]
+export function* dueTasks(run: Run, group: Group, nowMs: number, at = 0): Generator<TaskIndex> {
+  const wake = group.wakes[at]
   if (wake === undefined || wake.atMs > nowMs) return
   for (const index of wake.tasks) if (waits(run, index, wake)) yield index
-  yield* dueTasks(run, nowMs, 2 * at + 1)
-  yield* dueTasks(run, nowMs, 2 * at + 2)
+  yield* dueTasks(run, group, nowMs, 2 * at + 1)
+  yield* dueTasks(run, group, nowMs, 2 * at + 2)
 }
 
-/** Whether a task of the run can be placed now, as far as its time goes. */
+/** Whether a task of the group can be placed now, as far as its time goes. */
+export function isReady(run: Run, group: Group, nowMs: number): boolean {
+  if (group.queuedCount > group.laterCount) return true
+  return group.laterCount > 0 && !dueTasks(run, group, nowMs).next().done
+}
+
+/** Whether a task of the run can be placed now, as far as its time and the runs before it go. */
 export function hasReady(run: Run, nowMs: number): boolean {
-  if (run.queuedCount > run.laterCount) return true
-  return run.laterCount > 0 && !dueTasks(run, nowMs).next().done
+  if (run.queuedCount === 0 || run.after.length > 0) return false
+  for (const group of run.groups) if (isReady(run, group, nowMs)) return true
+  return false
 }
 
 /** The next moment after `nowMs` at which something may become placeable without anything else happening. */
@@ -98,7 +109,7 @@ export function nextDueMs(state: State, nowMs: number): number | undefined {
     look(heap, 2 * at + 1)
     look(heap, 2 * at + 2)
   }
-  for (const id of state.waking) look(state.runs.get(id)!.wakes, 0)
+  for (const id of state.waking) for (const group of state.runs.get(id)!.groups) look(group.wakes, 0)
   for (const id of state.recycling) {
     const { recycling } = state.workers.get(id)!
     if (recycling && recycling.untilMs > nowMs && recycling.untilMs < next) next = recycling.untilMs

@@ -83,6 +83,71 @@ export type RunSpec = {
   readonly traceparent?: string
   /** Which ends without a verdict leave a dead letter; default lost and crashed. */
   readonly deadLetters?: readonly LetterKind[]
+  /** What its tasks need of a worker: each task names one of these by its index. Absent = one that asks for nothing. */
+  readonly needs?: readonly Need[]
+  /** It should be over by then. */
+  readonly deadlineAtMs?: number
+  /** Runs that it waits for. */
+  readonly after?: readonly RunDependency[]
+  /** What becomes of a task when one that it depends on did not pass; default `skip`. */
+  readonly onDependencyFailure?: 'skip' | 'run'
+  /** Who asked for it, as far as shares and quotas go; absent = the submitter's name. */
+  readonly user?: string
+}
+
+/** A task waits until those that it is after have ended. */
+export type TaskDependency = { readonly task: TaskIndex; readonly after: readonly TaskIndex[] }
+
+/** `passed`: it is cancelled when that run ends otherwise. `finished`: it only waits. */
+export type RunDependency = { readonly run: RunId; readonly when: 'passed' | 'finished' }
+
+/**
+ * What a batch needs of its worker while it runs, and what it may not share. Tasks of one need share batches, and tasks
+ * of different needs never do. Everything is taken at once, at assignment, and given back when the batch ends, however
+ * it ends.
+ */
+export type Need = {
+  /** CPUs of a batch; absent = the run's. */
+  readonly cpus?: number
+  /** Memory reserved for a batch. */
+  readonly memoryBytes?: number
+  readonly gpus?: GpuNeed
+  /** Counted resources that a worker says it has, by name. */
+  readonly resources?: Readonly<Record<string, number>>
+  /** Expression over a worker's attributes; see expression.ts. */
+  readonly where?: string
+  readonly locks?: readonly Lock[]
+  /** Nothing else runs on its worker meanwhile. */
+  readonly exclusive?: boolean
+  /** Goes, when it can, to a worker that ran tasks of the same affinity before: they share what is warm there. */
+  readonly affinity?: string
+  /** Never on a host where another batch of this name runs. */
+  readonly antiAffinity?: string
+  /** Batches of this name are spread as evenly over hosts as can be. */
+  readonly spread?: string
+  /** Most tasks of one batch. */
+  readonly batchMax?: number
+}
+
+export type GpuNeed = {
+  readonly count: number
+  /** Of each of them. */
+  readonly memoryBytes?: number
+  readonly vendor?: string
+  /** Default true: nobody else uses these cards meanwhile. False: shared, with `memoryBytes` reserved on each. */
+  readonly exclusive?: boolean
+}
+
+/** Held across the whole cluster. exclusive: one holder. shared: any number, but none beside an exclusive one. counted: `max` at most. */
+export type Lock =
+  | { readonly name: string; readonly mode: 'exclusive' | 'shared' }
+  | { readonly name: string; readonly mode: 'counted'; readonly max: number }
+
+/** What a batch holds beside its CPUs. */
+export type Grant = {
+  readonly memoryBytes?: number
+  /** Ids of the worker's GPUs. */
+  readonly gpus?: readonly string[]
 }
 
 /** lost: it got no result. crashed: its process died, every time. timed-out: it was stopped at its limit. */
@@ -129,6 +194,34 @@ export type Capabilities = {
   readonly labels: Readonly<Record<string, string>>
   /** Tool → version, e.g. node, python3, go, chromium. */
   readonly tools: Readonly<Record<string, string>>
+  /** Those that tests may be given, in the order in which the worker sees them. */
+  readonly gpus?: readonly Gpu[]
+  /** Counted things that batches take and give back, e.g. licences, ports, devices. */
+  readonly resources?: Readonly<Record<string, number>>
+  /** What was detected, by dotted name, e.g. `cpu.model`, `browser.chromium.webgpu`; see docs/reference/attributes.md. */
+  readonly attributes?: Readonly<Record<string, AttributeValue>>
+  /** What could not be found out, by attribute or group of them: why. */
+  readonly unavailable?: Readonly<Record<string, string>>
+  /** Says that the same hardware came back, whatever its name is now. */
+  readonly fingerprint?: string
+  /** How fast it runs tests, measured; 1 = the reference machine, 2 = twice as fast. */
+  readonly speed?: number
+}
+
+export type AttributeValue = string | number | boolean | readonly string[]
+
+/** A card, or a slice of one (MIG) that can be given to somebody by itself. */
+export type Gpu = {
+  /** What CUDA_VISIBLE_DEVICES (or HIP_VISIBLE_DEVICES) calls it on this worker: an index or a UUID. */
+  readonly id: string
+  readonly vendor: 'nvidia' | 'amd' | 'intel' | 'other'
+  readonly name: string
+  readonly memoryBytes: number
+  readonly driver?: string
+  /** e.g. 8.9 */
+  readonly computeCapability?: string
+  /** MIG: UUID of the card that it is a slice of. */
+  readonly partOf?: string
 }
 
 /** What a batch's processes used: CPU time of the whole tree, and its largest resident memory at one time. */

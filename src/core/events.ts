@@ -10,10 +10,12 @@ import type {
   BatchId,
   Capabilities,
   Counts,
+  Grant,
   RecoveryLevel,
   RetryCause,
   RunId,
   RunSpec,
+  TaskDependency,
   TaskIndex,
   Usage,
   Verdict,
@@ -30,6 +32,9 @@ export type RunSubmitted = {
   readonly files: readonly string[]
   /** Estimated milliseconds per file from history; null = never seen. Same length as files. */
   readonly estimates: readonly (number | null)[]
+  /** Index into the spec's needs, per file; absent = 0 for all. */
+  readonly kinds?: readonly number[]
+  readonly dependencies?: readonly TaskDependency[]
 }
 export type RunExtended = {
   readonly type: 'run.extended'
@@ -37,6 +42,7 @@ export type RunExtended = {
   readonly who: string
   readonly files: readonly string[]
   readonly estimates: readonly (number | null)[]
+  readonly kinds?: readonly number[]
 }
 export type RunSealed = { readonly type: 'run.sealed'; readonly run: RunId; readonly who: string }
 export type RunPaused = { readonly type: 'run.paused'; readonly run: RunId; readonly who: string; readonly why: string }
@@ -83,6 +89,7 @@ export type BatchAssigned = {
   readonly worker: WorkerId
   readonly tasks: readonly TaskIndex[]
   readonly cpus: number
+  readonly grant?: Grant
   /** Fencing token: larger than every token given before. */
   readonly token: number
   readonly why: string
@@ -162,6 +169,12 @@ export type TaskRequeued = {
   readonly avoid?: Avoid
   /** Runs on this worker, once it has been recycled, unless that takes longer. */
   readonly on?: { readonly worker: WorkerId; readonly untilMs: number }
+}
+/** What they waited for has ended: they are queued. */
+export type TaskUnblocked = {
+  readonly type: 'task.unblocked'
+  readonly run: RunId
+  readonly tasks: readonly TaskIndex[]
 }
 /** Terminal. */
 export type TaskEnded = {
@@ -314,9 +327,20 @@ export type LeaderStarted = {
 /** Every member can read this format: from here on the log may hold what came with it. */
 export type FormatRaised = { readonly type: 'format.raised'; readonly format: number }
 
+export type SchedulerChosen = {
+  readonly type: 'scheduler.chosen'
+  readonly who: string
+  /** Absent = for all projects without one of their own. */
+  readonly project?: string
+  /** Absent = the default again. */
+  readonly strategy?: string
+  readonly config?: Readonly<Record<string, unknown>>
+}
+
 export type Event =
   | LeaderStarted
   | FormatRaised
+  | SchedulerChosen
   | RunSubmitted
   | RunExtended
   | RunSealed
@@ -332,6 +356,7 @@ export type Event =
   | TaskStarted
   | TaskReported
   | TaskRequeued
+  | TaskUnblocked
   | TaskEnded
   | WorkerJoined
   | WorkerDrained

@@ -1,14 +1,76 @@
 /** Which worker may run what, as far as it follows from what is known of both; being busy is another matter. */
-import type { Avoid, Capabilities, RetryWhere } from './entities.ts'
-import type { Run, State, Worker } from './state.ts'
+import { attributesOf } from './attributes.ts'
+import type { Avoid, Capabilities, Gpu, GpuNeed, Need, RetryWhere } from './entities.ts'
+import { holds, parseExpression, type Expression } from './expression.ts'
+import type { Group, Run, State, Worker } from './state.ts'
 
-/** Whether the worker could ever run tasks of the run, be it busy or not. */
-export function fits(run: Run, worker: Worker): boolean {
+/** Whether the worker could ever run tasks of the group, be it busy or not. */
+export function fits(run: Run, group: Group, worker: Worker): boolean {
+  return fitsRun(run, worker) && fitsNeed(run, group.need, worker)
+}
+
+/** As far as it is the same for all tasks of the run. */
+export function fitsRun(run: Run, worker: Worker): boolean {
   if (worker.draining) return false
   const { workspace, labels } = run.spec
   if (workspace.type === 'in-place' && workspace.host !== worker.capabilities.host) return false
   for (const key in labels) if (worker.capabilities.labels[key] !== labels[key]) return false
   return true
+}
+
+/** Whether it has, as a whole, what a batch of this need takes. */
+export function fitsNeed(run: Run, need: Need, worker: Worker): boolean {
+  const { capabilities } = worker
+  if (need.cpus !== undefined && need.cpus > capabilities.cpus) return false
+  if (need.memoryBytes !== undefined && need.memoryBytes > capabilities.memoryBytes) return false
+  if (need.gpus !== undefined && countFitting(need.gpus, capabilities.gpus) < need.gpus.count) return false
+  for (const name in need.resources) if ((capabilities.resources?.[name] ?? 0) < need.resources[name]!) return false
+  return need.where === undefined || isThere(need.where, worker)
+}
+
+function countFitting(need: GpuNeed, gpus: readonly Gpu[] = []): number {
+  let count = 0
+  for (const gpu of gpus) if (gpuFits(need, gpu)) count += 1
+  return count
+}
+
+export function gpuFits(need: GpuNeed, gpu: Gpu): boolean {
+  return (
+    (need.vendor === undefined || need.vendor === gpu.vendor) &&
+    (need.memoryBytes === undefined || need.memoryBytes <= gpu.memoryBytes)
+  )
+}
+
+/** Expressions by their text; they are few, and were parsed once before when they were submitted. */
+const parsed = new Map<string, Expression>()
+const parsedMax = 10_000
+/** What an expression says of a worker stays the same for as long as its capabilities are. */
+const answers = new WeakMap<Capabilities, Map<string, boolean>>()
+
+function isThere(where: string, worker: Worker): boolean {
+  let known = answers.get(worker.capabilities)
+  if (!known) {
+    known = new Map()
+    answers.set(worker.capabilities, known)
+  }
+  // The name is the worker's own and not one of its capabilities.
+  const key = `${worker.name} ${where}`
+  let answer = known.get(key)
+  if (answer === undefined) {
+    answer = holds(expressionOf(where), attributesOf(worker.capabilities, worker.name))
+    known.set(key, answer)
+  }
+  return answer
+}
+
+function expressionOf(where: string): Expression {
+  let expression = parsed.get(where)
+  if (!expression) {
+    if (parsed.size >= parsedMax) parsed.clear()
+    expression = parseExpression(where)
+    parsed.set(where, expression)
+  }
+  return expression
 }
 
 /** Machines that are alike: system, architecture, CPUs, and the label `class` if there is one. */
@@ -46,8 +108,8 @@ export function avoidMore(
   }
 }
 
-/** A worker that could run tasks of the run, and that is not avoided. */
-export function anotherFits(state: State, run: Run, avoid: Avoid): boolean {
-  for (const worker of state.workers.values()) if (fits(run, worker) && !avoids(avoid, worker)) return true
+/** A worker that could run tasks of the group, and that is not avoided. */
+export function anotherFits(state: State, run: Run, group: Group, avoid: Avoid): boolean {
+  for (const worker of state.workers.values()) if (fits(run, group, worker) && !avoids(avoid, worker)) return true
   return false
 }

@@ -5,18 +5,20 @@
  * Until then the features that need it act as they did before it existed.
  *
  * 1: what 0.1.0 wrote. 2: raised formats, retry policies, recovery levels, usage of batches, fencing by the worker itself.
+ * 3: needs of tasks and what batches are granted for them, dependencies, deadlines.
  */
 import type { Event } from './events.ts'
 import { Refused, type RaiseFormat } from './input.ts'
 import type { State } from './state.ts'
 
 /** The newest format that this version reads and writes. */
-export const readableFormat = 2
+export const readableFormat = 3
 
 /** The format that each kind of event came with. */
 const typeFormats: Readonly<Record<Event['type'], number>> = {
   'format.raised': 2,
   'leader.started': 1,
+  'scheduler.chosen': 3,
   'run.submitted': 1,
   'run.extended': 1,
   'run.sealed': 1,
@@ -32,6 +34,7 @@ const typeFormats: Readonly<Record<Event['type'], number>> = {
   'task.started': 1,
   'task.reported': 1,
   'task.requeued': 1,
+  'task.unblocked': 3,
   'task.ended': 1,
   'worker.joined': 1,
   'worker.drained': 1,
@@ -61,7 +64,16 @@ const fieldFormats: { readonly [T in Event['type']]?: readonly Since[] } = {
     { path: ['spec', 'retry'], format: 2 },
     { path: ['spec', 'deadLetters'], format: 2 },
     { path: ['spec', 'traceparent'], format: 2 },
+    { path: ['spec', 'needs'], format: 3 },
+    { path: ['spec', 'deadlineAtMs'], format: 3 },
+    { path: ['spec', 'after'], format: 3 },
+    { path: ['spec', 'onDependencyFailure'], format: 3 },
+    { path: ['spec', 'user'], format: 3 },
+    { path: ['kinds'], format: 3 },
+    { path: ['dependencies'], format: 3 },
   ],
+  'run.extended': [{ path: ['kinds'], format: 3 }],
+  'batch.assigned': [{ path: ['grant'], format: 3 }],
   'task.requeued': [
     { path: ['level'], format: 2 },
     { path: ['notBeforeMs'], format: 2 },

@@ -3,7 +3,17 @@
  * tokens that must be unique are either given here by the shell or counted in state.
  */
 import type { LetterId, TaskReport } from './events.ts'
-import type { BatchId, Capabilities, RunId, RunSpec, TaskIndex, Usage, WorkerId } from './entities.ts'
+import type {
+  BatchId,
+  Capabilities,
+  Grant,
+  RunId,
+  RunSpec,
+  TaskDependency,
+  TaskIndex,
+  Usage,
+  WorkerId,
+} from './entities.ts'
 
 export type Submit = {
   readonly type: 'submit'
@@ -13,6 +23,10 @@ export type Submit = {
   readonly spec: RunSpec
   readonly files: readonly string[]
   readonly estimates: readonly (number | null)[]
+  /** Index into the spec's needs, per file; absent = 0 for all. */
+  readonly kinds?: readonly number[]
+  /** For some tasks, those that must end before them. */
+  readonly dependencies?: readonly TaskDependency[]
 }
 export type Extend = {
   readonly type: 'extend'
@@ -20,6 +34,7 @@ export type Extend = {
   readonly who: string
   readonly files: readonly string[]
   readonly estimates: readonly (number | null)[]
+  readonly kinds?: readonly number[]
 }
 /** `version`: refuse unless the run's version is this (If-Match). */
 export type Seal = { readonly type: 'seal'; readonly run: RunId; readonly who: string }
@@ -46,8 +61,13 @@ export type Cancel = {
   readonly drain: boolean
   readonly version?: number
 }
-/** Nothing can run it: what is queued is lost. */
-export type Abandon = { readonly type: 'abandon'; readonly run: RunId; readonly why: string }
+/** Nothing can run it: what waits is lost. `kinds`: only of these groups; absent = all. */
+export type Abandon = {
+  readonly type: 'abandon'
+  readonly run: RunId
+  readonly kinds?: readonly number[]
+  readonly why: string
+}
 
 /** A placement decided by the scheduler; checked before it becomes an event. */
 export type Assign = {
@@ -56,6 +76,8 @@ export type Assign = {
   readonly worker: WorkerId
   readonly tasks: readonly TaskIndex[]
   readonly cpus: number
+  /** What else the tasks' need takes; see needs.ts. */
+  readonly grant?: Grant
   readonly why: string
 }
 
@@ -154,12 +176,21 @@ export type ResetBreakers = {
 export type Lead = { readonly type: 'lead'; readonly epoch: number; readonly owner: string; readonly version: string }
 /** From now on everything that came with this format may be written. */
 export type RaiseFormat = { readonly type: 'raise-format'; readonly format: number }
+/** Another scheduler from now on. `project`: for its runs only; `strategy` absent = as for all others again. */
+export type ChooseScheduler = {
+  readonly type: 'choose-scheduler'
+  readonly who: string
+  readonly project?: string
+  readonly strategy?: string
+  readonly config?: Readonly<Record<string, unknown>>
+}
 /** Retention: forget the oldest finished runs above the limits. */
 export type Prune = { readonly type: 'prune' }
 
 export type Input =
   | Lead
   | RaiseFormat
+  | ChooseScheduler
   | Submit
   | Extend
   | Seal

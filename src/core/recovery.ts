@@ -80,7 +80,7 @@ function openLevels(
     if (priors[cause][level] === undefined) return false
     if (level === 'in-place' || level === 'fresh-process') return !origin.elsewhere
     if (level === 'recycle-worker') return !origin.elsewhere && mayRecycle(state, origin.worker, nowMs)
-    return origin.elsewhere || anotherFits(state, run, { workers: [origin.worker], untilMs: 0 })
+    return origin.elsewhere || anotherFits(state, run, run.groups[task.kind]!, { workers: [origin.worker], untilMs: 0 })
   })
 }
 

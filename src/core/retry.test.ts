@@ -77,7 +77,8 @@ test('requeued: many tasks put back at once are few events, with jitter too', ()
   advance(state, { type: 'start', worker: 'W', batch: `b${token}`, token, tasks: files.map((_, at) => at) }, 1)
   const events = advance(state, { type: 'leave', worker: 'W', why: 'gone' }, 2)
   assert.ok(events.length <= 2 + 16, `${events.length} events`)
-  assert.equal(state.runs.get('R')!.laterCount + state.runs.get('R')!.again.length, 5000)
+  const [group] = state.runs.get('R')!.groups
+  assert.equal(group!.laterCount + group!.again.length, 5000)
 })
 
 test('machineClass: system, architecture, CPUs, and the label class', () => {

@@ -150,10 +150,11 @@ function avoidOf(
   const { avoidMax } = state.limits
   const before = task.again?.avoid
   const all = avoidMore(before, where, worker, untilMs, avoidMax)
-  if (before === undefined || anotherFits(state, run, all)) return { avoid: all }
+  const group = run.groups[task.kind]!
+  if (before === undefined || anotherFits(state, run, group, all)) return { avoid: all }
   // It has been everywhere: going back to where it was longest ago beats waiting for a new worker.
   const last = avoidMore(undefined, where, worker, untilMs, avoidMax)
-  return { avoid: anotherFits(state, run, last) ? last : all }
+  return { avoid: anotherFits(state, run, group, last) ? last : all }
 }
 
 function batchMaxOf(task: Task, mishap: Mishap, level: RecoveryLevel | undefined): number {

@@ -1,13 +1,21 @@
 /** The run family: what may be asked of a run, and how its events change state. */
 import { assert } from '../stdx/assert.ts'
+import { checkDependencies, endWait, makeDependencies, waitForRuns } from './dependencies.ts'
 import { forgetWakes } from './due.ts'
-import type { RunId, RunSpec, TaskIndex, Verdict } from './entities.ts'
+import type { Need, RunId, RunSpec, TaskIndex, Verdict } from './entities.ts'
 import type { Event, RunCancelled, RunErrored, RunExtended, RunFinished, RunForgotten, RunSubmitted } from './events.ts'
 import { Refused, type Cancel, type Extend, type Input, type Submit } from './input.ts'
-import { accounted, emptyByState, expectedMs, Task, type Run, type State } from './state.ts'
+import { emptyGroup, enqueue } from './group.ts'
+import { freeNeed } from './holdings.ts'
+import { ExpressionError, parseExpression } from './expression.ts'
+import { forgetSpent } from './spent.ts'
+import { cancelEvents, waitingTasks } from './waiting.ts'
+import { accounted, emptyByState, expectedMs, Task, type Group, type Run, type State } from './state.ts'
 
 /** What a file that nobody has measured is taken to need, when no neighbour is known either. */
 const unknownFileMs = 500
+/** Projects and users beyond so many are looked through for those that have had nothing lately. */
+const spentKeptMax = 256
 
 export function runOf(state: State, id: RunId): Run {
   const run = state.runs.get(id)
@@ -46,22 +54,70 @@ export function stepSubmit(state: State, input: Submit): readonly Event[] {
   if (input.key !== undefined && state.keys.has(input.key)) return []
   if (state.runs.has(input.run)) throw new Refused('conflict', `run ${input.run} exists`)
   checkFiles(state, input.files, input.estimates, 0)
+  checkNeeds(state, input)
+  checkKinds(input.spec, input.files, input.kinds)
+  if (input.dependencies) checkDependencies(input.files, input.dependencies)
+  for (const { run } of input.spec.after ?? [])
+    if (!state.runs.has(run)) throw new Refused('not_found', `no run ${run} to come after`)
   const { type: _, ...rest } = input
   return [{ type: 'run.submitted', ...rest, spec: readableSpec(state, input.spec) }]
 }
 
 /** Without what older members couldn't read. */
 function readableSpec(state: State, spec: RunSpec): RunSpec {
-  if (state.format >= 2) return spec
-  const { deadLetters: _, retry: __, traceparent: ___, ...rest } = spec
-  return rest
+  if (state.format >= 3) return spec
+  const { deadlineAtMs: _, user: __, onDependencyFailure: ______, ...second } = spec
+  if (state.format >= 2) return second
+  const { deadLetters: ___, retry: ____, traceparent: _____, ...first } = second
+  return first
+}
+
+const needsMax = 1000
+
+/** Needs and dependencies can't be left out: without them, something would run where or when it must not. */
+function checkNeeds(state: State, { spec, dependencies }: Submit): void {
+  const asks = spec.needs !== undefined || spec.after !== undefined || dependencies !== undefined
+  if (asks && state.format < 3)
+    throw new Refused('conflict', 'needs and dependencies are taken once all coordinators have been upgraded')
+  if (spec.needs === undefined) return
+  if (spec.needs.length === 0 || spec.needs.length > needsMax)
+    throw new Refused('request_invalid', `expected 1 to ${needsMax} needs, received ${spec.needs.length}`)
+  for (const need of spec.needs) checkNeed(need)
+}
+
+function checkNeed(need: Need): void {
+  const numbers = [need.cpus, need.memoryBytes, need.gpus?.count, need.batchMax, ...Object.values(need.resources ?? {})]
+  for (const number of numbers)
+    if (number !== undefined && !(Number.isSafeInteger(number) && number >= 1))
+      throw new Refused('request_invalid', `expected whole numbers from 1 in a need, received ${number}`)
+  const names = (need.locks ?? []).map((lock) => lock.name)
+  const twice = names.find((name, at) => names.indexOf(name) !== at)
+  if (twice !== undefined) throw new Refused('request_invalid', `lock '${twice}' is asked for twice in one need`)
+  if (need.where === undefined) return
+  try {
+    parseExpression(need.where)
+  } catch (error) {
+    if (!(error instanceof ExpressionError)) throw error
+    throw new Refused('request_invalid', error.message)
+  }
+}
+
+function checkKinds(spec: RunSpec, files: readonly string[], kinds: readonly number[] | undefined): void {
+  if (kinds === undefined) return
+  const count = spec.needs?.length ?? 1
+  if (kinds.length !== files.length) throw new Refused('request_invalid', 'expected one kind per file')
+  for (const kind of kinds)
+    if (!Number.isInteger(kind) || kind < 0 || kind >= count)
+      throw new Refused('request_invalid', `expected kinds from 0 to ${count - 1}, received ${kind}`)
 }
 
 export function stepExtend(state: State, input: Extend): readonly Event[] {
   const run = liveRun(state, input)
   if (!run.open) throw new Refused('conflict', `run ${run.id} is sealed: it takes no more tasks`)
   checkFiles(state, input.files, input.estimates, run.tasks.length)
-  return [{ type: 'run.extended', run: run.id, who: input.who, files: input.files, estimates: input.estimates }]
+  checkKinds(run.spec, input.files, input.kinds)
+  const { type: _, ...rest } = input
+  return [{ type: 'run.extended', ...rest }]
 }
 
 export function stepSeal(state: State, input: Extract<Input, { type: 'seal' }>): readonly Event[] {
@@ -92,27 +148,10 @@ export function stepCancel(state: State, input: Cancel): readonly Event[] {
   return cancelEvents(run, input.who, input.why, input.drain)
 }
 
-/** Cancellation takes the queue at once; what runs ends through its batch. */
-export function cancelEvents(run: Run, who: string, why: string, drain: boolean): readonly Event[] {
-  const events: Event[] = [{ type: 'run.cancelled', run: run.id, who, why, drain }]
-  const queued = queuedTasks(run)
-  if (queued.length > 0) events.push({ type: 'task.ended', run: run.id, tasks: queued, state: 'cancelled', why })
-  return events
-}
-
 export function stepAbandon(state: State, input: Extract<Input, { type: 'abandon' }>): readonly Event[] {
   const run = liveRun(state, input)
-  const queued = queuedTasks(run)
+  const queued = waitingTasks(run, input.kinds === undefined ? undefined : new Set(input.kinds))
   return queued.length === 0 ? [] : [{ type: 'task.ended', run: run.id, tasks: queued, state: 'lost', why: input.why }]
-}
-
-export function queuedTasks(run: Run): TaskIndex[] {
-  const queued: TaskIndex[] = []
-  if (run.queuedCount === 0) return queued
-  for (let index = 0; index < run.tasks.length; index += 1) {
-    if (run.tasks[index]!.state === 'queued') queued.push(index)
-  }
-  return queued
 }
 
 /** Events that follow from the state a run has come to: stop after too many failures, finish. */
@@ -195,11 +234,9 @@ export function applySubmitted(state: State, event: RunSubmitted, atMs: number):
     why: undefined,
     cancelled: undefined,
     tasks: [],
-    queue: [],
-    queueHead: 0,
-    again: [],
-    wakes: [],
-    laterCount: 0,
+    groups: (spec.needs ?? [freeNeed]).map(emptyGroup),
+    dependencies: makeDependencies(event.dependencies),
+    after: [],
     queuedCount: 0,
     queuedMs: 0,
     byState: emptyByState(),
@@ -228,37 +265,40 @@ export function applySubmitted(state: State, event: RunSubmitted, atMs: number):
   state.runs.set(run.id, run)
   state.active.add(run.id)
   if (event.key !== undefined) state.keys.set(event.key, run.id)
-  addTasks(state, run, event.files, event.estimates)
+  waitForRuns(state, run)
+  addTasks(state, run, event)
 }
 
 export function applyExtended(state: State, event: RunExtended): void {
-  addTasks(state, state.runs.get(event.run)!, event.files, event.estimates)
+  addTasks(state, state.runs.get(event.run)!, event)
 }
 
-function addTasks(state: State, run: Run, files: readonly string[], estimates: readonly (number | null)[]): void {
+function addTasks(state: State, run: Run, { files, estimates, kinds }: RunSubmitted | RunExtended): void {
   const first = run.tasks.length
-  const fresh: TaskIndex[] = []
+  const fresh: TaskIndex[][] = run.groups.map(() => [])
   for (let at = 0; at < files.length; at += 1) {
     const estimate = estimates[at]
-    const task = new Task(files[at]!, typeof estimate === 'number' ? estimate : -1)
+    const task = new Task(files[at]!, typeof estimate === 'number' ? estimate : -1, kinds?.[at] ?? 0)
     if (task.estimateMs >= 0) run.knownCount += 1
     const taskMs = expectedMs(run, task)
-    run.queuedMs += taskMs
     run.expectedMs += taskMs
     if (taskMs > run.expectedLongestMs) run.expectedLongestMs = taskMs
     run.tasks.push(task)
-    fresh.push(first + at)
+    if (run.dependencies?.open.has(first + at)) {
+      task.state = 'blocked'
+      run.byState.blocked += 1
+      continue
+    }
+    const group = run.groups[task.kind]!
+    group.queuedCount += 1
+    group.queuedMs += taskMs
+    run.queuedCount += 1
+    run.queuedMs += taskMs
+    run.byState.queued += 1
+    state.queuedCount += 1
+    fresh[task.kind]!.push(first + at)
   }
-  run.byState.queued += files.length
-  run.queuedCount += files.length
-  state.queuedCount += files.length
-  if (fresh.length > 1) fresh.sort((a, b) => expectedMs(run, run.tasks[b]!) - expectedMs(run, run.tasks[a]!) || a - b)
-  if (run.queueHead > 1024 && run.queueHead * 2 > run.queue.length) {
-    run.queue = run.queue.slice(run.queueHead)
-    run.queueHead = 0
-  }
-  if (run.queue.length === 0) run.queue = fresh
-  else for (const index of fresh) run.queue.push(index)
+  for (const group of run.groups) enqueue(run, group, fresh[group.kind]!)
 }
 
 export function applyCancelled(run: Run, event: RunCancelled): void {
@@ -279,10 +319,15 @@ export function applyFinished(state: State, run: Run, event: RunFinished, atMs: 
   run.wallMs = event.wallMs
   run.lowerBoundMs = event.lowerBoundMs
   run.endedAtMs = atMs
-  run.queue = []
-  run.queueHead = 0
-  run.again = []
+  for (const group of run.groups) {
+    group.queue = []
+    group.queueHead = 0
+    group.again = []
+  }
+  run.dependencies = undefined
   forgetWakes(state, run)
+  endWait(state, run)
+  if (state.spent.size > spentKeptMax) forgetSpent(state)
   run.mishaps = []
   state.active.delete(run.id)
   state.finished.push(run.id)

@@ -2,12 +2,26 @@
  * State as plain JSON data and back. `restore(capture(state))` equals the state: a test proves it
  * over random histories, and the coordinator trims the log on the strength of it.
  */
+import type { Need, TaskIndex } from './entities.ts'
 import { assertReadable } from './format.ts'
+import { emptyGroup } from './group.ts'
+import { emptyHeld, freeNeed, noteFree, takeHoldings } from './holdings.ts'
 import { captureBreakers, restoreBreakers, type BreakerData } from './breaker-state.ts'
 import { captureLetters, restoreLetters, type LettersData } from './letter-state.ts'
 import type { Limits } from './limits.ts'
 import type { Kind } from './recovery-table.ts'
-import { emptyState, Task, type Again, type Batch, type Run, type State, type Worker } from './state.ts'
+import {
+  emptyState,
+  Task,
+  type Again,
+  type Batch,
+  type ChosenScheduler,
+  type Group,
+  type Run,
+  type Spent,
+  type State,
+  type Worker,
+} from './state.ts'
 
 type KnownRow = readonly [
   string,
@@ -24,20 +38,36 @@ type KnownRow = readonly [
   Task['counts'] | null,
   string | null,
 ]
-/** What came with format 2 stands last, and only where there is any. */
-type TaskRow = readonly [...KnownRow, Again?]
+/** What came later stands last, and only where there is any: `again` with format 2, `kind` with 3. */
+type TaskRow = readonly [...KnownRow, (Again | null)?, number?]
 
-type RunData = Omit<Run, 'tasks' | 'batches' | 'workers'> & {
+type GroupData = Omit<Group, 'kind' | 'need' | 'batches' | 'queueHead'>
+/** Before format 3 a run had one group, and what is in it now stood in the run itself. */
+type OldRunData = { readonly [K in 'queue' | 'again' | 'wakes' | 'laterCount']?: GroupData[K] }
+
+type RunData = Omit<Run, 'tasks' | 'batches' | 'workers' | 'groups' | 'dependencies' | 'after'> & {
   readonly tasks: readonly TaskRow[]
   readonly batches: readonly string[]
   readonly workers: readonly (readonly [string, unknown])[]
-}
+  readonly groups?: readonly GroupData[]
+  readonly dependencies?: {
+    readonly open: readonly (readonly [TaskIndex, number])[]
+    readonly dependents: readonly (readonly [TaskIndex, TaskIndex[]])[]
+  }
+  readonly after?: readonly string[]
+} & OldRunData
 
-type BatchData = Omit<Batch, 'retried'> & { readonly retried?: readonly (readonly [number, unknown])[] }
-type WorkerData = Omit<Worker, 'batches' | 'recycledAtMs' | 'recycledMs'> & {
+type BatchData = Omit<Batch, 'retried' | 'kind' | 'grant'> & {
+  readonly retried?: readonly (readonly [number, unknown])[]
+  readonly kind?: number
+  readonly grant?: Batch['grant']
+}
+/** What its batches hold follows from them. */
+type WorkerData = Omit<Worker, 'batches' | 'recycledAtMs' | 'recycledMs' | 'held' | 'warm'> & {
   readonly batches: readonly string[]
   readonly recycledAtMs?: number
   readonly recycledMs?: number
+  readonly warm?: string[]
 }
 
 export type SnapshotData = {
@@ -53,6 +83,9 @@ export type SnapshotData = {
   readonly workers: readonly WorkerData[]
   readonly recoveries?: readonly Kind[]
   readonly recycles?: number
+  /** CPU time that projects and users have had. */
+  readonly spent?: readonly (readonly [string, Spent['slots']])[]
+  readonly schedulers?: readonly (readonly [string, ChosenScheduler])[]
   readonly letters?: LettersData
   readonly breakers?: readonly BreakerData[]
 }
@@ -63,27 +96,50 @@ export function capture(state: State): SnapshotData {
     epoch: state.epoch,
     lastToken: state.lastToken,
     atMs: state.atMs,
-    runs: [...state.runs.values()].map((run) => ({
-      ...run,
-      queue: run.queue.slice(run.queueHead),
-      queueHead: 0,
-      tasks: run.tasks.map(taskRow),
-      wakes: [...run.wakes],
-      batches: [...run.batches],
-      workers: [...run.workers],
-    })),
+    runs: [...state.runs.values()].map(runData),
     active: [...state.active],
     finished: state.finished,
     batches: [...state.batches.values()].map(batchData),
-    workers: [...state.workers.values()].map((worker) => ({ ...worker, batches: [...worker.batches] })),
+    workers: [...state.workers.values()].map(workerData),
     recoveries: [...state.recoveries.values()].map((kind) => ({
       ...kind,
       levels: kind.levels.map((counts) => ({ ...counts })),
     })),
     recycles: state.recycles,
+    spent: spentData(state),
+    schedulers: [...state.schedulers],
     letters: captureLetters(state.letters),
     breakers: captureBreakers(state.breakers),
   }
+}
+
+/** In the order of their names: in which order they came up depends on where the coordinator began to read. */
+function spentData(state: State): [string, Spent['slots']][] {
+  const scopes = [...state.spent].filter(([, { slots }]) => slots.length > 0)
+  return scopes
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([scope, { slots }]) => [scope, slots.map((slot) => ({ ...slot }))])
+}
+
+function runData({ dependencies, groups, ...run }: Run): RunData {
+  return {
+    ...run,
+    tasks: run.tasks.map(taskRow),
+    batches: [...run.batches],
+    workers: [...run.workers],
+    groups: groups.map(({ kind: _, need: __, batches: ___, queueHead, ...group }) => ({
+      ...group,
+      queue: group.queue.slice(queueHead),
+      wakes: [...group.wakes],
+    })),
+    ...(dependencies === undefined
+      ? {}
+      : { dependencies: { open: [...dependencies.open], dependents: [...dependencies.dependents] } }),
+  }
+}
+
+function workerData({ held: _, ...worker }: Worker): WorkerData {
+  return { ...worker, batches: [...worker.batches] }
 }
 
 function batchData(batch: Batch): BatchData {
@@ -107,11 +163,12 @@ function taskRow(task: Task): TaskRow {
     task.counts ?? null,
     task.why ?? null,
   ]
+  if (task.kind > 0) return [...row, task.again === undefined ? null : { ...task.again }, task.kind]
   return task.again === undefined ? row : [...row, { ...task.again }]
 }
 
 function taskFrom(row: TaskRow): Task {
-  const task = new Task(row[0], row[7])
+  const task = new Task(row[0], row[7], row[14] ?? 0)
   task.state = row[1]
   task.version = row[2]
   task.attempts = row[3]
@@ -123,7 +180,7 @@ function taskFrom(row: TaskRow): Task {
   task.durationMs = row[10]
   task.counts = row[11] ?? undefined
   task.why = row[12] ?? undefined
-  task.again = row[13]
+  task.again = row[13] ?? undefined
   return task
 }
 
@@ -135,47 +192,69 @@ export function restore(data: SnapshotData, limits: Limits): State {
   state.epoch = data.epoch
   state.lastToken = data.lastToken
   state.atMs = data.atMs
-  for (const runData of data.runs) {
-    const run = {
-      ...optionalRunFields,
-      ...runData,
-      tasks: runData.tasks.map(taskFrom),
-      batches: new Set(runData.batches),
-      workers: new Map(runData.workers),
-      mishaps: runData.mishaps ?? [],
-      barrenOn: runData.barrenOn ?? [],
-      wakes: [...(runData.wakes ?? [])],
-      laterCount: runData.laterCount ?? 0,
-    } as Run
+  for (const one of data.runs) {
+    const run = runFrom(one)
     state.runs.set(run.id, run)
-    if (run.wakes.length > 0) state.waking.add(run.id)
+    if (run.groups.some((group) => group.wakes.length > 0)) state.waking.add(run.id)
     state.queuedCount += run.queuedCount
     if (run.key !== undefined) state.keys.set(run.key, run.id)
+    for (const before of run.after) state.followers.set(before, [...(state.followers.get(before) ?? []), run.id])
   }
   for (const id of data.active) state.active.add(id)
   for (const id of data.finished) {
     state.finished.push(id)
     state.finishedTasks += state.runs.get(id)!.tasks.length
   }
-  for (const { retried, ...batch } of data.batches) {
-    const map = retried === undefined ? undefined : new Map(retried)
-    state.batches.set(batch.id, { ...batch, retried: map as Batch['retried'] })
-  }
   for (const worker of data.workers) {
-    state.workers.set(worker.id, {
+    const one: Worker = {
       recycledAtMs: 0,
       recycledMs: 0,
+      warm: [],
       ...worker,
       recycling: worker.recycling,
+      cpusUsed: 0,
       batches: new Set(worker.batches),
-    })
+      held: emptyHeld(),
+    }
+    state.workers.set(one.id, one)
+    noteFree(state, one)
     if (worker.recycling) state.recycling.add(worker.id)
+  }
+  for (const [scope, slots] of data.spent ?? [])
+    state.spent.set(scope, { cpus: 0, gpus: 0, batches: 0, slots: slots.map((slot) => ({ ...slot })) })
+  for (const { retried, ...one } of data.batches) {
+    const map = retried === undefined ? undefined : new Map(retried)
+    const batch: Batch = { ...one, kind: one.kind ?? 0, grant: one.grant, retried: map as Batch['retried'] }
+    state.batches.set(batch.id, batch)
+    const run = state.runs.get(batch.run)!
+    run.groups[batch.kind]!.batches.add(batch.id)
+    takeHoldings(state, run, batch)
   }
   for (const kind of data.recoveries ?? []) state.recoveries.set(kind.kind, kind)
   state.recycles = data.recycles ?? 0
+  for (const [project, chosen] of data.schedulers ?? []) state.schedulers.set(project, chosen)
   state.letters = restoreLetters(data.letters)
   state.breakers = restoreBreakers(data.breakers)
   return state
+}
+
+function runFrom(data: RunData): Run {
+  const { queue = [], again = [], wakes = [], laterCount = 0, groups, dependencies, after = [], ...rest } = data
+  const needs: readonly Need[] = data.spec.needs ?? [freeNeed]
+  const { queuedCount, queuedMs } = data
+  const given = groups ?? [{ queue, again, wakes, laterCount, queuedCount, queuedMs }]
+  return {
+    ...optionalRunFields,
+    ...rest,
+    tasks: data.tasks.map(taskFrom),
+    batches: new Set(data.batches),
+    workers: new Map(data.workers) as Run['workers'],
+    mishaps: data.mishaps ?? [],
+    barrenOn: data.barrenOn ?? [],
+    groups: needs.map((need, kind) => ({ ...emptyGroup(need, kind), ...given[kind]!, wakes: [...given[kind]!.wakes] })),
+    dependencies: dependencies && { open: new Map(dependencies.open), dependents: new Map(dependencies.dependents) },
+    after: [...after],
+  } as Run
 }
 
 /** JSON drops undefined fields; the object's shape should not depend on where it came from. */

@@ -8,6 +8,9 @@ import type {
   BatchId,
   Capabilities,
   Counts,
+  Grant,
+  Lock,
+  Need,
   RecoveryLevel,
   RunId,
   RunSpec,
@@ -21,6 +24,7 @@ import { emptyBreakers, type Breakers } from './breaker-state.ts'
 import { emptyLetters, type Letters, type Mishap } from './letter-state.ts'
 import { defaultLimits, type Limits } from './limits.ts'
 import type { KindTable } from './recovery-table.ts'
+import { noShares, type Shares } from './shares.ts'
 
 /** What a task carries from the attempts that did not count. Few tasks have one. */
 export type Again = {
@@ -69,11 +73,41 @@ export class Task {
   counts: Counts | undefined = undefined
   why: string | undefined = undefined
   again: Again | undefined = undefined
+  /** Its group: index of its need. */
+  kind: number
 
-  constructor(file: string, estimateMs: number) {
+  constructor(file: string, estimateMs: number, kind: number) {
     this.file = file
     this.estimateMs = estimateMs
+    this.kind = kind
   }
+}
+
+/** Tasks of one run that need the same of a worker: what batches are cut from. */
+export type Group = {
+  readonly kind: number
+  readonly need: Need
+  /** Indexes, longest first; entries before queueHead are gone, entries whose task isn't queued are skipped. */
+  queue: TaskIndex[]
+  queueHead: number
+  /** Requeued tasks, taken before the queue. */
+  again: TaskIndex[]
+  /** Moments at which something here may become placeable, as a heap; see due.ts. */
+  wakes: Wake[]
+  /** Queued tasks whose time has not come. */
+  laterCount: number
+  queuedCount: number
+  /** Estimated milliseconds of what is queued; unknown files count as `unknownMs`. */
+  queuedMs: number
+  readonly batches: Set<BatchId>
+}
+
+/** Which tasks of a run wait for which. */
+export type Dependencies = {
+  /** For a blocked task: how many of those before it have not ended. */
+  readonly open: Map<TaskIndex, number>
+  /** For a task that has not ended: those that wait for it. */
+  readonly dependents: Map<TaskIndex, TaskIndex[]>
 }
 
 /** One accepted report: where the results of these attempts are. */
@@ -105,17 +139,12 @@ export type Run = {
   why: string | undefined
   cancelled: { readonly who: string; readonly why: string; readonly drain: boolean } | undefined
   readonly tasks: Task[]
-  /** Indexes, longest first; entries before queueHead are gone, entries whose task isn't queued are skipped. */
-  queue: TaskIndex[]
-  queueHead: number
-  /** Requeued tasks, taken before the queue. */
-  again: TaskIndex[]
-  /** Moments at which something here may become placeable, as a heap; see due.ts. */
-  wakes: Wake[]
-  /** Queued tasks whose time has not come. */
-  laterCount: number
+  /** By kind. */
+  readonly groups: readonly Group[]
+  dependencies: Dependencies | undefined
+  /** Runs that have to end before anything of it is placed. */
+  after: RunId[]
   queuedCount: number
-  /** Estimated milliseconds of what is queued; unknown files count as `unknownMs`. */
   queuedMs: number
   readonly byState: Record<TaskState, number>
   tests: { passed: number; failed: number; flaky: number; skipped: number; total: number }
@@ -153,6 +182,8 @@ export type Batch = {
   readonly worker: WorkerId
   readonly token: number
   readonly cpus: number
+  readonly kind: number
+  readonly grant: Grant | undefined
   readonly tasks: readonly TaskIndex[]
   readonly assignedAtMs: number
   /** Some task of it has begun. */
@@ -179,10 +210,38 @@ export type Worker = {
   recycledMs: number
   cpusUsed: number
   readonly batches: Set<BatchId>
+  /** What its batches hold beside CPUs; follows from them. */
+  readonly held: Held
+  /** Affinities of what it ran, the newest last. */
+  warm: string[]
 }
+
+export type Held = {
+  memoryBytes: number
+  readonly gpus: Map<string, { batches: number; exclusive: boolean; memoryBytes: number }>
+  readonly resources: Map<string, number>
+  /** Some batch wants to be alone here. */
+  exclusive: number
+}
+
+/** How many batches of a name (of an anti-affinity or a spread) run on each host. */
+export type Placed = Map<string, Map<string, number>>
+
+/** What a project or a user has under way, and what it has had. */
+export type Spent = {
+  cpus: number
+  gpus: number
+  batches: number
+  /** CPU-milliseconds of batches that ended, per slot of time, the newest first; see spent.ts. */
+  slots: { atMs: number; cpuMs: number }[]
+}
+
+export type ChosenScheduler = { readonly strategy: string; readonly config?: Readonly<Record<string, unknown>> }
 
 export type State = {
   readonly limits: Limits
+  /** Who may have how much; configuration, like the limits. */
+  readonly shares: Shares
   /** What the log may hold by now; see format.ts. */
   format: number
   epoch: number
@@ -205,15 +264,27 @@ export type State = {
   /** Recyclings so far, for their ids. */
   recycles: number
   readonly workers: Map<WorkerId, Worker>
+  /** Those of them with CPUs to give. */
+  readonly free: Set<WorkerId>
   /** Those of them that are being recycled. */
   readonly recycling: Set<WorkerId>
+  /** Holders by name; follows from the batches. */
+  readonly locks: Map<string, Map<BatchId, Lock>>
+  readonly placed: Placed
+  /** By `project:NAME` and `user:NAME`. */
+  readonly spent: Map<string, Spent>
+  /** Runs that wait for a run, by that run. */
+  readonly followers: Map<RunId, RunId[]>
+  /** By project; the empty name is for all others. */
+  readonly schedulers: Map<string, ChosenScheduler>
   letters: Letters
   breakers: Breakers
 }
 
-export function emptyState(limits: Limits = defaultLimits): State {
+export function emptyState(limits: Limits = defaultLimits, shares: Shares = noShares): State {
   return {
     limits,
+    shares,
     format: 1,
     epoch: 0,
     lastToken: 0,
@@ -229,7 +300,13 @@ export function emptyState(limits: Limits = defaultLimits): State {
     recoveries: new Map(),
     recycles: 0,
     workers: new Map(),
+    free: new Set(),
     recycling: new Set(),
+    locks: new Map(),
+    placed: new Map(),
+    spent: new Map(),
+    followers: new Map(),
+    schedulers: new Map(),
     letters: emptyLetters(),
     breakers: emptyBreakers(),
   }

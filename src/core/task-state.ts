@@ -18,7 +18,7 @@ const ends: readonly TaskState[] = [
 
 export const taskTransitions: Readonly<Record<TaskState, readonly TaskState[]>> = {
   queued: ['assigned', 'blocked', 'paused', 'cancelled', 'lost', 'failed'],
-  blocked: ['queued', 'cancelled', 'lost'],
+  blocked: ['queued', 'skipped', 'cancelled', 'lost'],
   paused: ['queued', 'cancelled', 'lost'],
   assigned: ['running', 'queued', ...ends],
   running: ['queued', ...ends],

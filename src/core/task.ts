@@ -1,8 +1,10 @@
 /** The task family: how a task moves between states, and what follows from an attempt's end. */
 import { assert } from '../stdx/assert.ts'
+import { countDown } from './dependencies.ts'
 import { addWake } from './due.ts'
+import { enqueue } from './group.ts'
 import type { RetryCause, TaskIndex, TaskState } from './entities.ts'
-import type { Event, TaskEnded, TaskReported, TaskRequeued, TaskStarted } from './events.ts'
+import type { Event, TaskEnded, TaskReported, TaskRequeued, TaskStarted, TaskUnblocked } from './events.ts'
 import { causeOf, countIsolated, kindOf, recoveryLevels } from './recovery-table.ts'
 import { expectedMs, type Again, type Run, type State, type Task } from './state.ts'
 import { assertTransition } from './task-state.ts'
@@ -12,12 +14,16 @@ export function moveTask(state: State, run: Run, index: TaskIndex, to: TaskState
   const task = run.tasks[index]!
   assertTransition(task.state, to, `${run.id}/${index}`)
   if (task.state === 'queued') {
+    const group = run.groups[task.kind]!
+    const taskMs = expectedMs(run, task)
+    group.queuedCount -= 1
+    group.queuedMs -= taskMs
     run.queuedCount -= 1
-    run.queuedMs -= expectedMs(run, task)
+    run.queuedMs -= taskMs
     state.queuedCount -= 1
     if (task.again?.later) {
       task.again.later = false
-      run.laterCount -= 1
+      group.laterCount -= 1
     }
   }
   run.byState[task.state] -= 1
@@ -25,8 +31,12 @@ export function moveTask(state: State, run: Run, index: TaskIndex, to: TaskState
   task.state = to
   task.version += 1
   if (to === 'queued') {
+    const group = run.groups[task.kind]!
+    const taskMs = expectedMs(run, task)
+    group.queuedCount += 1
+    group.queuedMs += taskMs
     run.queuedCount += 1
-    run.queuedMs += expectedMs(run, task)
+    run.queuedMs += taskMs
     state.queuedCount += 1
   }
   return task
@@ -102,13 +112,26 @@ export function applyRequeued(state: State, run: Run, event: TaskRequeued): void
     if (event.cause === 'lost' || event.cause === 'infrastructure' || event.cause === 'crashed') run.rerun += 1
     // What the attempt was to try is still to be tried when its turn never came.
     if (event.cause !== 'unstarted') task.again = againOf(run, task.again, event.cause, event)
-    if (task.again?.later) run.laterCount += 1
-    else run.again.push(index)
+    const group = run.groups[task.kind]!
+    if (task.again?.later) group.laterCount += 1
+    else group.again.push(index)
   }
+  // One event puts back tasks of one batch, and they are all of one group.
+  const group = run.groups[run.tasks[event.tasks[0]!]!.kind]!
   const { notBeforeMs } = event
-  if (notBeforeMs !== undefined) addWake(state, run, { atMs: notBeforeMs, tasks: event.tasks })
+  if (notBeforeMs !== undefined) addWake(state, run, group, { atMs: notBeforeMs, tasks: event.tasks })
   const untilMs = event.avoid?.untilMs ?? event.on?.untilMs
-  if (untilMs !== undefined) addWake(state, run, { atMs: untilMs, tasks: [] })
+  if (untilMs !== undefined) addWake(state, run, group, { atMs: untilMs, tasks: [] })
+}
+
+export function applyUnblocked(state: State, run: Run, event: TaskUnblocked): void {
+  const fresh: TaskIndex[][] = run.groups.map(() => [])
+  for (const index of event.tasks) {
+    const task = moveTask(state, run, index, 'queued')
+    run.dependencies!.open.delete(index)
+    fresh[task.kind]!.push(index)
+  }
+  for (const group of run.groups) if (fresh[group.kind]!.length > 0) enqueue(run, group, fresh[group.kind]!)
 }
 
 function againOf(run: Run, before: Again | undefined, cause: RetryCause, event: TaskRequeued): Again {
@@ -138,6 +161,10 @@ export function applyEnded(state: State, run: Run, event: TaskEnded): void {
     const task = moveTask(state, run, index, event.state)
     task.batch = undefined
     task.why = event.why
+    if (run.dependencies) {
+      run.dependencies.open.delete(index)
+      countDown(run, index)
+    }
     if (event.cause !== undefined && task.again?.highest !== undefined)
       countIsolated(state.recoveries, kindOf(event.cause, run.spec.framework), 1, state.atMs, state.limits)
     if (event.state === 'failed' || event.state === 'timed-out') run.failureCount += Math.max(1, task.counts?.[1] ?? 0)

@@ -1,5 +1,6 @@
 /** The worker family: joining, draining, leaving, and what becomes of the work of one that is gone. */
 import type { Event, WorkerJoined, WorkerRecycled, WorkerRecycling } from './events.ts'
+import { emptyHeld, noteFree } from './holdings.ts'
 import { Refused, type Drain, type Join, type Leave, type Recycled } from './input.ts'
 import { recoveriesOf } from './recovery.ts'
 import { giveUp, mayRetry, requeue } from './retry.ts'
@@ -120,9 +121,10 @@ export function applyJoined(state: State, event: WorkerJoined): void {
     known.name = event.name
     known.version = event.version
     known.capabilities = event.capabilities
+    noteFree(state, known)
     return
   }
-  state.workers.set(event.worker, {
+  const worker: Worker = {
     id: event.worker,
     name: event.name,
     version: event.version,
@@ -133,5 +135,9 @@ export function applyJoined(state: State, event: WorkerJoined): void {
     recycledMs: 0,
     cpusUsed: 0,
     batches: new Set(),
-  })
+    held: emptyHeld(),
+    warm: [],
+  }
+  state.workers.set(worker.id, worker)
+  noteFree(state, worker)
 }

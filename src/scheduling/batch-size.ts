@@ -7,7 +7,7 @@
  * process's start-up) than it could gain.
  */
 import { dueTasks } from '../core/due.ts'
-import { expectedMs, type Batch, type Run, type State, type Task } from '../core/state.ts'
+import { expectedMs, type Batch, type Group, type Run, type State, type Task } from '../core/state.ts'
 
 /** How far a share's real work may be off: with a duration from history for every file, and with none. */
 const uncertaintyKnown = 0.15
@@ -19,17 +19,17 @@ const lookAheadMax = 500
 
 /** What a run's batches are cut from. */
 export type Share = {
-  /** CPUs that it can count on. */
+  /** CPUs that it can count on, as ones of the reference machine. */
   readonly fleetCpus: number
   /** Work that is queued or under way. */
   readonly leftMs: number
   readonly startupMs: number
 }
 
-/** Work that the run still has, queued and under way, in estimated CPU-milliseconds. */
-export function workLeftMs(state: State, run: Run, startupMs: number, nowMs: number): number {
-  let leftMs = run.queuedMs
-  for (const id of run.batches) leftMs += batchLeftMs(state.batches.get(id)!, startupMs, nowMs)
+/** Work that the group still has, queued and under way, in estimated CPU-milliseconds. */
+export function workLeftMs(state: State, group: Group, startupMs: number, nowMs: number): number {
+  let leftMs = group.queuedMs
+  for (const id of group.batches) leftMs += batchLeftMs(state.batches.get(id)!, startupMs, nowMs)
   return leftMs
 }
 
@@ -59,6 +59,7 @@ function batchLeftMs(batch: Batch, startupMs: number, nowMs: number): number {
  */
 export function pickTasks(
   run: Run,
+  group: Group,
   targetMs: number,
   tasksMax: number,
   nowMs: number,
@@ -80,12 +81,12 @@ export function pickTasks(
     limit = max
     return picked.length >= limit || sumMs >= targetMs
   }
-  for (const index of run.again) if (run.tasks[index]!.state === 'queued' && offer(index)) return picked
-  for (const index of dueTasks(run, nowMs)) if (offer(index)) return picked
-  const again = run.again.length > 0 ? new Set(run.again) : undefined
+  for (const index of group.again) if (run.tasks[index]!.state === 'queued' && offer(index)) return picked
+  for (const index of dueTasks(run, group, nowMs)) if (offer(index)) return picked
+  const again = group.again.length > 0 ? new Set(group.again) : undefined
   let passed = 0
-  for (let at = run.queueHead; at < run.queue.length && passed < lookAheadMax; at += 1) {
-    const index = run.queue[at]!
+  for (let at = group.queueHead; at < group.queue.length && passed < lookAheadMax; at += 1) {
+    const index = group.queue[at]!
     const task = run.tasks[index]!
     if (task.state !== 'queued' || task.again?.later || again?.has(index)) continue
     const before = picked.length

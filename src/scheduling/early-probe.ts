@@ -4,10 +4,10 @@
  * the run waits as if that worker weren't there, and says so.
  */
 import { workerScope, type Breaker } from '../core/breaker-state.ts'
-import { hasReady } from '../core/due.ts'
+import { isReady } from '../core/due.ts'
 import { fits } from '../core/fit.ts'
 import type { Probe } from '../core/input.ts'
-import type { Run } from '../core/state.ts'
+import type { Group, Run } from '../core/state.ts'
 import type { View } from './fleet.ts'
 
 /** Inputs for the leader, before it places anything. */
@@ -17,20 +17,23 @@ export function earlyProbes(view: View, nowMs: number): Probe[] {
   const probes = new Map<string, Probe>()
   for (const id of state.active) {
     const run = state.runs.get(id)!
-    if ((run.state !== 'queued' && run.state !== 'running') || !hasReady(run, nowMs)) continue
-    const breaker = leastBad(view, run)
-    if (breaker === undefined || probes.has(breaker.scope)) continue
-    const why = `tried early: run ${run.id} waits, and every worker that fits it is open`
-    probes.set(breaker.scope, { type: 'probe', scope: breaker.scope, why })
+    if ((run.state !== 'queued' && run.state !== 'running') || run.after.length > 0) continue
+    for (const group of run.groups) {
+      if (!isReady(run, group, nowMs)) continue
+      const breaker = leastBad(view, run, group)
+      if (breaker === undefined || probes.has(breaker.scope)) continue
+      const why = `tried early: run ${run.id} waits, and every worker that fits it is open`
+      probes.set(breaker.scope, { type: 'probe', scope: breaker.scope, why })
+    }
   }
   return [...probes.values()]
 }
 
 /** Undefined when some worker that fits isn't open, or when there is none to try. */
-function leastBad(view: View, run: Run): Breaker | undefined {
+function leastBad(view: View, run: Run, group: Group): Breaker | undefined {
   let best: Breaker | undefined
   for (const worker of view.state.workers.values()) {
-    if (!fits(run, worker) || !view.available(worker)) continue
+    if (!fits(run, group, worker) || !view.available(worker)) continue
     const breaker = view.state.breakers.byScope.get(workerScope(worker.id))
     if (breaker?.stand !== 'open') return undefined
     if (breaker.untilMs !== undefined && (best === undefined || isBetter(breaker, best))) best = breaker

@@ -21,7 +21,7 @@ import { accounted, emptyState, type Batch, type Run, type State } from '../core
 import { isTerminal } from '../core/task-state.ts'
 import { plainSpec } from '../core/transcript.ts'
 import { earlyProbes } from './early-probe.ts'
-import { place } from './place.ts'
+import { place } from './fixtures/placing.ts'
 
 const limits: Limits = {
   ...defaultLimits,
@@ -220,7 +220,7 @@ function checkNobodyStranded(world: World): void {
     const run = state.runs.get(id)!
     if (run.state === 'paused' || !hasReady(run, world.atMs)) continue
     const breakers = [...state.workers.values()]
-      .filter((worker) => fits(run, worker))
+      .filter((worker) => fits(run, run.groups[0]!, worker))
       .map((worker) => state.breakers.byScope.get(workerScope(worker.id)))
     if (breakers.length === 0 || breakers.some((breaker) => breaker?.stand !== 'open')) continue
     assert.ok(

@@ -1,8 +1,9 @@
-/** Which workers could run which run: the matching half of scheduling. */
+/** Which workers could run which tasks: the matching half of scheduling. */
 import { isOpen } from '../core/breaker.ts'
 import { workerScope } from '../core/breaker-state.ts'
 import { fits } from '../core/fit.ts'
-import type { Run, State, Worker } from '../core/state.ts'
+import { cpusOf, slotsByLocks, slotsOn } from '../core/holdings.ts'
+import type { Group, Run, State, Worker } from '../core/state.ts'
 
 export type View = {
   readonly state: State
@@ -10,9 +11,10 @@ export type View = {
   readonly available: (worker: Worker) => boolean
 }
 
-/** CPUs that a batch of the run gets on this worker: what it asked for, at most the whole host. */
-export function grantOf(run: Run, worker: Worker): number {
-  return Math.max(1, Math.min(run.spec.cpus ?? worker.capabilities.cpus, worker.capabilities.cpus))
+/** How fast the worker runs tests, against the reference machine. */
+export function speedOf(worker: Worker): number {
+  const { speed } = worker.capabilities
+  return speed !== undefined && speed > 0 ? speed : 1
 }
 
 /** Connected, and not behind an open breaker. */
@@ -22,32 +24,63 @@ export function isAvailable(view: View, worker: Worker): boolean {
 }
 
 /** Could run it now or once it is free. */
-export function fittingWorkers(view: View, run: Run): Worker[] {
+export function fittingWorkers(view: View, run: Run, group: Group): Worker[] {
   const fitting: Worker[] = []
   for (const worker of view.state.workers.values()) {
-    if (fits(run, worker) && isAvailable(view, worker)) fitting.push(worker)
+    if (fits(run, group, worker) && isAvailable(view, worker)) fitting.push(worker)
   }
   return fitting
 }
 
-/** CPUs that the run can count on: of all workers that fit, within its own limit of workers. */
-export function fleetCpus(run: Run, fitting: readonly Worker[]): number {
-  const { workersMax } = run.spec
-  let grants = fitting.map((worker) => grantOf(run, worker))
-  if (workersMax !== undefined && workersMax < grants.length) grants = grants.sort((a, b) => b - a).slice(0, workersMax)
-  return grants.reduce((sum, grant) => sum + grant, 0)
+/** CPUs of the reference machine that the group can count on: of all workers that fit, within its run's limit of workers and its locks. */
+export function fleetCpus(run: Run, group: Group, fitting: readonly Worker[]): number {
+  const { need } = group
+  const slotsMax = Math.min(run.spec.workersMax ?? Infinity, slotsByLocks(need))
+  const parts = fitting.map((worker) => ({
+    slots: slotsOn(run, need, worker),
+    cpus: cpusOf(run, need, worker) * speedOf(worker),
+  }))
+  if (slotsMax === Infinity) return parts.reduce((sum, part) => sum + part.slots * part.cpus, 0)
+  let left = slotsMax
+  let sum = 0
+  for (const { slots, cpus } of parts.sort((a, b) => b.cpus - a.cpus)) {
+    const taken = Math.min(slots, left)
+    sum += taken * cpus
+    left -= taken
+  }
+  return sum
 }
 
 /** Whether any worker fits. */
-export function hasFitting(view: View, run: Run): boolean {
-  for (const worker of view.state.workers.values()) if (fits(run, worker) && isAvailable(view, worker)) return true
+export function hasFitting(view: View, run: Run, group: Group): boolean {
+  for (const worker of view.state.workers.values())
+    if (fits(run, group, worker) && isAvailable(view, worker)) return true
   return false
 }
 
-/** The workers that fit a run. */
-export type Fleet = { readonly cpus: number; readonly fitting: number; readonly busy: number }
+/** The workers that fit a group. */
+export type Fleet = { readonly workers: readonly Worker[]; readonly cpus: number; readonly busy: number }
 
-/** The fleets of many runs as they are at one time: those of runs that ask for the same are looked at once. */
+/** What `fits`, `cpusOf` and `fleetCpus` look at, as text; it stays the same for as long as the group is there. */
+const demands = new WeakMap<Group, string>()
+
+function demandOf(run: Run, group: Group): string {
+  let demand = demands.get(group)
+  if (demand === undefined) {
+    const { workspace, labels, cpus, workersMax } = run.spec
+    demand = JSON.stringify([
+      workspace.type === 'in-place' ? workspace.host : null,
+      labels,
+      cpus,
+      workersMax,
+      group.need,
+    ])
+    demands.set(group, demand)
+  }
+  return demand
+}
+
+/** The fleets of many groups as they are at one time: those of groups that ask for the same are looked at once. */
 export class Fleets {
   readonly #view: View
   readonly #known = new Map<string, Fleet>()
@@ -56,20 +89,15 @@ export class Fleets {
     this.#view = view
   }
 
-  of(run: Run): Fleet {
-    const key = demandOf(run)
+  of(run: Run, group: Group): Fleet {
+    const key = demandOf(run, group)
     let fleet = this.#known.get(key)
     if (!fleet) {
-      const fitting = fittingWorkers(this.#view, run)
-      const busy = fitting.reduce((sum, worker) => sum + (worker.cpusUsed > 0 ? 1 : 0), 0)
-      fleet = { cpus: fleetCpus(run, fitting), fitting: fitting.length, busy }
+      const workers = fittingWorkers(this.#view, run, group)
+      const busy = workers.reduce((sum, worker) => sum + (worker.cpusUsed > 0 ? 1 : 0), 0)
+      fleet = { workers, cpus: fleetCpus(run, group, workers), busy }
       this.#known.set(key, fleet)
     }
     return fleet
   }
-}
-
-/** Everything that `fits`, `grantOf` and `fleetCpus` look at. */
-function demandOf({ spec: { workspace, labels, cpus, workersMax } }: Run): string {
-  return JSON.stringify([workspace.type === 'in-place' ? workspace.host : null, labels, cpus, workersMax])
 }

@@ -2,7 +2,8 @@
 import type { RunId } from '../core/entities.ts'
 import type { Run } from '../core/state.ts'
 import type { Fleets, View } from './fleet.ts'
-import { waitingOrder } from './place.ts'
+import { waitingRuns } from './place.ts'
+import { urgency } from './urgency.ts'
 
 export type Forecast = {
   /** From its first assignment to its end, in milliseconds; undefined without a worker that fits. */
@@ -17,6 +18,12 @@ export function predictMs(run: Run, cpus: number): number {
   return run.spec.startupMs + Math.max(run.expectedMs / cpus, run.expectedLongestMs)
 }
 
+function byUrgency({ state }: View, fleets: Fleets, nowMs: number): Run[] {
+  const keyed = waitingRuns(state, nowMs).map((run) => ({ run, urgency: urgency(run, fleets, nowMs) }))
+  keyed.sort((a, b) => b.urgency - a.urgency || a.run.createdAtMs - b.run.createdAtMs)
+  return keyed.map((one) => one.run)
+}
+
 /** Of every active run, in one pass: those under way first, then the waiting ones in their order. */
 export function forecasts(view: View, fleets: Fleets, nowMs: number): ReadonlyMap<RunId, Forecast> {
   const all = new Map<RunId, Forecast>()
@@ -29,7 +36,7 @@ export function forecasts(view: View, fleets: Fleets, nowMs: number): ReadonlyMa
     if (run.state !== 'paused') aheadMs += Math.max(0, (durationMs ?? 0) - (nowMs - run.startedAtMs))
   }
   let position = 0
-  for (const run of waitingOrder(view.state, nowMs)) {
+  for (const run of byUrgency(view, fleets, nowMs)) {
     if (run.startedAtMs !== undefined) continue
     position += 1
     const durationMs = durationOf(fleets, run)
@@ -45,6 +52,6 @@ export function forecasts(view: View, fleets: Fleets, nowMs: number): ReadonlyMa
 }
 
 function durationOf(fleets: Fleets, run: Run): number | undefined {
-  const { cpus } = fleets.of(run)
+  const cpus = Math.min(...run.groups.map((group) => fleets.of(run, group).cpus))
   return cpus === 0 ? undefined : predictMs(run, cpus)
 }

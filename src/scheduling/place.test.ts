@@ -7,7 +7,7 @@ import type { Input } from '../core/input.ts'
 import { nextDueMs } from '../core/due.ts'
 import { emptyState, type State } from '../core/state.ts'
 import { plainSpec } from '../core/transcript.ts'
-import { place, placements } from './place.ts'
+import { place, placements } from './fixtures/placing.ts'
 
 function join(worker: string, more: { host?: string; cpus?: number } = {}): Input {
   const { host = worker, cpus = 1 } = more

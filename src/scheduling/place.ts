@@ -1,41 +1,46 @@
 /**
- * Who runs what next: the built-in `history` strategy. Runs are served in order of priority (which
- * grows with waiting, so nothing starves), then age; a run that must wait for a busy host keeps that
- * host reserved against later runs. Pure: the same view gives the same placement.
+ * Who runs what next, given an order of runs: the part that all built-in strategies share. Runs are served in their
+ * order; one that must wait for a busy host keeps that host reserved against later runs, so that what needs much isn't
+ * passed by for ever by what needs little. Within a run, the group that fewest workers fit goes first. A group whose
+ * lock or quota is taken reserves nothing. Pure: the same view gives the same placements.
  */
 import { allowance, scopeAllowance } from '../core/breaker.ts'
 import { classScope } from '../core/breaker-state.ts'
+import { hasReady, isReady } from '../core/due.ts'
+import { cpusOf, grantOf, lockInTheWay, obstacleOn, quotaInTheWay, sharesHost, spreadOn } from '../core/holdings.ts'
 import type { Assign } from '../core/input.ts'
-import { hasReady } from '../core/due.ts'
-import { fits } from '../core/fit.ts'
-import type { Run, State, Task, Worker } from '../core/state.ts'
+import type { Group, Run, State, Task, Worker } from '../core/state.ts'
 import { pickTasks, targetWorkMs, workLeftMs, type Share } from './batch-size.ts'
-import { fittingWorkers, fleetCpus, grantOf, isAvailable, type View } from './fleet.ts'
+import { Fleets, isAvailable, speedOf, type View } from './fleet.ts'
 import { givenUp, mayRunOn, whereabouts, type Whereabouts } from './whereabouts.ts'
 
-/** Waiting this long is worth one point of priority. */
-const ageingMsPerPoint = 60_000
+export type Placement = Omit<Assign, 'type'>
 
-export function effectivePriority(run: Run, nowMs: number): number {
-  return run.priority + Math.floor(Math.max(0, nowMs - run.createdAtMs) / ageingMsPerPoint)
+export type StrategyView = View & {
+  readonly nowMs: number
+  /** Runs that this strategy is to place; absent = all. */
+  readonly mine?: (run: Run) => boolean
 }
 
-/** Runs with work to hand out, the next one first. */
-export function waitingOrder(state: State, nowMs: number): Run[] {
+/** What tells one strategy from another that places in order. */
+export type Ordering = {
+  /** Sorts runs with work to hand out, the next one first; may drop some. */
+  readonly sort: (view: View, waiting: Run[], fleets: Fleets, nowMs: number) => Run[]
+  /** run: everything that it can be given, before the next run's turn. batch: one batch, then all are sorted again. */
+  readonly turn: 'run' | 'batch'
+  /** Of workers that could take a batch of the group, larger first; default: by free CPUs and speed. */
+  readonly rank?: (run: Run, group: Group, worker: Worker) => number
+}
+
+/** Runs with work to hand out, in the order in which they came. */
+export function waitingRuns(state: State, nowMs: number, mine?: (run: Run) => boolean): Run[] {
   const waiting: Run[] = []
   for (const id of state.active) {
     const run = state.runs.get(id)!
+    if (mine !== undefined && !mine(run)) continue
     if ((run.state === 'queued' || run.state === 'running') && hasReady(run, nowMs)) waiting.push(run)
   }
-  if (waiting.length > 1) {
-    waiting.sort((a, b) => effectivePriority(b, nowMs) - effectivePriority(a, nowMs) || a.createdAtMs - b.createdAtMs)
-  }
   return waiting
-}
-
-/** The next placement, or undefined when nothing more can be placed. */
-export function place(view: View, nowMs: number): Assign | undefined {
-  return placements(view, nowMs).next().value ?? undefined
 }
 
 /**
@@ -43,66 +48,159 @@ export function place(view: View, nowMs: number): Assign | undefined {
  * before the next is asked for, and changes nothing else. So what is known of a run and its workers is
  * worked out once, and not for every worker again: a run may begin on thousands at the same time.
  */
-export function* placements(view: View, nowMs: number): Generator<Assign, undefined> {
-  const { state } = view
-  if (state.queuedCount === 0) return
+export function* placeInOrder(view: StrategyView, ordering: Ordering): Generator<Placement, undefined> {
+  const { state, nowMs, mine } = view
+  if (state.queuedCount === 0 || state.free.size === 0) return
   const open = openWorkers(view, nowMs)
-  if (open.length === 0) return
-  const reserved = new Set<string>()
-  for (const run of waitingOrder(state, nowMs)) {
-    if (scopeAllowance(state, classScope(run.spec)) === 0) continue
-    const here = open.filter((worker) => fits(run, worker))
-    yield* placementsOf(view, run, freeWorkers(run, here, reserved), nowMs)
-    // What can't be given to it now is kept for it, unless it wants or may have no more.
-    if (atWorkerLimit(run) || !hasReady(run, nowMs) || scopeAllowance(state, classScope(run.spec)) === 0) continue
-    for (const worker of here) if (!isFree(run, worker)) reserved.add(worker.id)
+  if (open.size === 0) return
+  const round: Round = { view, ordering, open, fleets: new Fleets(view), reserved: new Set(), nowMs }
+  let waiting = ordering.sort(view, waitingRuns(state, nowMs, mine), round.fleets, nowMs)
+  if (ordering.turn === 'run') {
+    for (const run of waiting) {
+      yield* placementsOf(round, run, Infinity)
+      reserve(round, run)
+    }
+    return
+  }
+  while (waiting.length > 0) {
+    const [run] = waiting
+    const before = state.lastToken
+    yield* placementsOf(round, run!, 1)
+    if (state.lastToken === before) {
+      reserve(round, run!)
+      waiting = waiting.slice(1)
+    } else
+      waiting = ordering.sort(
+        view,
+        waiting.filter((one) => hasReady(one, nowMs)),
+        round.fleets,
+        nowMs,
+      )
   }
 }
 
-/** Workers that something could be given to, as far as they are concerned. */
-function openWorkers(view: View, nowMs: number): Worker[] {
-  const open: Worker[] = []
-  for (const worker of view.state.workers.values()) {
-    if (freeCpus(worker) <= 0 || (worker.recycling && worker.recycling.untilMs > nowMs)) continue
-    if (isAvailable(view, worker)) open.push(worker)
+type Round = {
+  readonly view: View
+  readonly ordering: Ordering
+  /** Workers that something could be given to, as far as they are concerned. */
+  readonly open: Set<Worker>
+  readonly fleets: Fleets
+  readonly reserved: Set<string>
+  readonly nowMs: number
+}
+
+function openWorkers(view: View, nowMs: number): Set<Worker> {
+  const open = new Set<Worker>()
+  for (const id of view.state.free) {
+    const worker = view.state.workers.get(id)!
+    if (worker.recycling && worker.recycling.untilMs > nowMs) continue
+    if (isAvailable(view, worker)) open.add(worker)
   }
   return open
 }
 
-function* placementsOf(view: View, run: Run, free: readonly Worker[], nowMs: number): Generator<Assign> {
-  if (free.length === 0) return
+/** Those with tasks to place, the one that fewest workers fit first. */
+function readyGroups({ fleets, nowMs }: Round, run: Run): Group[] {
+  if (run.groups.length === 1) return isReady(run, run.groups[0]!, nowMs) ? [run.groups[0]!] : []
+  const count = (group: Group) => fleets.of(run, group).workers.length
+  return run.groups.filter((group) => isReady(run, group, nowMs)).sort((a, b) => count(a) - count(b) || a.kind - b.kind)
+}
+
+function* placementsOf(round: Round, run: Run, max: number): Generator<Placement> {
+  const { state } = round.view
+  let left = max
+  for (const group of readyGroups(round, run)) {
+    if (scopeAllowance(state, classScope(run.spec)) === 0) return
+    for (const placement of placementsOfGroup(round, run, group)) {
+      yield placement
+      left -= 1
+      if (left === 0) return
+    }
+  }
+}
+
+function* placementsOfGroup(round: Round, run: Run, group: Group): Generator<Placement> {
+  const { view, fleets, nowMs } = round
   const { state } = view
-  const fitting = fittingWorkers(view, run)
-  const where = whereabouts(fitting, nowMs)
+  if (isHeldUp(state, run, group)) return
+  const fleet = fleets.of(run, group)
+  const free = freeWorkers(round, run, group, fleet.workers)
+  if (free.length === 0) return
+  const where = whereabouts(fleet.workers, nowMs)
   const startupMs = run.startupMs ?? run.spec.startupMs
   // Placing moves work from the queue to batches, and leaves the sum as it is.
-  const share = { fleetCpus: fleetCpus(run, fitting), leftMs: workLeftMs(state, run, startupMs, nowMs), startupMs }
+  const share = { fleetCpus: fleet.cpus, leftMs: workLeftMs(state, group, startupMs, nowMs), startupMs }
   for (const worker of free) {
-    if (atWorkerLimit(run) || !hasReady(run, nowMs)) return
-    const assign = placement(state, run, worker, share, where, nowMs)
-    if (assign) yield assign
+    do {
+      if (isHeldUp(state, run, group) || !isReady(run, group, nowMs)) return
+      const placement = placementOn(state, run, group, worker, share, where, nowMs)
+      if (!placement) break
+      yield placement
+    } while (sharesHost(group.need) && isFree(state, run, group, worker))
   }
+}
+
+/** By something that no worker is to blame for. */
+function isHeldUp(state: State, run: Run, group: Group): boolean {
+  return atWorkerLimit(run) || lockInTheWay(state, group.need) !== undefined
 }
 
 function atWorkerLimit(run: Run): boolean {
   return run.spec.workersMax !== undefined && run.batches.size >= run.spec.workersMax
 }
 
-/** Free workers, the one with most CPUs first; a host takes one batch of a run at a time. */
-function freeWorkers(run: Run, here: readonly Worker[], reserved: ReadonlySet<string>): Worker[] {
-  if (atWorkerLimit(run)) return []
-  const free = here.filter((worker) => !reserved.has(worker.id) && isFree(run, worker))
-  if (free.length > 1) free.sort((a, b) => freeCpus(b) - freeCpus(a))
-  return free
+/** What can't be given to the run now is kept for it, unless it wants or may have no more. */
+function reserve(round: Round, run: Run): void {
+  const { view, open, fleets, reserved } = round
+  const { state } = view
+  for (const group of readyGroups(round, run)) {
+    if (isHeldUp(state, run, group) || scopeAllowance(state, classScope(run.spec)) === 0) continue
+    for (const worker of fleets.of(run, group).workers) {
+      if (!open.has(worker) || isFree(state, run, group, worker)) continue
+      if (quotaInTheWay(state, run, group.need, cpusOf(run, group.need, worker), round.nowMs)) continue
+      reserved.add(worker.id)
+    }
+  }
 }
 
-function freeCpus(worker: Worker): number {
-  return worker.capabilities.cpus - worker.cpusUsed
+/** The best first; a host takes one batch of a run at a time, unless what it needs says how much of the host that is. */
+function freeWorkers(
+  { view, ordering, open, reserved }: Round,
+  run: Run,
+  group: Group,
+  fitting: readonly Worker[],
+): Worker[] {
+  const { state } = view
+  const { need } = group
+  // Whichever are fewer are looked through.
+  const here = open.size < fitting.length ? fittingOf(open, new Set(fitting)) : fitting.filter((one) => open.has(one))
+  const free = here.filter((worker) => !reserved.has(worker.id) && isFree(state, run, group, worker))
+  if (free.length < 2) return free
+  const rank = ordering.rank ?? defaultRank
+  const order = free.map((worker) => ({
+    worker,
+    warm: need.affinity !== undefined && worker.warm.includes(need.affinity) ? 0 : 1,
+    spread: spreadOn(state, need, worker),
+    rank: rank(run, group, worker),
+  }))
+  order.sort(
+    (a, b) => a.spread - b.spread || a.warm - b.warm || b.rank - a.rank || (a.worker.id < b.worker.id ? -1 : 1),
+  )
+  return order.map((one) => one.worker)
 }
 
-/** Of one that is open. */
-function isFree(run: Run, worker: Worker): boolean {
-  return freeCpus(worker) >= grantOf(run, worker) && !holdsBatchOf(run, worker)
+function fittingOf(open: ReadonlySet<Worker>, fitting: ReadonlySet<Worker>): Worker[] {
+  return [...open].filter((worker) => fitting.has(worker))
+}
+
+function defaultRank(_run: Run, _group: Group, worker: Worker): number {
+  return (worker.capabilities.cpus - worker.cpusUsed) * speedOf(worker)
+}
+
+/** Of one that is open and fits. */
+function isFree(state: State, run: Run, group: Group, worker: Worker): boolean {
+  if (!sharesHost(group.need) && holdsBatchOf(run, worker)) return false
+  return obstacleOn(state, run, group.need, worker) === undefined
 }
 
 function holdsBatchOf(run: Run, worker: Worker): boolean {
@@ -110,27 +208,38 @@ function holdsBatchOf(run: Run, worker: Worker): boolean {
   return false
 }
 
-function placement(
+function placementOn(
   state: State,
   run: Run,
+  group: Group,
   worker: Worker,
   share: Share,
   where: Whereabouts,
   nowMs: number,
-): Assign | undefined {
-  const cpus = grantOf(run, worker)
-  const targetMs = targetWorkMs(run, cpus, share)
+): Placement | undefined {
+  const { need } = group
+  const cpus = cpusOf(run, need, worker)
+  if (quotaInTheWay(state, run, need, cpus, nowMs)) return undefined
+  const targetMs = targetWorkMs(run, cpus * speedOf(worker), share)
   const may = (task: Task) => mayRunOn(where, task, worker)
-  const allowed = allowance(state, run, worker)
+  const allowed = Math.min(allowance(state, run, worker), need.batchMax ?? Infinity)
   if (allowed === 0) return undefined
-  const tasks = pickTasks(run, targetMs, Math.min(state.limits.batchTasksMax, allowed), nowMs, may)
+  const tasks = pickTasks(run, group, targetMs, Math.min(state.limits.batchTasksMax, allowed), nowMs, may)
   if (tasks.length === 0) return undefined
   const why =
-    allowed < Infinity
+    allowance(state, run, worker) < Infinity
       ? `${tasks.length} tasks to try whether a breaker can close`
       : targetMs === Infinity
         ? `the only host that fits; ${tasks.length} tasks at once`
-        : `${tasks.length} tasks, about ${Math.round(targetMs)} ms of the ${Math.round(run.queuedMs)} ms left`
+        : `${tasks.length} tasks, about ${Math.round(targetMs)} ms of the ${Math.round(group.queuedMs)} ms left`
   const given = givenUp(run, tasks, worker)
-  return { type: 'assign', run: run.id, worker: worker.id, tasks, cpus, why: given === '' ? why : `${why}; ${given}` }
+  const grant = grantOf(worker, need)
+  return {
+    run: run.id,
+    worker: worker.id,
+    tasks,
+    cpus,
+    ...(grant === undefined ? {} : { grant }),
+    why: given === '' ? why : `${why}; ${given}`,
+  }
 }

@@ -20,7 +20,7 @@ import { capture, restore, type SnapshotData } from '../core/snapshot.ts'
 import { accounted, emptyState, type Batch, type Run, type State } from '../core/state.ts'
 import { isTerminal } from '../core/task-state.ts'
 import { plainSpec } from '../core/transcript.ts'
-import { place, placements } from './place.ts'
+import { place, placements } from './fixtures/placing.ts'
 
 type World = {
   state: State
@@ -112,7 +112,7 @@ function checkAssigned(world: World, event: BatchAssigned): void {
     if (avoid && avoids(avoid, worker)) {
       assert.ok(avoid.untilMs <= atMs, 'it waits for somewhere else')
       for (const other of state.workers.values())
-        assert.ok(!fits(run, other) || avoids(avoid, other), 'somewhere else is there')
+        assert.ok(!fits(run, run.groups[0]!, other) || avoids(avoid, other), 'somewhere else is there')
       assert.match(event.why, /should run elsewhere/)
     }
     if (on && on.worker !== worker.id)
@@ -150,7 +150,11 @@ function checkBooks(state: State): void {
     for (const [name, count] of Object.entries(run.byState))
       assert.equal(count, by[name] ?? 0, `${run.id} counts ${name}`)
     assert.equal(run.queuedCount, by['queued'] ?? 0)
-    assert.equal(run.laterCount, run.tasks.filter((task) => task.again?.later).length, 'those that wait are counted')
+    for (const group of run.groups) {
+      const own = run.tasks.filter((task) => task.kind === group.kind)
+      assert.equal(group.queuedCount, own.filter((task) => task.state === 'queued').length)
+      assert.equal(group.laterCount, own.filter((task) => task.again?.later).length, 'those that wait are counted')
+    }
     queued += run.queuedCount
     assert.ok(run.tests.passed >= 0 && run.tests.failed >= 0)
     if (run.state === 'finished') assert.ok(run.tasks.every((task) => isTerminal(task.state)))

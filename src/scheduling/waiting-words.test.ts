@@ -28,13 +28,19 @@ const open = (scope: string): Input => ({ type: 'open-breaker', scope, who, why:
 
 test('noWorkerWords: nobody there, nobody that fits, or breakers in between', () => {
   const nobody = world()
-  assert.equal(noWorkerWords(nobody.view, nobody.run), 'no worker is connected')
+  assert.equal(noWorkerWords(nobody.view, nobody.run, nobody.run.groups[0]!), 'no worker is connected')
   const drained = world(join('w'), { type: 'drain', worker: 'w', who, why: 'x' })
-  assert.equal(noWorkerWords(drained.view, drained.run), 'none of the 1 connected workers fits (host or labels)')
+  assert.equal(
+    noWorkerWords(drained.view, drained.run, drained.run.groups[0]!),
+    'none of the 1 connected workers fits (host, labels or needs)',
+  )
   const one = world(join('w'), open('worker:w'))
-  assert.match(noWorkerWords(one.view, one.run), /^the breaker of the only worker that fits is open/)
+  assert.match(
+    noWorkerWords(one.view, one.run, one.run.groups[0]!),
+    /^the breaker of the only worker that fits is open/,
+  )
   const two = world(join('w'), join('v'), open('worker:w'), open('worker:v'))
-  assert.match(noWorkerWords(two.view, two.run), /^the breaker of all 2 workers that fit is open/)
+  assert.match(noWorkerWords(two.view, two.run, two.run.groups[0]!), /^the breaker of all 2 workers that fit is open/)
 })
 
 test('classWords: why its files wait, until when, and how to end that', () => {

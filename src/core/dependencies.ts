@@ -1,0 +1,178 @@
+/**
+ * What waits for what: tasks of one run for each other, and runs for runs. A cycle is refused at submission, with its
+ * path. When a task ends, those behind it are queued, or skipped if it did not do well and the run says so; what that
+ * leads to follows within the same entry, so that nothing ever waits for something that is over.
+ */
+import { assert } from '../stdx/assert.ts'
+import type { RunDependency, TaskDependency, TaskIndex } from './entities.ts'
+import type { Event } from './events.ts'
+import { Refused } from './input.ts'
+import type { Dependencies, Run, State, Task } from './state.ts'
+import { cancelEvents } from './waiting.ts'
+
+/** Files of a cycle that are named; the rest are counted. */
+const cycleNamesMax = 10
+
+export function checkDependencies(files: readonly string[], dependencies: readonly TaskDependency[]): void {
+  const before = new Map<TaskIndex, readonly TaskIndex[]>()
+  for (const { task, after } of dependencies) {
+    for (const index of [task, ...after])
+      if (!Number.isInteger(index) || index < 0 || index >= files.length)
+        throw new Refused(
+          'request_invalid',
+          `expected dependencies between tasks 0 to ${files.length - 1}, received ${index}`,
+        )
+    if (before.has(task))
+      throw new Refused('request_invalid', `the dependencies of task ${task} (${files[task]!}) are given twice`)
+    before.set(task, [...new Set(after)])
+  }
+  const cycle = findCycle(before)
+  if (cycle === undefined) return
+  const names = cycle.slice(0, cycleNamesMax).map((index) => files[index]!)
+  const more = cycle.length > cycleNamesMax ? ` -> … (${cycle.length - cycleNamesMax} more)` : ''
+  throw new Refused(
+    'request_invalid',
+    `dependencies go round in a circle: ${[...names, names[0]!].join(' -> ')}${more}`,
+  )
+}
+
+/** Depth first with a stack of its own: a chain may be a hundred thousand long. */
+function findCycle(before: ReadonlyMap<TaskIndex, readonly TaskIndex[]>): TaskIndex[] | undefined {
+  const done = new Set<TaskIndex>()
+  for (const start of before.keys()) {
+    if (done.has(start)) continue
+    const path: { readonly index: TaskIndex; next: number }[] = [{ index: start, next: 0 }]
+    const onPath = new Set([start])
+    while (path.length > 0) {
+      const last = path.at(-1)!
+      const next = before.get(last.index)?.[last.next]
+      last.next += 1
+      if (next === undefined) {
+        path.pop()
+        onPath.delete(last.index)
+        done.add(last.index)
+      } else if (onPath.has(next)) {
+        return path.map((step) => step.index).slice(path.findIndex((step) => step.index === next))
+      } else if (!done.has(next)) {
+        path.push({ index: next, next: 0 })
+        onPath.add(next)
+      }
+    }
+  }
+  return undefined
+}
+
+/** Called by `apply`, before the tasks are made: who is blocked from the start. */
+export function makeDependencies(given: readonly TaskDependency[] = []): Dependencies | undefined {
+  if (given.length === 0) return undefined
+  const open = new Map<TaskIndex, number>()
+  const dependents = new Map<TaskIndex, TaskIndex[]>()
+  for (const { task, after } of given) {
+    const before = new Set(after)
+    if (before.size === 0) continue
+    open.set(task, before.size)
+    for (const index of before) {
+      const list = dependents.get(index)
+      if (list) list.push(task)
+      else dependents.set(index, [task])
+    }
+  }
+  return { open, dependents }
+}
+
+/** Called by `apply`: one that others wait for has ended. */
+export function countDown(run: Run, index: TaskIndex): void {
+  for (const task of run.dependencies?.dependents.get(index) ?? []) {
+    const { open } = run.dependencies!
+    const left = open.get(task)
+    // Those that were cancelled meanwhile wait no more.
+    if (left !== undefined) open.set(task, left - 1)
+  }
+}
+
+/** Skipped without an attempt means that something before it went wrong. */
+function didWell(task: Task): boolean {
+  return task.state === 'passed' || task.state === 'flaky' || (task.state === 'skipped' && task.attempts > 0)
+}
+
+/** What follows for those behind the tasks that these events, already applied, ended. */
+export function dependencyEvents(state: State, events: readonly Event[]): Event[] {
+  const follow: Event[] = []
+  for (const event of events) {
+    if (event.type === 'task.ended') followTasks(state.runs.get(event.run)!, event.tasks, follow)
+    if (event.type === 'run.finished') followRuns(state, event.run, follow)
+    if (event.type === 'run.submitted') followBefore(state, event.run, event.spec.after ?? [], follow)
+  }
+  return follow
+}
+
+function followTasks(run: Run, ended: readonly TaskIndex[], follow: Event[]): void {
+  const { dependencies } = run
+  if (!dependencies) return
+  const ready: TaskIndex[] = []
+  const skipped = new Map<string, TaskIndex[]>()
+  const seen = new Set<TaskIndex>()
+  for (const index of ended) {
+    const task = run.tasks[index]!
+    const fine = didWell(task) || run.spec.onDependencyFailure === 'run'
+    for (const dependent of dependencies.dependents.get(index) ?? []) {
+      if (run.tasks[dependent]!.state !== 'blocked' || seen.has(dependent)) continue
+      if (!fine) {
+        seen.add(dependent)
+        const why = `${task.file}, which it comes after, ${task.state === 'skipped' ? 'was skipped' : `is ${task.state}`}`
+        const tasks = skipped.get(why)
+        if (tasks) tasks.push(dependent)
+        else skipped.set(why, [dependent])
+      } else if (dependencies.open.get(dependent) === 0) {
+        seen.add(dependent)
+        ready.push(dependent)
+      }
+    }
+  }
+  if (ready.length > 0) follow.push({ type: 'task.unblocked', run: run.id, tasks: ready })
+  for (const [why, tasks] of skipped) follow.push({ type: 'task.ended', run: run.id, tasks, state: 'skipped', why })
+}
+
+function followRuns(state: State, ended: string, follow: Event[]): void {
+  const run = state.runs.get(ended)!
+  for (const id of state.followers.get(ended) ?? []) followRun(state.runs.get(id)!, run, follow)
+  // `apply` has counted it for them, and nobody asks again.
+  state.followers.delete(ended)
+}
+
+function followBefore(state: State, id: string, after: readonly RunDependency[], follow: Event[]): void {
+  const run = state.runs.get(id)!
+  for (const { run: before } of after) {
+    const one = state.runs.get(before)!
+    if (one.state === 'finished') followRun(run, one, follow)
+  }
+}
+
+function followRun(run: Run, before: Run, follow: Event[]): void {
+  if (run.state === 'finished' || run.cancelled || before.verdict === 'passed' || before.verdict === 'empty') return
+  if (!run.spec.after!.some((one) => one.run === before.id && one.when === 'passed')) return
+  if (follow.some((event) => event.type === 'run.cancelled' && event.run === run.id)) return
+  follow.push(
+    ...cancelEvents(run, 'coordinator', `run ${before.id}, which it comes after, is ${before.verdict}`, false),
+  )
+}
+
+/** Called by `apply`: the run waits for those that are not over. */
+export function waitForRuns(state: State, run: Run): void {
+  for (const { run: before } of run.spec.after ?? []) {
+    if (state.runs.get(before)!.state === 'finished' || run.after.includes(before)) continue
+    run.after.push(before)
+    const list = state.followers.get(before)
+    if (list) list.push(run.id)
+    else state.followers.set(before, [run.id])
+  }
+}
+
+/** Called by `apply`: it is over for those that waited for it. */
+export function endWait(state: State, ended: Run): void {
+  for (const id of state.followers.get(ended.id) ?? []) {
+    const run = state.runs.get(id)!
+    assert(run.after.includes(ended.id), `run ${id} waits for ${ended.id}`)
+    run.after = run.after.filter((one) => one !== ended.id)
+  }
+}

@@ -1,0 +1,276 @@
+/**
+ * What batches hold while they run: CPUs, memory, GPUs, counted resources, locks, a host for themselves, and a place
+ * under their project's and user's quotas. All of it is taken by `batch.assigned` and given back by `batch.ended`, in
+ * here and nowhere else, so that nothing is held by nobody. Everything follows from the batches: a snapshot doesn't
+ * hold it.
+ */
+import type { Grant, Lock, Need } from './entities.ts'
+import { gpuFits } from './fit.ts'
+import { ruleOfScope } from './shares.ts'
+import { spentHoursMs, spendBatch } from './spent.ts'
+import type { Batch, Held, Placed, Run, Spent, State, Worker } from './state.ts'
+
+export function emptyHeld(): Held {
+  return { memoryBytes: 0, gpus: new Map(), resources: new Map(), exclusive: 0 }
+}
+
+export const freeNeed: Need = {}
+
+export function needOf(run: Run, kind: number): Need {
+  return run.spec.needs?.[kind] ?? freeNeed
+}
+
+/**
+ * CPUs that a batch gets on this worker: what is asked for, at most the whole host. One that asks for GPUs and not for
+ * CPUs gets as large a part of the host's CPUs as of its GPUs.
+ */
+export function cpusOf(run: Run, need: Need, worker: Worker): number {
+  const { cpus: all, gpus } = worker.capabilities
+  const asked = need.cpus ?? run.spec.cpus
+  if (asked === undefined && need.gpus !== undefined && gpus !== undefined && gpus.length > 0)
+    return Math.max(1, Math.floor((all * need.gpus.count) / gpus.length))
+  return Math.max(1, Math.min(asked ?? all, all))
+}
+
+/** How many batches of this need the worker can hold at once, when nothing else is on it. */
+export function slotsOn(run: Run, need: Need, worker: Worker): number {
+  const { capabilities } = worker
+  if (need.exclusive || !sharesHost(need)) return 1
+  let slots = Math.floor(capabilities.cpus / cpusOf(run, need, worker))
+  if (need.memoryBytes) slots = Math.min(slots, Math.floor(capabilities.memoryBytes / need.memoryBytes))
+  for (const name in need.resources)
+    slots = Math.min(slots, Math.floor((capabilities.resources?.[name] ?? 0) / need.resources[name]!))
+  if (need.gpus && need.gpus.exclusive !== false) {
+    const fitting = (capabilities.gpus ?? []).filter((gpu) => gpuFits(need.gpus!, gpu))
+    slots = Math.min(slots, Math.floor(fitting.length / need.gpus.count))
+  }
+  return Math.max(1, slots)
+}
+
+/**
+ * Whether a host may take several batches of one run with this need. Without a word about CPUs or GPUs, the framework
+ * shall use the host as it sees fit, and a second process would only cost another start-up.
+ */
+export function sharesHost(need: Need): boolean {
+  return need.cpus !== undefined || need.gpus !== undefined
+}
+
+/** Most batches at once in the whole cluster, as far as locks go. */
+export function slotsByLocks(need: Need): number {
+  let slots = Infinity
+  for (const lock of need.locks ?? [])
+    if (lock.mode !== 'shared') slots = Math.min(slots, lock.mode === 'counted' ? lock.max : 1)
+  return slots
+}
+
+/** Something that is in the way of a batch, by its kind; `by` names the batches, the scope or the resource. */
+export type Obstacle =
+  | { readonly type: 'cpus' | 'memory' | 'gpus' | 'exclusive'; readonly free: number; readonly wanted: number }
+  | { readonly type: 'resource'; readonly name: string; readonly free: number; readonly wanted: number }
+  | { readonly type: 'anti-affinity'; readonly name: string }
+
+/** Why a batch of this need can't begin on this worker now; undefined = it can. The worker fits. */
+export function obstacleOn(state: State, run: Run, need: Need, worker: Worker): Obstacle | undefined {
+  const { capabilities, held } = worker
+  const wanted = cpusOf(run, need, worker)
+  const free = capabilities.cpus - worker.cpusUsed
+  if (wanted > free) return { type: 'cpus', free, wanted }
+  if (held.exclusive > 0 || (need.exclusive && worker.batches.size > 0))
+    return { type: 'exclusive', free: 0, wanted: 1 }
+  if (need.memoryBytes !== undefined) {
+    const left = capabilities.memoryBytes - held.memoryBytes
+    if (need.memoryBytes > left) return { type: 'memory', free: left, wanted: need.memoryBytes }
+  }
+  for (const name in need.resources) {
+    const left = (capabilities.resources?.[name] ?? 0) - (held.resources.get(name) ?? 0)
+    if (need.resources[name]! > left) return { type: 'resource', name, free: left, wanted: need.resources[name]! }
+  }
+  if (need.gpus !== undefined) {
+    const ids = freeGpus(worker, need)
+    if (ids.length < need.gpus.count) return { type: 'gpus', free: ids.length, wanted: need.gpus.count }
+  }
+  if (need.antiAffinity !== undefined && countPlaced(state.placed, `anti ${need.antiAffinity}`, worker) > 0)
+    return { type: 'anti-affinity', name: need.antiAffinity }
+  return undefined
+}
+
+/** Ids of GPUs that a batch of this need could be given now, the one with least room first, so that large ones stay free. */
+function freeGpus(worker: Worker, need: Need): string[] {
+  const { count, memoryBytes = 0, exclusive = true } = need.gpus!
+  const open: { readonly id: string; readonly left: number; readonly shared: boolean }[] = []
+  for (const gpu of worker.capabilities.gpus ?? []) {
+    const use = worker.held.gpus.get(gpu.id)
+    if (!gpuFits(need.gpus!, gpu) || (use && (exclusive || use.exclusive))) continue
+    const left = gpu.memoryBytes - (use?.memoryBytes ?? 0)
+    if (left >= memoryBytes) open.push({ id: gpu.id, left, shared: use !== undefined })
+  }
+  if (open.length > count) open.sort((a, b) => Number(b.shared) - Number(a.shared) || a.left - b.left)
+  return open.map((gpu) => gpu.id)
+}
+
+/** What a batch of this need is given on a worker without obstacles; undefined = nothing but CPUs. */
+export function grantOf(worker: Worker, need: Need): Grant | undefined {
+  if (need.memoryBytes === undefined && need.gpus === undefined) return undefined
+  return {
+    ...(need.memoryBytes === undefined ? {} : { memoryBytes: need.memoryBytes }),
+    ...(need.gpus === undefined ? {} : { gpus: freeGpus(worker, need).slice(0, need.gpus.count) }),
+  }
+}
+
+/** What is wrong with a grant that somebody chose; undefined = nothing. */
+export function grantFault(worker: Worker, need: Need, grant: Grant | undefined): string | undefined {
+  if (grant?.memoryBytes !== need.memoryBytes)
+    return `expected ${need.memoryBytes ?? 0} bytes of memory, received ${grant?.memoryBytes ?? 0}`
+  const wanted = need.gpus?.count ?? 0
+  const chosen = grant?.gpus ?? []
+  if (chosen.length !== wanted || new Set(chosen).size !== wanted)
+    return `expected ${wanted} different GPUs, received ${chosen.length}`
+  if (wanted === 0) return undefined
+  const free = new Set(freeGpus(worker, need))
+  const taken = chosen.find((id) => !free.has(id))
+  return taken === undefined ? undefined : `GPU ${taken} is not free or does not fit`
+}
+
+/** The first lock that a batch of this need would have to wait for, and who holds it. */
+export function lockInTheWay(
+  state: State,
+  need: Need,
+): { readonly lock: Lock; readonly holders: string[] } | undefined {
+  for (const lock of need.locks ?? []) {
+    const holders = state.locks.get(lock.name)
+    if (holders !== undefined && !mayJoin(lock, holders)) return { lock, holders: [...holders.keys()] }
+  }
+  return undefined
+}
+
+function mayJoin(lock: Lock, holders: ReadonlyMap<string, Lock>): boolean {
+  if (holders.size === 0) return true
+  if (lock.mode === 'exclusive') return false
+  for (const held of holders.values()) {
+    // Kinds don't mix: who counts can't know what sharing means to the others.
+    if (held.mode !== lock.mode) return false
+    if (held.mode === 'counted' && holders.size >= held.max) return false
+  }
+  return lock.mode !== 'counted' || holders.size < lock.max
+}
+
+/** A quota that a batch would exceed: whose, of what. */
+export type QuotaHit = { readonly scope: string; readonly of: 'cpus' | 'gpus' | 'cpuHours'; readonly max: number }
+
+export function scopesOf(run: Run): readonly [project: string, user: string] {
+  return [`project:${run.spec.project}`, `user:${run.spec.user ?? run.who.replace(/^client:/, '')}`]
+}
+
+/** A scope that has nothing may always have one batch of CPUs, however small its quota: else it would wait for ever. */
+export function quotaInTheWay(state: State, run: Run, need: Need, cpus: number, nowMs: number): QuotaHit | undefined {
+  if (state.shares.size === 0) return undefined
+  for (const scope of scopesOf(run)) {
+    const rule = ruleOfScope(state.shares, scope)
+    if (!rule) continue
+    const spent = state.spent.get(scope)
+    const gpus = need.gpus?.count ?? 0
+    if (rule.cpus !== undefined && spent !== undefined && spent.batches > 0 && spent.cpus + cpus > rule.cpus)
+      return { scope, of: 'cpus', max: rule.cpus }
+    if (rule.gpus !== undefined && gpus > 0 && (spent?.gpus ?? 0) + gpus > rule.gpus)
+      return { scope, of: 'gpus', max: rule.gpus }
+    if (rule.cpuHours !== undefined && spent !== undefined && spentHoursMs(spent, nowMs) >= rule.cpuHours * 3_600_000)
+      return { scope, of: 'cpuHours', max: rule.cpuHours }
+  }
+  return undefined
+}
+
+function countPlaced(placed: Placed, name: string, worker: Worker): number {
+  return placed.get(name)?.get(worker.capabilities.host) ?? 0
+}
+
+/** How many batches of the need's spread run on the worker's host. */
+export function spreadOn(state: State, need: Need, worker: Worker): number {
+  return need.spread === undefined ? 0 : countPlaced(state.placed, `spread ${need.spread}`, worker)
+}
+
+const warmMax = 32
+
+/** Called by `apply`, when the batch is new or comes from a snapshot. */
+export function takeHoldings(state: State, run: Run, batch: Batch): void {
+  const worker = state.workers.get(batch.worker)!
+  const need = needOf(run, batch.kind)
+  move(state, run, worker, batch, need, 1)
+  for (const lock of need.locks ?? []) {
+    let holders = state.locks.get(lock.name)
+    if (!holders) {
+      holders = new Map()
+      state.locks.set(lock.name, holders)
+    }
+    holders.set(batch.id, lock)
+  }
+}
+
+/** The worker has run something of this affinity. */
+export function warmUp(worker: Worker, { affinity }: Need): void {
+  if (affinity === undefined || worker.warm.at(-1) === affinity) return
+  worker.warm = [...worker.warm.filter((name) => name !== affinity), affinity].slice(-warmMax)
+}
+
+/** Called by `apply` when the batch has ended, for whatever reason. */
+export function giveBackHoldings(state: State, run: Run, batch: Batch, atMs: number): void {
+  const worker = state.workers.get(batch.worker)!
+  const need = needOf(run, batch.kind)
+  move(state, run, worker, batch, need, -1)
+  for (const lock of need.locks ?? []) {
+    const holders = state.locks.get(lock.name)!
+    holders.delete(batch.id)
+    if (holders.size === 0) state.locks.delete(lock.name)
+  }
+  for (const scope of scopesOf(run)) spendBatch(state.spent.get(scope)!, batch, atMs)
+}
+
+function move(state: State, run: Run, worker: Worker, batch: Batch, need: Need, by: 1 | -1): void {
+  const { held } = worker
+  worker.cpusUsed += by * batch.cpus
+  noteFree(state, worker)
+  held.memoryBytes += by * (need.memoryBytes ?? 0)
+  if (need.exclusive) held.exclusive += by
+  for (const name in need.resources) add(held.resources, name, by * need.resources[name]!)
+  const { exclusive = true, memoryBytes = 0 } = need.gpus ?? {}
+  for (const id of batch.grant?.gpus ?? []) {
+    const use = held.gpus.get(id) ?? { batches: 0, exclusive, memoryBytes: 0 }
+    use.batches += by
+    use.memoryBytes += by * memoryBytes
+    if (use.batches === 0) held.gpus.delete(id)
+    else held.gpus.set(id, use)
+  }
+  if (need.antiAffinity !== undefined) place(state.placed, `anti ${need.antiAffinity}`, worker, by)
+  if (need.spread !== undefined) place(state.placed, `spread ${need.spread}`, worker, by)
+  for (const scope of scopesOf(run)) {
+    let spent = state.spent.get(scope)
+    if (!spent) {
+      spent = { cpus: 0, gpus: 0, batches: 0, slots: [] } satisfies Spent
+      state.spent.set(scope, spent)
+    }
+    spent.cpus += by * batch.cpus
+    spent.gpus += by * (batch.grant?.gpus?.length ?? 0)
+    spent.batches += by
+  }
+}
+
+/** Keeps the index of workers with CPUs to give; placement looks at no others. */
+export function noteFree(state: State, worker: Worker): void {
+  if (worker.cpusUsed < worker.capabilities.cpus) state.free.add(worker.id)
+  else state.free.delete(worker.id)
+}
+
+function add(counts: Map<string, number>, name: string, by: number): void {
+  const count = (counts.get(name) ?? 0) + by
+  if (count === 0) counts.delete(name)
+  else counts.set(name, count)
+}
+
+function place(placed: Placed, name: string, worker: Worker, by: number): void {
+  let hosts = placed.get(name)
+  if (!hosts) {
+    hosts = new Map()
+    placed.set(name, hosts)
+  }
+  add(hosts, worker.capabilities.host, by)
+  if (hosts.size === 0) placed.delete(name)
+}

@@ -1,0 +1,98 @@
+/** The strategies that come with Muster; `history` is used unless something else is asked for. */
+import type { Run } from '../../core/state.ts'
+import type { Fleets, View } from '../fleet.ts'
+import { standingOf, totalsOf, type Standing } from '../share.ts'
+import { orderedStrategy, type Strategy } from '../strategy.ts'
+import { agedPriority, urgency } from '../urgency.ts'
+
+/** Sorted by keys that are worked out once per run, larger first; then by age, then by id. */
+function sortBy(runs: Run[], key: (run: Run) => number): Run[] {
+  if (runs.length < 2) return runs
+  const keyed = runs.map((run) => ({ run, key: key(run) }))
+  keyed.sort((a, b) => b.key - a.key || older(a.run, b.run))
+  return keyed.map((one) => one.run)
+}
+
+function older(a: Run, b: Run): number {
+  return a.createdAtMs - b.createdAtMs || (a.id < b.id ? -1 : 1)
+}
+
+export const fifo: Strategy = orderedStrategy('fifo', 'in the order in which runs came', {
+  turn: 'run',
+  sort: (_view, waiting) => waiting.sort(older),
+})
+
+export const priority: Strategy = orderedStrategy('priority', 'by priority, which grows with waiting', {
+  turn: 'run',
+  sort: (_view, waiting, _fleets, nowMs) => sortBy(waiting, (run) => agedPriority(run, nowMs)),
+})
+
+/** Earliest deadline first among those that have one; runs without one by their priority, after those that are pressed. */
+export const deadline: Strategy = orderedStrategy('deadline', 'earliest deadline first, then by priority', {
+  turn: 'run',
+  sort: (_view, waiting, fleets, nowMs) => {
+    const keyed = waiting.map((run) => ({
+      run,
+      deadlineMs: run.spec.deadlineAtMs ?? Infinity,
+      urgency: urgency(run, fleets, nowMs),
+    }))
+    keyed.sort((a, b) => compareDeadlines(a.deadlineMs, b.deadlineMs) || b.urgency - a.urgency || older(a.run, b.run))
+    return keyed.map((one) => one.run)
+  },
+})
+
+function compareDeadlines(a: number, b: number): number {
+  if (a === b) return 0
+  return a < b ? -1 : 1
+}
+
+function byUrgency(_view: View, waiting: Run[], fleets: Fleets, nowMs: number): Run[] {
+  return sortBy(waiting, (run) => urgency(run, fleets, nowMs))
+}
+
+/** Urgency first; among equals, where shares are configured, whoever is furthest below its own. */
+function byUrgencyAndShare(view: View, waiting: Run[], fleets: Fleets, nowMs: number): Run[] {
+  const { state } = view
+  if (state.shares.size === 0 || waiting.length < 2) return byUrgency(view, waiting, fleets, nowMs)
+  const totals = totalsOf(state)
+  const keyed = waiting.map((run) => ({
+    run,
+    urgency: urgency(run, fleets, nowMs),
+    standing: standingOf(state, run, totals, nowMs),
+  }))
+  keyed.sort((a, b) => b.urgency - a.urgency || compareStandings(a.standing, b.standing) || older(a.run, b.run))
+  return keyed.map((one) => one.run)
+}
+
+function compareStandings(a: Standing, b: Standing): number {
+  return a[0] - b[0] || a[1] - b[1]
+}
+
+export const history: Strategy = orderedStrategy(
+  'history',
+  'by urgency (priority, waiting, deadline) and share, sized by measured durations',
+  { turn: 'run', sort: byUrgencyAndShare },
+)
+
+/** One batch at a time goes to whoever is furthest below its share; what is idle may be borrowed by anybody. */
+export const fairShare: Strategy = orderedStrategy(
+  'fair-share',
+  'one batch at a time to the project and user furthest below their share',
+  {
+    turn: 'batch',
+    sort: (view, waiting, _fleets, nowMs) => {
+      const { state } = view
+      const totals = totalsOf(state)
+      const keyed = waiting.map((run) => ({
+        run,
+        standing: standingOf(state, run, totals, nowMs),
+        priority: agedPriority(run, nowMs),
+      }))
+      keyed.sort((a, b) => compareStandings(a.standing, b.standing) || b.priority - a.priority || older(a.run, b.run))
+      return keyed.map((one) => one.run)
+    },
+  },
+)
+
+export const builtinStrategies: readonly Strategy[] = [history, fifo, priority, deadline, fairShare]
+export const defaultStrategy = history

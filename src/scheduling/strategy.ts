@@ -1,0 +1,42 @@
+/**
+ * What a scheduler is: a pure function from what is known to placements. The built-in ones are strategies like any
+ * other. It runs on the leading coordinator only; each placement is checked against what workers have, locks and quotas
+ * before it becomes an event, and applied before the next one is asked for. A strategy must not keep anything between two
+ * calls: another coordinator may make the next one.
+ */
+import { placeInOrder, type Ordering, type Placement, type StrategyView } from './place.ts'
+
+export type { Ordering, Placement, StrategyView } from './place.ts'
+
+/** What the leader asks: the chosen strategies, whoever they are from. */
+export type Scheduler = {
+  readonly place: (view: StrategyView) => Iterable<Placement>
+  /** A placement was turned down: it would have broken a rule. Nothing happened. */
+  readonly refused: (placement: Placement, why: string) => void
+}
+
+export type Strategy<Config = unknown> = {
+  /** Lower case, digits and hyphens; unique among the registered. */
+  readonly name: string
+  /** One line: what it is for. */
+  readonly description: string
+  /** JSON Schema of its configuration; absent = it has none. Defaults in it are filled in. */
+  readonly configSchema?: Readonly<Record<string, unknown>>
+  /** Placements, next one first, lazily. The view changes as they are taken. */
+  readonly place: (view: StrategyView, config: Config) => Iterable<Placement>
+}
+
+/** A strategy that says in which order runs are served, and leaves the rest to what all share. */
+export function orderedStrategy<Config = unknown>(
+  name: string,
+  description: string,
+  ordering: Ordering | ((config: Config) => Ordering),
+  configSchema?: Readonly<Record<string, unknown>>,
+): Strategy<Config> {
+  return {
+    name,
+    description,
+    ...(configSchema === undefined ? {} : { configSchema }),
+    place: (view, config) => placeInOrder(view, typeof ordering === 'function' ? ordering(config) : ordering),
+  }
+}

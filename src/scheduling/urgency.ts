@@ -1,0 +1,41 @@
+/**
+ * How urgent a run is, in points of priority: its own, one for every minute that it has waited, and up to
+ * `deadlinePointsMax` as its deadline comes near. Points of waiting have no upper bound, so a run waits behind later
+ * ones for so many minutes at most as their priority and deadline are worth: nothing starves.
+ */
+import type { Run } from '../core/state.ts'
+import type { Fleets } from './fleet.ts'
+
+/** Waiting this long is worth one point of priority. */
+export const ageingMsPerPoint = 60_000
+/** What a deadline is worth that can only just be kept, or no more. */
+export const deadlinePointsMax = 50
+
+export function agedPriority(run: Run, nowMs: number): number {
+  return run.priority + Math.floor(Math.max(0, nowMs - run.createdAtMs) / ageingMsPerPoint)
+}
+
+export function urgency(run: Run, fleets: Fleets, nowMs: number): number {
+  return agedPriority(run, nowMs) + deadlinePoints(run, fleets, nowMs)
+}
+
+/** All points when what is left takes all the time that is left; half of them when there is twice the time. */
+export function deadlinePoints(run: Run, fleets: Fleets, nowMs: number): number {
+  if (run.spec.deadlineAtMs === undefined) return 0
+  const roomMs = run.spec.deadlineAtMs - nowMs
+  const needMs = remainingMs(run, fleets)
+  if (roomMs <= needMs) return deadlinePointsMax
+  return Math.floor((deadlinePointsMax * needMs) / roomMs)
+}
+
+/** What is queued, on all workers that fit, from start-up to end, in milliseconds. */
+export function remainingMs(run: Run, fleets: Fleets): number {
+  let longestMs = 0
+  for (const group of run.groups) {
+    if (group.queuedCount === 0) continue
+    const { cpus } = fleets.of(run, group)
+    const workMs = cpus === 0 ? group.queuedMs : group.queuedMs / cpus
+    if (workMs > longestMs) longestMs = workMs
+  }
+  return longestMs === 0 ? 0 : (run.startupMs ?? run.spec.startupMs) + longestMs
+}
