@@ -10,6 +10,7 @@ import type { Hello } from '../protocol/worker-messages.ts'
 import { unreachable } from '../stdx/assert.ts'
 import { BatchProcesses } from './batch-processes.ts'
 import { Connection } from './connection.ts'
+import { gpuEnvironment } from './detect/gpu-environment.ts'
 import type { Endpoint } from './endpoint.ts'
 import { attemptMark } from './environment.ts'
 import { ExecutorThread } from './executor-thread.ts'
@@ -49,6 +50,7 @@ export class Agent {
   readonly #protocol: WorkerProtocol
   /** Of the batches that the executor was given. */
   readonly #processes = new Map<string, BatchProcesses>()
+  readonly #waitingForIdle: (() => void)[] = []
   #recycling = false
 
   constructor(options: AgentOptions) {
@@ -96,6 +98,16 @@ export class Agent {
     return this.#protocol.held.length
   }
 
+  /** What `describe` says has changed. */
+  described(): void {
+    this.#protocol.described()
+  }
+
+  /** Resolves when nothing is held: at once, or when the last batch has gone. */
+  whenIdle(): Promise<void> {
+    return this.held === 0 ? Promise.resolve() : new Promise((resolve) => this.#waitingForIdle.push(resolve))
+  }
+
   /** Takes no more work; `drained` follows when what is held is done and acknowledged. */
   drain(why: string): void {
     this.#protocol.drain(why)
@@ -122,7 +134,9 @@ export class Agent {
       load: () => ({ load: os.loadavg()[0] ?? 0, memoryFreeBytes: os.freemem() }),
       start: (assign) => {
         this.#processes.set(assign.batch, new BatchProcesses())
-        this.#executor.post({ type: 'assign', assign })
+        const { gpus = [] } = describe().capabilities
+        const environment = gpuEnvironment(gpus, assign.gpus ?? [], process.env)
+        this.#executor.post({ type: 'assign', assign, environment })
       },
       end: (batch, reason, why) => {
         this.#executor.post({ type: 'end', batch, reason, why })
@@ -143,6 +157,7 @@ export class Agent {
       released: (batch) => {
         this.#processes.get(batch)?.close()
         this.#processes.delete(batch)
+        if (this.held === 0) for (const resolve of this.#waitingForIdle.splice(0)) resolve()
       },
       log,
       joined: (fenceMs) => {

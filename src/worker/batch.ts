@@ -59,6 +59,8 @@ export type WorkspaceRequest = {
 
 export class Batch {
   readonly #assign: Assign
+  /** What it was granted, as variables that go over the run's own. */
+  readonly #granted: Readonly<Record<string, string | undefined>>
   readonly #services: BatchServices
   readonly #reporter: BatchReporter
   readonly #results: BatchResults
@@ -76,8 +78,18 @@ export class Batch {
   #sawStart = false
   #release: (() => Promise<void>) | undefined
 
-  constructor(assign: Assign, name: string, services: BatchServices) {
+  constructor(
+    assign: Assign,
+    granted: Readonly<Record<string, string | undefined>>,
+    name: string,
+    services: BatchServices,
+  ) {
     this.#assign = assign
+    const { memoryBytes } = assign
+    this.#granted = {
+      ...granted,
+      ...(memoryBytes === undefined ? {} : { MUSTER_MEMORY_BYTES: String(memoryBytes) }),
+    }
     this.#services = services
     this.#attempt = new AttemptDir(services.tempRoot, name, services.log)
     this.#reporter = new BatchReporter(assign, services.post)
@@ -174,7 +186,16 @@ export class Batch {
       ...(context.suite !== undefined && { suite: context.suite as CommandSuite }),
     })
     const env = batchEnvironment(projectEnv, place, { run, batch, worker: this.#services.worker })
-    return { command, env: { ...env, ...command.env }, cwd: command.cwd ?? place.cwd }
+    return { command, env: this.#withGrant({ ...env, ...command.env }), cwd: command.cwd ?? place.cwd }
+  }
+
+  #withGrant(env: Record<string, string>): Record<string, string> {
+    const own = { ...env }
+    for (const [name, value] of Object.entries(this.#granted)) {
+      if (value === undefined) delete own[name]
+      else own[name] = value
+    }
+    return own
   }
 
   async #place(context: RunContext): Promise<Place> {
@@ -216,7 +237,14 @@ export class Batch {
       batch,
       worker: this.#services.worker,
     })
-    return this.#guarded({ argv, cwd: root, env, directory: this.#attempt.root, stdout: output, stderr: output })
+    return this.#guarded({
+      argv,
+      cwd: root,
+      env: this.#withGrant(env),
+      directory: this.#attempt.root,
+      stdout: output,
+      stderr: output,
+    })
   }
 
   /** In place what the caller found is true here too; elsewhere the paths in it are another host's. */

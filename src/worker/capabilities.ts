@@ -1,25 +1,35 @@
-/** What this host offers: CPUs and memory as far as its cgroup allows them, and the tools found on PATH. */
+/** What this host offers: CPUs and memory as far as its cgroup allows them, and what detection has found. */
 import { readFileSync } from 'node:fs'
 import os from 'node:os'
-import type { Static } from 'typebox'
-import type { CapabilitiesSchema } from '../protocol/worker-messages.ts'
+import type { WorkerCapabilities } from '../protocol/worker-messages.ts'
+import type { Detected } from './detect/detected.ts'
 import { hostId } from './host-id.ts'
 
-export type WorkerCapabilities = Static<typeof CapabilitiesSchema>
+export type Offer = {
+  readonly labels: Readonly<Record<string, string>>
+  /** Default: all that the host (its cgroup) has. */
+  readonly cpus?: number | undefined
+  /** Counted things that batches take and give back. */
+  readonly resources?: Readonly<Record<string, number>> | undefined
+}
 
-export function capabilities(
-  labels: Readonly<Record<string, string>>,
-  tools: Readonly<Record<string, string>>,
-  cpus?: number,
-): WorkerCapabilities {
+export function capabilities(offer: Offer, detected: Detected): WorkerCapabilities {
+  const { tools, gpus, attributes, unavailable, fingerprint, speed } = detected
+  const resources = offer.resources ?? {}
   return {
     os: process.platform,
     arch: process.arch,
-    cpus: cpus ?? availableCpus(),
+    cpus: offer.cpus ?? availableCpus(),
     memoryBytes: availableMemoryBytes(),
     host: hostId(),
-    labels: { ...labels },
+    labels: { ...offer.labels },
     tools: { ...tools },
+    ...(gpus.length > 0 ? { gpus: [...gpus] } : {}),
+    ...(Object.keys(resources).length > 0 ? { resources: { ...resources } } : {}),
+    ...(Object.keys(attributes).length > 0 ? { attributes: { ...attributes } } : {}),
+    ...(Object.keys(unavailable).length > 0 ? { unavailable: { ...unavailable } } : {}),
+    ...(fingerprint === undefined ? {} : { fingerprint }),
+    ...(speed === undefined ? {} : { speed }),
   }
 }
 
@@ -27,26 +37,52 @@ export function availableCpus(): number {
   return Math.max(1, Math.min(os.availableParallelism(), Math.floor(cgroupCpus() ?? Infinity)))
 }
 
-function availableMemoryBytes(): number {
-  const total = os.totalmem()
-  const limit = process.constrainedMemory()
-  return limit > 0 && limit < total ? limit : total
+export function availableMemoryBytes(): number {
+  return Math.min(os.totalmem(), cgroupMemoryBytes() ?? Infinity)
 }
 
 /** The CPU quota of this process's cgroup or of one above it, in CPUs; undefined = none. */
 export function cgroupCpus(root = '/sys/fs/cgroup', membership = readText('/proc/self/cgroup')): number | undefined {
+  return smallest(membership, (controllers, folder) =>
+    controllers === '' ? quotaOfV2(`${root}/${folder}`) : quotaOfV1(controllers, root, folder),
+  )
+}
+
+/** The memory limit of this process's cgroup or of one above it, in bytes; undefined = none. */
+export function cgroupMemoryBytes(
+  root = '/sys/fs/cgroup',
+  membership = readText('/proc/self/cgroup'),
+): number | undefined {
+  return smallest(membership, (controllers, folder) => {
+    if (controllers === '') return limitOf(`${root}/${folder}/memory.max`)
+    if (!controllers.split(',').includes('memory')) return undefined
+    const limit = limitOf(`${root}/memory/${folder}/memory.limit_in_bytes`)
+    // Version 1 has no word for "no limit": it is the largest number of whole pages.
+    return limit !== undefined && limit < 2 ** 60 ? limit : undefined
+  })
+}
+
+function limitOf(file: string): number | undefined {
+  const limit = Number(readText(file) ?? 'none')
+  return Number.isFinite(limit) && limit > 0 ? limit : undefined
+}
+
+/** Of what is found in the process's own cgroups and those above them. */
+function smallest(
+  membership: string | undefined,
+  look: (controllers: string, folder: string) => number | undefined,
+): number | undefined {
   if (membership === undefined) return undefined
-  const quotas: number[] = []
+  const found: number[] = []
   for (const line of membership.trim().split('\n')) {
     const [, controllers = '', group = '/'] = line.split(':')
     const steps = group.split('/').filter((step) => step !== '')
     for (let depth = steps.length; depth >= 0; depth -= 1) {
-      const folder = steps.slice(0, depth).join('/')
-      const quota = controllers === '' ? quotaOfV2(`${root}/${folder}`) : quotaOfV1(controllers, root, folder)
-      if (quota !== undefined) quotas.push(quota)
+      const value = look(controllers, steps.slice(0, depth).join('/'))
+      if (value !== undefined) found.push(value)
     }
   }
-  return quotas.length === 0 ? undefined : Math.min(...quotas)
+  return found.length === 0 ? undefined : Math.min(...found)
 }
 
 function quotaOfV2(folder: string): number | undefined {

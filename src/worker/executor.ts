@@ -55,12 +55,12 @@ const services: BatchServices = {
   workspace: (request) => workspaces.acquire(request),
 }
 
-async function assign(message: Extract<ToExecutor, { type: 'assign' }>['assign']): Promise<void> {
+async function assign({ assign: message, environment }: Extract<ToExecutor, { type: 'assign' }>): Promise<void> {
   if (message.framework === 'none') return runNoop(message, post)
   let attempt = 0
   while (attempts.has(attempt)) attempt += 1
   attempts.add(attempt)
-  const batch = new Batch(message, String(attempt), services)
+  const batch = new Batch(message, environment, String(attempt), services)
   batches.set(message.batch, batch)
   await batch.run()
   batches.delete(message.batch)
@@ -71,7 +71,7 @@ port.on('message', (message: ToExecutor) => {
   switch (message.type) {
     case 'assign':
       // A rejection would be a bug in Batch: it ends this thread, and the agent reports the batch as crashed.
-      return void assign(message.assign)
+      return void assign(message)
     case 'end':
       return batches.get(message.batch)?.end(message.reason, message.why)
     case 'abandon':

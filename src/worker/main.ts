@@ -9,17 +9,19 @@ import path from 'node:path'
 import { MusterError } from '../protocol/errors.ts'
 import { Agent } from './agent.ts'
 import { capabilities } from './capabilities.ts'
+import { Detection, type DetectLevel } from './detect/detect.ts'
 import { parseEndpoint } from './endpoint.ts'
 import { isRunning } from './process-tree.ts'
 import { removeStaleSpools } from './spool.ts'
 import { claimTempRoot, releaseTempRoot } from './temp-root.ts'
 import type { WorkerLog } from './thread-messages.ts'
-import { Tools } from './tools.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 export type { WorkerLog } from './thread-messages.ts'
 
 const joinTimeoutMs = 30_000
-const toolsWaitMs = 300
+/** A browser's self-test and the benchmark let a run go first that this worker was started for. */
+const settleMs = 3000
 const diskBytesMax = 20 * 1024 ** 3
 
 export type WorkerOptions = {
@@ -32,6 +34,10 @@ export type WorkerOptions = {
   readonly labels: Readonly<Record<string, string>>
   /** Default: all that the host (its cgroup) has. */
   readonly cpus?: number
+  /** Counted things that batches take and give back. */
+  readonly resources?: Readonly<Record<string, number>>
+  /** How much is found out about this machine; default `all`, and `quick` for a worker that is alone. */
+  readonly detect?: DetectLevel
   /** Spool, workspaces and their cache live here. */
   readonly dataDir: string
   /** Muster's own version. */
@@ -80,8 +86,16 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHandle>
   const spoolDir = path.join(options.dataDir, 'spool')
   removeStaleSpools(spoolDir, isRunning)
   const tempRoot = claimTempRoot(options.dataDir)
-  const tools = new Tools(options.dataDir, options.log)
-  const toolsDetected = tools.detect(toolsWaitMs)
+  const detection = new Detection({
+    level: options.detect ?? (options.isAlone === true ? 'quick' : 'all'),
+    dataDir: options.dataDir,
+    log: options.log,
+    onUpdate: () => agent.described(),
+    idle: async () => {
+      await sleep(settleMs, undefined, { ref: false })
+      await agent.whenIdle()
+    },
+  })
   const joined = Promise.withResolvers<void>()
   const ended = Promise.withResolvers<WorkerEnd>()
   const end = (how: WorkerEnd): void => {
@@ -96,7 +110,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHandle>
     describe: () => ({
       name: options.name ?? os.hostname(),
       version: options.version,
-      capabilities: capabilities(options.labels, tools.versions, options.cpus),
+      capabilities: capabilities(options, detection.detected),
     }),
     executor: {
       worker,
@@ -120,11 +134,12 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHandle>
   const forgetSignals = options.signals === true ? onSignals(agent, end, options.log) : () => {}
   const done = ended.promise.then(async (how) => {
     forgetSignals()
+    await detection[Symbol.asyncDispose]()
     await agent.close()
     releaseTempRoot(tempRoot)
     return how
   })
-  await toolsDetected
+  await detection.first
   agent.dial()
   try {
     await joined.promise

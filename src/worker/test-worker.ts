@@ -24,6 +24,7 @@ export async function startTestWorker(
       dataDir: folder.path,
       version: '0.0.0',
       log: () => {},
+      detect: 'none',
       runnersModule: new URL('./fixtures/fake-runner.ts', import.meta.url).href,
       ...options,
     })

@@ -8,7 +8,12 @@ import type { Endpoint } from './endpoint.ts'
 import type { ReportKind } from './held-batch.ts'
 
 export type ToExecutor =
-  | { readonly type: 'assign'; readonly assign: Assign }
+  /** `environment`: over that of the run; undefined = not set. */
+  | {
+      readonly type: 'assign'
+      readonly assign: Assign
+      readonly environment: Readonly<Record<string, string | undefined>>
+    }
   /** Its processes are being ended by the agent; the batch ends for this reason. */
   | { readonly type: 'end'; readonly batch: string; readonly reason: 'cancelled' | 'fenced'; readonly why: string }
   /** As end, but nothing is reported: the coordinator doesn't know this batch any more. */

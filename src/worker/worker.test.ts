@@ -250,7 +250,13 @@ describe('joining', () => {
 
   it('says what the host offers', async () => {
     await using coordinator = await new TestCoordinator().start()
-    await using worker = await startTestWorker(coordinator, { labels: { gpu: 'no' }, cpus: 3, name: 'tester' })
+    await using worker = await startTestWorker(coordinator, {
+      labels: { gpu: 'no' },
+      cpus: 3,
+      resources: { licences: 2 },
+      name: 'tester',
+      detect: 'quick',
+    })
     const [hello] = coordinator.of('hello')
     assert.equal(hello!.worker, worker.id)
     assert.equal(hello!.name, 'tester')
@@ -258,6 +264,9 @@ describe('joining', () => {
     assert.deepEqual(hello!.capabilities.labels, { gpu: 'no' })
     assert.ok(hello!.capabilities.memoryBytes > 0)
     assert.ok('node' in hello!.capabilities.tools)
+    assert.deepEqual(hello!.capabilities.resources, { licences: 2 })
+    assert.equal(typeof hello!.capabilities.attributes?.['cpu.model'], 'string')
+    assert.match(hello!.capabilities.fingerprint ?? '', /^[0-9a-f]{32}$/)
     assert.match(hello!.capabilities.host, /^[0-9a-f]{20}$/)
   })
 })

@@ -1,0 +1,98 @@
+/**
+ * Asks a program something: no shell, a group of its own, bounded in time and output. A driver's tool
+ * may hang where no signal reaches it (a card that fell off the bus), so at its time limit the answer is given up and
+ * not waited for.
+ */
+import { spawn, type ChildProcess } from 'node:child_process'
+import os from 'node:os'
+import path from 'node:path'
+
+/** What a program has written so shortly before its end still counts. */
+const drainMs = 200
+const outputBytesMax = 1024 * 1024
+/** Nobody's tests wait because of us. */
+const niceness = 10
+
+export type Question = {
+  readonly timeoutMs: number
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly signal: AbortSignal
+  /** Some print their version where others complain. */
+  readonly stderrToo?: boolean
+}
+
+/** Its stdout. Rejects with an Error whose message is one for people: "nvidia-smi ended with 9: …". */
+export function ask(program: string, args: readonly string[], question: Question): Promise<string> {
+  const name = path.basename(program)
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  if (question.signal.aborted) return Promise.reject(new Error(`${name} was not asked: the worker ends`))
+  const child = spawn(program, args, {
+    cwd: '/',
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...question.env, LC_ALL: 'C' },
+  })
+  const output = { stdout: '', stderr: '' }
+  const giveUp = (why: string): void => {
+    endGroup(child)
+    reject(new Error(`${name} ${why}`))
+  }
+  for (const stream of ['stdout', 'stderr'] as const) {
+    child[stream].setEncoding('utf8').on('data', (text: string) => {
+      output[stream] += text
+      if (output[stream].length > outputBytesMax) giveUp(`printed more than ${outputBytesMax / 1024} KiB`)
+    })
+  }
+  const timer = setTimeout(() => giveUp(`did not answer within ${question.timeoutMs / 1000} s`), question.timeoutMs)
+  const onAbort = (): void => giveUp('was not waited for: the worker ends')
+  question.signal.addEventListener('abort', onAbort, { once: true })
+  child.once('error', (error: NodeJS.ErrnoException) => {
+    reject(
+      new Error(error.code === 'ENOENT' ? `${name} is not on PATH` : `${name} cannot be started: ${error.message}`),
+    )
+  })
+  const finish = (code: number | null, signal: string | null): void => {
+    if (code === 0) return resolve(question.stderrToo === true ? output.stdout + output.stderr : output.stdout)
+    const words = firstLine(output.stderr) || firstLine(output.stdout)
+    reject(new Error(`${name} ended with ${code ?? signal}${words === '' ? '' : `: ${words}`}`))
+  }
+  child.once('close', finish)
+  // A process that it left behind may hold its pipes for as long as it likes.
+  let drain: NodeJS.Timeout | undefined
+  child.once('exit', (code, signal) => {
+    drain = setTimeout(() => finish(code, signal), drainMs)
+  })
+  if (child.pid !== undefined) lowerPriority(child.pid)
+  return promise.finally(() => {
+    clearTimeout(timer)
+    clearTimeout(drain)
+    question.signal.removeEventListener('abort', onAbort)
+    endGroup(child)
+    child.stdout.destroy()
+    child.stderr.destroy()
+    child.unref()
+  })
+}
+
+/** Also what it started. */
+export function endGroup(child: Pick<ChildProcess, 'pid'>): void {
+  if (child.pid === undefined) return
+  try {
+    process.kill(-child.pid, 'SIGKILL')
+  } catch (error) {
+    // ESRCH: gone already. EPERM: nothing of it is ours any more.
+    if (!['ESRCH', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+  }
+}
+
+export function lowerPriority(pid: number): void {
+  try {
+    os.setPriority(pid, niceness)
+  } catch {
+    // Gone already, or a system that knows no priorities: it runs like everything else.
+  }
+}
+
+function firstLine(text: string): string {
+  return (text.trim().split('\n')[0] ?? '').trim().slice(0, 200)
+}

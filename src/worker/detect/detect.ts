@@ -1,0 +1,308 @@
+/**
+ * What this machine has, found out by the worker itself. Every probe is bounded, and one that fails says why under
+ * `unavailable`. A worker's start waits for the quick ones only, and for those not longer than `startWaitMs`; what comes
+ * later is told by `onUpdate`.
+ *
+ * Quick: what is read from files, and cards. Then the versions of tools. Slow: a browser's self-test and the benchmark, which are
+ * remembered, and wait until nothing runs here that they could disturb.
+ */
+import os from 'node:os'
+import type { Gpu } from '../../protocol/worker-messages.ts'
+import type { WorkerLog } from '../thread-messages.ts'
+import { findAndroidDevices } from './adb.ts'
+import { selfTest, selfTestFinding } from './browser-self-test.ts'
+import { chromiumFile, findBrowsers } from './browsers.ts'
+import { findCpu } from './cpu.ts'
+import { findDisk } from './disk.ts'
+import { findDocker } from './docker.ts'
+import { findFingerprint } from './fingerprint.ts'
+import { findGpus } from './gpus.ts'
+import { findMemory } from './memory.ts'
+import { findNpus } from './npu.ts'
+import { findElsewhere } from './other-systems.ts'
+import type { AttributeValue, Detected } from './detected.ts'
+import type { Finding, Host } from './probe.ts'
+import { Remembered } from './remembered.ts'
+import type { SelfTest } from './self-test-page.ts'
+import { benchmarkVersion, measureSpeed, type Speed } from './speed.ts'
+import { findSystem } from './system.ts'
+import { findTools, printOf, type FoundTools } from './tools.ts'
+
+/** none: nothing is asked. quick: no browser is started and nothing is measured, but what is remembered counts. */
+export type DetectLevel = 'none' | 'quick' | 'all'
+
+export type DetectOptions = {
+  readonly level: DetectLevel
+  /** The worker's: what is remembered lies here, and workspaces. */
+  readonly dataDir: string
+  readonly log: WorkerLog
+  /** More is known than the last time. */
+  readonly onUpdate?: (detected: Detected) => void
+  /** Resolves when the machine may be used for a browser's self-test and the benchmark; default: at once. */
+  readonly idle?: () => Promise<void>
+  /** Default 2 s. */
+  readonly startWaitMs?: number
+  /** Default 15 s: nvidia-smi wakes sleeping cards up one after the other. */
+  readonly askMs?: number
+  /** Tests: what stands for `/`, and the environment. */
+  readonly root?: string
+  readonly env?: Readonly<Record<string, string | undefined>>
+  readonly home?: string
+}
+
+const startWaitMs = 2000
+/** Versions of tools: most runs ask for none. */
+const toolsWaitMs = 300
+const askMs = 15_000
+const selfTestMs = 60_000
+/** Group of what the self-test finds out. */
+const chromium = 'browser.chromium'
+/** Several findings are told as one. */
+const updateMs = 100
+
+export class Detection implements AsyncDisposable {
+  /** What is known when a worker's start has waited long enough. */
+  readonly first: Promise<Detected>
+  /** When there is nothing left to find out. Never rejects. */
+  readonly complete: Promise<Detected>
+  readonly #options: DetectOptions
+  readonly #host: Host
+  readonly #remembered: Remembered
+  readonly #abort = new AbortController()
+  /** By probe; later ones win. */
+  readonly #findings = new Map<string, Finding>()
+  readonly #tools: FoundTools = { versions: {}, files: {}, unavailable: {} }
+  #fingerprint: string | undefined
+  #speed: Speed | undefined
+  #untested: { readonly program: string; readonly print: string } | undefined
+  #told = ''
+  #update: NodeJS.Timeout | undefined
+
+  constructor(options: DetectOptions) {
+    this.#options = options
+    this.#remembered = new Remembered(options.dataDir, options.log)
+    this.#host = {
+      root: options.root ?? '',
+      env: options.env ?? process.env,
+      home: options.home ?? os.homedir(),
+      directory: options.dataDir,
+      platform: process.platform,
+      askMs: options.askMs ?? askMs,
+      signal: this.#abort.signal,
+    }
+    const loaded = options.level === 'none' ? undefined : this.#remembered.load()
+    const quick = loaded?.then(() => this.#quick())
+    const tools = loaded?.then(() => this.#findTools(quick!))
+    const rest = quick?.then(() => this.#slow(tools!))
+    this.first = this.#first(quick, tools)
+    this.complete = this.#complete([quick, tools, rest])
+  }
+
+  get detected(): Detected {
+    const attributes: Record<string, AttributeValue> = {}
+    const unavailable: Record<string, string> = {}
+    const gpus: Gpu[] = []
+    for (const finding of this.#findings.values()) {
+      for (const [name, value] of Object.entries(finding.attributes ?? {}))
+        if (value !== undefined) attributes[name] = value
+      Object.assign(unavailable, finding.unavailable)
+      gpus.push(...(finding.gpus ?? []))
+    }
+    Object.assign(unavailable, this.#tools.unavailable)
+    return {
+      tools: sorted(this.#tools.versions),
+      gpus,
+      attributes: sorted(attributes),
+      unavailable: sorted(unavailable),
+      fingerprint: this.#fingerprint,
+      speed: this.#speed?.speed,
+    }
+  }
+
+  /** Whatever it has started ends. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort()
+    clearTimeout(this.#update)
+    await this.complete
+  }
+
+  async #first(quick: Promise<void> | undefined, tools: Promise<void> | undefined): Promise<Detected> {
+    await Promise.all([
+      atMost(quick, this.#options.startWaitMs ?? startWaitMs),
+      atMost(tools, Math.min(toolsWaitMs, this.#options.startWaitMs ?? startWaitMs)),
+    ])
+    const { detected } = this
+    this.#told = JSON.stringify(detected)
+    return detected
+  }
+
+  async #complete(parts: readonly (Promise<void> | undefined)[]): Promise<Detected> {
+    await Promise.all([this.first, ...parts])
+    await this.#remembered.saved()
+    clearTimeout(this.#update)
+    if (!this.#abort.signal.aborted) this.#tell()
+    return this.detected
+  }
+
+  // Telling.
+
+  #changed(): void {
+    this.#update ??= setTimeout(() => {
+      this.#update = undefined
+      this.#tell()
+    }, updateMs).unref()
+  }
+
+  #tell(): void {
+    // Before the worker has started there is nobody to tell.
+    if (this.#told === '' || this.#abort.signal.aborted) return
+    const { detected } = this
+    const text = JSON.stringify(detected)
+    if (text === this.#told) return
+    this.#told = text
+    this.#options.onUpdate?.(detected)
+  }
+
+  #found(name: string, finding: Finding): void {
+    this.#findings.set(name, finding)
+    this.#changed()
+  }
+
+  /** `name`: the group under which it is unavailable while it is asked, and when it fails. */
+  async #probe(name: string, look: () => Promise<Finding>): Promise<void> {
+    this.#findings.set(name, { unavailable: { [name]: 'not known yet' } })
+    try {
+      this.#found(name, await look())
+    } catch (error) {
+      this.#found(name, { unavailable: { [name]: error instanceof Error ? error.message : String(error) } })
+    }
+  }
+
+  // Looking.
+
+  async #quick(): Promise<void> {
+    const host = this.#host
+    await Promise.all([
+      this.#probe('cpu', () => findCpu(host)),
+      this.#probe('memory', () => findMemory(host)),
+      this.#probe('disk', () => findDisk(host)),
+      this.#probe('os', () => findSystem(host)),
+      this.#probe('npu', () => findNpus(host)),
+      this.#probe('gpu', () => findGpus(host)),
+      this.#probe('fingerprint', () => this.#identify()),
+    ])
+    this.#recallSpeed()
+  }
+
+  async #identify(): Promise<Finding> {
+    if (this.#host.platform !== 'linux') return {}
+    const { fingerprint, ...finding } = await findFingerprint(this.#host)
+    this.#fingerprint = fingerprint
+    return finding
+  }
+
+  async #findTools(quick: Promise<void>): Promise<void> {
+    const atOnce = this.#options.level === 'all' ? 2 : 1
+    await findTools(this.#host, this.#remembered, this.#tools, atOnce, () => this.#changed())
+    await Promise.all([
+      this.#probe('browser', () => findBrowsers(this.#host, this.#tools)),
+      this.#tools.files['docker'] === undefined ? undefined : this.#probe('docker', () => findDocker(this.#host)),
+      this.#tools.files['adb'] === undefined ? undefined : this.#probe('adb', () => findAndroidDevices(this.#host)),
+    ])
+    await this.#recallSelfTest(quick)
+  }
+
+  #recallSpeed(): void {
+    const remembered = this.#remembered.get('speed', this.#speedPrint())
+    if (remembered !== undefined) this.#tellSpeed(remembered as Speed)
+    else this.#found('speed', { unavailable: { speed: 'not measured yet' } })
+  }
+
+  async #slow(tools: Promise<void>): Promise<void> {
+    if (this.#host.platform !== 'linux') {
+      await this.#probe('system', async () => {
+        const { fingerprint, ...finding } = await findElsewhere(this.#host)
+        this.#fingerprint ??= fingerprint
+        return finding
+      })
+    }
+    await tools
+    await this.#testBrowser()
+    await this.#measure()
+  }
+
+  async #recallSelfTest(quick: Promise<void>): Promise<void> {
+    const program = await chromiumFile(this.#host, this.#tools)
+    if (program === undefined) return
+    // What it answers depends on the cards and their drivers, too.
+    await quick
+    const print = JSON.stringify([selfTestVersion, await printOf(program), this.detected.gpus])
+    const known = this.#remembered.get(`self-test ${program}`, print) as SelfTest | undefined
+    this.#found(
+      chromium,
+      known === undefined ? { unavailable: { [chromium]: 'not tested yet' } } : selfTestFinding('chromium', known),
+    )
+    if (known === undefined) this.#untested = { program, print }
+  }
+
+  async #testBrowser(): Promise<void> {
+    if (this.#untested === undefined || !(await this.#mayDisturb())) return
+    const { program, print } = this.#untested
+    await this.#probe(chromium, async () => {
+      const answer = await selfTest(this.#host, program, selfTestMs)
+      this.#remembered.set(`self-test ${program}`, print, answer)
+      return selfTestFinding('chromium', answer)
+    })
+  }
+
+  async #measure(): Promise<void> {
+    if (this.#speed !== undefined || !(await this.#mayDisturb())) return
+    await this.#probe('speed', async () => {
+      const speed = await measureSpeed(this.#host)
+      this.#remembered.set('speed', this.#speedPrint(), speed)
+      this.#speed = speed
+      return speedFinding(speed)
+    })
+  }
+
+  /** Waits for a quiet moment; false when there will be none. */
+  async #mayDisturb(): Promise<boolean> {
+    if (this.#options.level !== 'all') return false
+    const { promise: ended, resolve } = Promise.withResolvers<void>()
+    const { signal } = this.#abort
+    if (signal.aborted) return false
+    const onAbort = (): void => resolve()
+    signal.addEventListener('abort', onAbort, { once: true })
+    await Promise.race([this.#options.idle?.() ?? Promise.resolve(), ended])
+    signal.removeEventListener('abort', onAbort)
+    return !signal.aborted
+  }
+
+  #speedPrint(): string {
+    return JSON.stringify([benchmarkVersion, process.version, this.#fingerprint ?? os.hostname()])
+  }
+
+  #tellSpeed(speed: Speed): void {
+    this.#speed = speed
+    this.#found('speed', speedFinding(speed))
+  }
+}
+
+/** To be raised when the page asks something else: what was remembered is then asked again. */
+const selfTestVersion = 1
+
+function speedFinding({ cpu, memory, disk }: Speed): Finding {
+  return { attributes: { 'speed.cpu': cpu, 'speed.memory': memory, 'speed.disk': disk } }
+}
+
+function sorted<T>(values: Readonly<Record<string, T>>): Record<string, T> {
+  return Object.fromEntries(Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+async function atMost(work: Promise<void> | undefined, waitMs: number): Promise<void> {
+  if (work === undefined) return
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, waitMs)
+  await Promise.race([work, promise])
+  clearTimeout(timer)
+}

@@ -1,0 +1,84 @@
+/**
+ * The cards that this worker may give to tests. Each vendor's tool is asked where it is installed; the kernel's own list tells
+ * of the rest, and of cards that can't be used because their tool is missing.
+ */
+import type { Gpu } from '../../protocol/worker-messages.ts'
+import { amdCards, visibleAmd } from './amd.ts'
+import type { AttributeValue } from './detected.ts'
+import { drmCards, type DrmCard } from './drm.ts'
+import { nvidiaCards } from './nvidia.ts'
+import { visibleNvidia } from './nvidia-visible.ts'
+import type { Finding, Host } from './probe.ts'
+
+type Attempt<T> = { readonly value: T; readonly why: undefined } | { readonly value: undefined; readonly why: string }
+
+export async function findGpus(host: Host): Promise<Finding> {
+  const [nvidia, amd, drm] = await Promise.all([attempt(nvidiaCards(host)), attempt(amdCards(host)), drmCards(host)])
+  const unavailable: Record<string, string> = { ...nvidia.value?.unavailable }
+  const cardOf = (vendor: DrmCard['vendor']): DrmCard | undefined => drm.cards.find((card) => card.vendor === vendor)
+  // That a tool is missing is only news where there is a card for it.
+  if (nvidia.why !== undefined && (isNews(nvidia.why) || cardOf('nvidia')))
+    unavailable['gpu'] = whyNot(nvidia.why, cardOf('nvidia'))
+  if (amd.why !== undefined && (isNews(amd.why) || cardOf('amd'))) {
+    const why = whyNot(amd.why, cardOf('amd'))
+    unavailable[unavailable['gpu'] === undefined ? 'gpu' : 'gpu.amd'] = why
+  }
+  const amdThere = (amd.value ?? []).length > 0
+  const gpus: Gpu[] = [
+    ...visibleNvidia(nvidia.value?.cards ?? [], host.env, amdThere),
+    ...(amd.value === undefined ? [] : visibleAmd(amd.value, host.env)),
+    ...drm.cards.filter((card) => card.vendor === 'intel' || card.vendor === 'other').map(gpuOf),
+  ]
+  if (gpus.length === 0 && unavailable['gpu'] === undefined) unavailable['gpu'] = nothingFound(nvidia, amd, drm.left)
+  return { gpus, attributes: attributesOf(gpus), unavailable }
+}
+
+function attempt<T>(asked: Promise<T>): Promise<Attempt<T>> {
+  return asked.then(
+    (value) => ({ value, why: undefined }),
+    (error: Error) => ({ value: undefined, why: error.message }),
+  )
+}
+
+function isNews(why: string): boolean {
+  return !why.endsWith('is not on PATH')
+}
+
+function whyNot(why: string, card: DrmCard | undefined): string {
+  return card === undefined ? why : `${why} (the kernel lists ${card.node}, driver ${card.driver})`
+}
+
+function nothingFound(
+  nvidia: Attempt<{ readonly cards: readonly unknown[] }>,
+  amd: Attempt<readonly unknown[]>,
+  left: readonly string[],
+): string {
+  const hidden = (nvidia.value?.cards.length ?? 0) + (amd.value?.length ?? 0)
+  if (hidden > 0) return `${hidden} there, none for this worker: its own *_VISIBLE_DEVICES leaves it none`
+  const others = left.length === 0 ? '' : `; not counted: ${left.join(', ')}`
+  return `no nvidia-smi, no rocm-smi, and no card in /sys/class/drm${others}`
+}
+
+function gpuOf(card: DrmCard): Gpu {
+  return { id: card.node, vendor: card.vendor, name: card.name, memoryBytes: card.memoryBytes, driver: card.driver }
+}
+
+function attributesOf(gpus: readonly Gpu[]): Record<string, AttributeValue | undefined> {
+  if (gpus.length === 0) return {}
+  const capabilities = gpus.flatMap((gpu) => gpu.computeCapability ?? []).sort(byVersion)
+  const unique = (values: readonly (string | undefined)[]): string[] => [
+    ...new Set(values.filter((value) => value !== undefined)),
+  ]
+  return {
+    'gpu.vendors': unique(gpus.map((gpu) => gpu.vendor)),
+    'gpu.models': unique(gpus.map((gpu) => gpu.name)),
+    'gpu.driver': gpus[0]!.driver,
+    // What any of them has: a batch is not told which it will get.
+    'gpu.computeCapability': capabilities[0],
+    'gpu.mig': gpus.some((gpu) => gpu.partOf !== undefined),
+  }
+}
+
+function byVersion(a: string, b: string): number {
+  return a.localeCompare(b, 'en', { numeric: true })
+}

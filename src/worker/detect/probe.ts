@@ -1,0 +1,64 @@
+/** What every probe is given and gives. A probe may throw: that becomes an entry in `unavailable`, and nothing else. */
+import { readdir, readFile, readlink } from 'node:fs/promises'
+import path from 'node:path'
+import type { Gpu } from '../../protocol/worker-messages.ts'
+import type { AttributeValue } from './detected.ts'
+
+/** Where a probe looks. Tests plant a folder as `root` and their own programs on PATH. */
+export type Host = {
+  /** What stands for `/`; empty = this machine itself. */
+  readonly root: string
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly home: string
+  /** Where workspaces are kept. */
+  readonly directory: string
+  readonly platform: NodeJS.Platform
+  /** Longest wait for a tool that is asked. */
+  readonly askMs: number
+  /** Everything that was started ends with it. */
+  readonly signal: AbortSignal
+}
+
+export type Finding = {
+  /** Undefined values are left out. */
+  readonly attributes?: Readonly<Record<string, AttributeValue | undefined>>
+  readonly unavailable?: Readonly<Record<string, string>>
+  readonly gpus?: readonly Gpu[]
+}
+
+export type Probe = (host: Host) => Promise<Finding>
+
+/** The trimmed text of a file; undefined when it is not there or not for us to read. */
+export async function textOf(host: Pick<Host, 'root'>, file: string): Promise<string | undefined> {
+  try {
+    return (await readFile(host.root + file, 'utf8')).trim()
+  } catch {
+    // /proc and /sys differ between kernels, machines and containers: what is absent says so by being absent.
+    return undefined
+  }
+}
+
+export async function numberOf(host: Pick<Host, 'root'>, file: string): Promise<number | undefined> {
+  const text = await textOf(host, file)
+  return text === undefined || text === '' || !Number.isFinite(Number(text)) ? undefined : Number(text)
+}
+
+/** Names in a folder, in their natural order; none when it is not there. */
+export async function namesIn(host: Pick<Host, 'root'>, folder: string): Promise<string[]> {
+  try {
+    return (await readdir(host.root + folder)).sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
+  } catch {
+    // As in textOf.
+    return []
+  }
+}
+
+/** Last part of where a link points. */
+export async function linkOf(host: Pick<Host, 'root'>, file: string): Promise<string | undefined> {
+  try {
+    return path.basename(await readlink(host.root + file))
+  } catch {
+    // As in textOf.
+    return undefined
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * Which tools are on PATH, and their versions. Versions cost a process each (chromium a second of
+ * work), so they are remembered by the executable's path, size and time; at the first start the
+ * worker doesn't wait for slow ones: they are `unknown` until they have answered.
+ */
+import { stat } from 'node:fs/promises'
+import path from 'node:path'
+import { ask } from './ask.ts'
+import type { Host } from './probe.ts'
+import type { Remembered } from './remembered.ts'
+
+type Tool = { readonly names: readonly string[]; readonly args?: readonly string[] }
+
+const tools: Readonly<Record<string, Tool>> = {
+  node: { names: ['node'] },
+  python3: { names: ['python3'] },
+  go: { names: ['go'], args: ['version'] },
+  git: { names: ['git'] },
+  java: { names: ['java'], args: ['-version'] },
+  docker: { names: ['docker'] },
+  podman: { names: ['podman'] },
+  gcc: { names: ['gcc'] },
+  clang: { names: ['clang'] },
+  cmake: { names: ['cmake'] },
+  cargo: { names: ['cargo'] },
+  deno: { names: ['deno'] },
+  bun: { names: ['bun'] },
+  ruby: { names: ['ruby'] },
+  php: { names: ['php'] },
+  dotnet: { names: ['dotnet'] },
+  nvcc: { names: ['nvcc'] },
+  adb: { names: ['adb'] },
+  chromium: { names: ['chromium', 'chromium-browser', 'google-chrome'] },
+  chrome: { names: ['google-chrome', 'google-chrome-stable'] },
+  firefox: { names: ['firefox', 'firefox-esr'] },
+}
+export type FoundTools = {
+  /** `unknown` until it has answered, or when it did not. */
+  readonly versions: Record<string, string>
+  readonly files: Record<string, string>
+  readonly unavailable: Record<string, string>
+}
+
+/** Fills in `found` as it goes; `changed` after each. `atOnce`: processes at a time, since a start should not be felt by what runs beside it. */
+export async function findTools(
+  host: Host,
+  remembered: Remembered,
+  found: FoundTools,
+  atOnce: number,
+  changed: () => void,
+): Promise<void> {
+  const toAsk: { readonly tool: string; readonly file: string; readonly print: string }[] = []
+  for (const [tool, { names }] of Object.entries(tools)) {
+    const on = await findOnPath(names, host.env['PATH'])
+    if (on === undefined) continue
+    found.files[tool] = on.file
+    const known = remembered.get(`tool ${on.file}`, on.print)
+    found.versions[tool] = typeof known === 'string' ? known : 'unknown'
+    if (typeof known !== 'string') toAsk.push({ tool, ...on })
+  }
+  changed()
+  const askNext = async (): Promise<void> => {
+    for (let next = toAsk.shift(); next !== undefined; next = toAsk.shift()) {
+      const { tool, file, print } = next
+      try {
+        const text = await ask(file, tools[tool]!.args ?? ['--version'], {
+          timeoutMs: host.askMs,
+          env: host.env,
+          signal: host.signal,
+          stderrToo: true,
+        })
+        const version = /\d+(\.\d+)+[\w.-]*/.exec(text)?.[0]
+        if (version === undefined) throw new Error(`${path.basename(file)} printed no version`)
+        found.versions[tool] = version
+        remembered.set(`tool ${file}`, print, version)
+        changed()
+      } catch (error) {
+        found.unavailable[`tool.${tool}`] = (error as Error).message
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: atOnce }, askNext))
+}
+
+/** `print` changes when the file does. */
+export async function findOnPath(
+  names: readonly string[],
+  searched: string | undefined,
+): Promise<{ file: string; print: string } | undefined> {
+  for (const name of names) {
+    for (const folder of (searched ?? '').split(path.delimiter)) {
+      if (folder === '') continue
+      const file = path.join(folder, name)
+      const print = await printOf(file)
+      // Not resolved to its real path: version managers put shims here that look at their own name.
+      if (print !== undefined) return { file, print }
+    }
+  }
+  return undefined
+}
+
+/** Of an executable file; undefined when there is none. */
+export async function printOf(file: string): Promise<string | undefined> {
+  try {
+    const { size, mtimeMs, mode } = await stat(file)
+    return (mode & 0o111) === 0 ? undefined : `${size}:${mtimeMs}`
+  } catch {
+    // Not there.
+    return undefined
+  }
+}
