@@ -144,6 +144,7 @@ function addedEvents(state: State, fresh: readonly Fresh[]): Event[] {
       letter: `d${(number += 1)}`,
       task: one.task,
       file: run.tasks[one.task]!.file,
+      ...(run.tasks[one.task]!.kind === 0 ? {} : { kind: run.tasks[one.task]!.kind }),
       ...(one.replays > 0 ? { replays: one.replays } : {}),
     }))
     const shared = { suite, project, framework, cause, why }

@@ -56,8 +56,8 @@ export function stepReplay(state: State, input: Replay): readonly Event[] {
     }
   }
   const { context, startupMs } = input
-  // Whatever submitted the first run is over; so is its trace.
-  const { traceparent: _, ...spec } = source.spec
+  // Whatever submitted the first run is over; so are its trace, its deadline and what it waited for.
+  const { traceparent: _, deadlineAtMs: __, after: ___, ...spec } = source.spec
   const submitted = stepSubmit(state, {
     type: 'submit',
     run: input.run,
@@ -65,6 +65,7 @@ export function stepReplay(state: State, input: Replay): readonly Event[] {
     spec: { ...spec, context, startupMs, complete: false, open: false },
     files: letters.map((letter) => letter.file),
     estimates: input.estimates,
+    ...(letters.some((letter) => letter.kind > 0) ? { kinds: letters.map((letter) => letter.kind) } : {}),
   })
   const replayed: DeadLetterReplayed = {
     type: 'dead-letter.replayed',
@@ -149,12 +150,12 @@ function applyAdded(state: State, event: DeadLetterAdded): void {
     letters.sources.set(run.id, source)
   }
   const { suite, project, framework, cause, why, attempts, attemptsMade } = event
-  for (const { letter, task, file, replays = 0 } of event.letters) {
+  for (const { letter, task, file, kind = 0, replays = 0 } of event.letters) {
     const number = Number(letter.slice(1))
     assert(number > letters.lastNumber, 'letter numbers only grow')
     letters.lastNumber = number
     const rest = { suite, project, framework, cause, why, attempts, attemptsMade, atMs: state.atMs, replays }
-    letters.byId.set(letter, { id: letter, run: run.id, task, file, ...rest, replay: undefined })
+    letters.byId.set(letter, { id: letter, run: run.id, task, file, kind, ...rest, replay: undefined })
     source.letters.add(letter)
   }
 }

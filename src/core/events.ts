@@ -236,6 +236,8 @@ export type DeadLetterAdded = {
     readonly letter: LetterId
     readonly task: TaskIndex
     readonly file: string
+    /** Index of its need in the run's; absent = 0. */
+    readonly kind?: number
     /** Replays that came to nothing before, if any. */
     readonly replays?: number
   }[]

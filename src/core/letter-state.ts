@@ -7,6 +7,7 @@ export type DeadLetter = {
   readonly run: RunId
   readonly task: TaskIndex
   readonly file: string
+  readonly kind: number
   readonly suite: string
   readonly project: string
   readonly framework: string
@@ -67,7 +68,8 @@ export function restoreLetters(data: LettersData | undefined): Letters {
   letters.dropped = data.dropped
   for (const [run, { spec, who }] of data.sources) letters.sources.set(run, { spec, who, letters: new Set() })
   for (const given of data.letters) {
-    const letter: DeadLetter = { ...given, replay: given.replay }
+    // Letters of before format 3 have no kind.
+    const letter: DeadLetter = { ...given, kind: given.kind ?? 0, replay: given.replay }
     letters.byId.set(letter.id, letter)
     letters.sources.get(letter.run)!.letters.add(letter.id)
     const { replay } = letter

@@ -10,7 +10,7 @@ import { freeNeed } from './holdings.ts'
 import { ExpressionError, parseExpression } from './expression.ts'
 import { forgetSpent } from './spent.ts'
 import { cancelEvents, waitingTasks } from './waiting.ts'
-import { accounted, emptyByState, expectedMs, Task, type Group, type Run, type State } from './state.ts'
+import { accounted, emptyByState, expectedMs, Task, type Run, type State } from './state.ts'
 
 /** What a file that nobody has measured is taken to need, when no neighbour is known either. */
 const unknownFileMs = 500
@@ -324,7 +324,7 @@ export function applyFinished(state: State, run: Run, event: RunFinished, atMs: 
     group.queueHead = 0
     group.again = []
   }
-  run.dependencies = undefined
+  run.dependencies?.open.clear()
   forgetWakes(state, run)
   endWait(state, run)
   if (state.spent.size > spentKeptMax) forgetSpent(state)

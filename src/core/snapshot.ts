@@ -127,19 +127,21 @@ function runData({ dependencies, groups, ...run }: Run): RunData {
     tasks: run.tasks.map(taskRow),
     batches: [...run.batches],
     workers: [...run.workers],
-    groups: groups.map(({ kind: _, need: __, batches: ___, queueHead, ...group }) => ({
-      ...group,
-      queue: group.queue.slice(queueHead),
-      wakes: [...group.wakes],
-    })),
+    groups: groups.map(groupData),
     ...(dependencies === undefined
       ? {}
       : { dependencies: { open: [...dependencies.open], dependents: [...dependencies.dependents] } }),
   }
 }
 
-function workerData({ held: _, ...worker }: Worker): WorkerData {
-  return { ...worker, batches: [...worker.batches] }
+function groupData(group: Group): GroupData {
+  const { kind: _, need: __, batches: ___, queueHead, ...rest } = group
+  return { ...rest, queue: group.queue.slice(queueHead), wakes: [...group.wakes] }
+}
+
+function workerData(worker: Worker): WorkerData {
+  const { held: _, ...rest } = worker
+  return { ...rest, batches: [...worker.batches] }
 }
 
 function batchData(batch: Batch): BatchData {
