@@ -18,6 +18,20 @@ export function checkFiles(files: readonly string[]): void {
   }
 }
 
+export function checkFileBytes({
+  files,
+  fileBytes,
+}: {
+  files: readonly string[]
+  fileBytes?: readonly unknown[]
+}): void {
+  if (fileBytes === undefined || fileBytes.length === files.length) return
+  throw new MusterError(
+    'request_invalid',
+    `fileBytes: expected one size for each of ${files.length} files, received ${fileBytes.length}`,
+  )
+}
+
 /** `If-Match: "7"` → 7. */
 export function versionOf(request: FastifyRequest): number | undefined {
   const header = request.headers['if-match']

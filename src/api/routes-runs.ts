@@ -11,7 +11,7 @@ import { MusterError } from '../protocol/errors.ts'
 import { parseTraceparent } from '../telemetry/traces/trace-context.ts'
 import { keptRead } from './kept-reads.ts'
 import type { ApiOptions } from './options.ts'
-import { checkFiles, versionOf, whoOf, type ContextRequest, type RunParams } from './request-parts.ts'
+import { checkFileBytes, checkFiles, versionOf, whoOf, type ContextRequest, type RunParams } from './request-parts.ts'
 
 const hourMs = 3_600_000
 
@@ -20,12 +20,14 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
     const { body } = request
     const key = request.headers['idempotency-key']
     checkFiles(body.files)
+    checkFileBytes(body)
     if (body.workspace?.type === 'travel') await checkManifest(coordinator.blobs, body.workspace.manifest)
     const run = await coordinator.submitRun({
       who: whoOf(request),
       ...(typeof key === 'string' ? { key } : {}),
       spec: { ...specOf(body), ...traceOf(request.headers) },
       files: body.files,
+      ...(body.fileBytes === undefined ? {} : { fileBytes: body.fileBytes }),
       ...(body.context === undefined ? {} : { context: body.context }),
     })
     return show(reply.status(201).header('Location', `/api/v1/runs/${run.id}`), run)

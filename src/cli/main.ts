@@ -130,6 +130,18 @@ look(program.command('tests').description('tests over all runs'))
   .option('--failed', 'those that failed most')
   .option('--project <id>', 'only of this project')
   .action(ends(async (options: never) => (await import('./commands/look.ts')).testsCommand(options)))
+look(
+  program
+    .command('predict')
+    .description('how well durations are predicted, and by which model')
+    .argument('[project]', 'only this project'),
+)
+  .option('--files', 'with the estimate of every file')
+  .action(
+    ends(async (project: string | undefined, options: never) =>
+      (await import('./commands/predict.ts')).predictCommand(project, options),
+    ),
+  )
 
 for (const [action, words] of [
   ['cancel', 'stop runs: nothing more is assigned, what runs is ended'],

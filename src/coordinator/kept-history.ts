@@ -4,7 +4,7 @@
  */
 import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Estimates, History } from '../history/history.ts'
+import type { AboutFiles, Estimates, History } from '../history/history.ts'
 import type { Log } from '../log/log.ts'
 import { isMusterError, MusterError } from '../protocol/errors.ts'
 import type { CallGuard } from './integration-breakers.ts'
@@ -133,8 +133,13 @@ export class KeptHistory {
   }
 
   /** Durations from history; without history, or when it takes too long, nothing is known. */
-  async estimates(project: string, suite: string, files: readonly string[]): Promise<Estimates> {
-    const nothing: Estimates = { durationsMs: files.map(() => null), startupMs: null }
+  async estimates(
+    project: string,
+    suite: string,
+    files: readonly string[],
+    about: AboutFiles = {},
+  ): Promise<Estimates> {
+    const nothing: Estimates = { durationsMs: files.map(() => null), bases: files.map(() => 'none'), startupMs: null }
     const { guard } = this.#options
     if (files.length === 0 || !this.#wanted || !guard.mayCall()) return nothing
     let trouble: string | undefined
@@ -145,7 +150,7 @@ export class KeptHistory {
         resolve(nothing)
       }, estimatesWaitMs)
     })
-    const asked = this.#opening.then(() => this.#history?.estimates(project, suite, files) ?? nothing)
+    const asked = this.#opening.then(() => this.#history?.estimates(project, suite, files, about) ?? nothing)
     try {
       const estimates = await Promise.race([asked, late])
       if (this.#history && trouble === undefined) this.#trouble = undefined

@@ -10,7 +10,7 @@ import type { ChildProcess } from 'node:child_process'
 import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { MusterError } from '../protocol/errors.ts'
-import type { AuditRow, Estimates, History, RunRow, TestRow } from './history.ts'
+import type { AboutFiles, AuditRow, Estimates, History, PredictRow, RunRow, TestRow } from './history.ts'
 import type {
   FedEntry,
   FromProcess,
@@ -121,8 +121,12 @@ export class DuckdbHistory implements History {
     })
   }
 
-  estimates(project: string, suite: string, files: readonly string[]): Promise<Estimates> {
-    return this.#ask('estimates', { project, suite, files })
+  estimates(project: string, suite: string, files: readonly string[], about: AboutFiles = {}): Promise<Estimates> {
+    return this.#ask('estimates', { project, suite, files, ...about })
+  }
+
+  predict(query: Questions['predict']['ask']): Promise<PredictRow[]> {
+    return this.#ask('predict', query)
   }
 
   runs(query: Questions['runs']['ask']): Promise<RunRow[]> {

@@ -1,94 +1,168 @@
 /**
  * How long files take, in memory, per project and suite: the planner asks for thousands at once and
  * waits. The first question about a suite reads the newest durations of each file from the attempts;
- * from then on every applied batch is learned from. The estimate is the median of the last eight
- * attempts that ran to their end: one slow host or one hiccup doesn't move it.
+ * from then on every applied batch is learned from. What is made of them is in src/analysis: the simple
+ * estimate, the neighbours of a file never seen, and the learned model where that does better.
  */
-import type { Estimates } from './history.ts'
+import { predictLearned } from '../analysis/competition.ts'
+import { fitContention } from '../analysis/contention.ts'
+import { observationsKept, robustOf } from '../analysis/robust.ts'
+import { SuiteDurations } from '../analysis/suite-durations.ts'
+import type { Basis } from '../analysis/suite-durations.ts'
+import type { DurationModels } from './duration-models.ts'
+import { recentObservations } from './duration-samples.ts'
+import type { Columns } from './duration-samples.ts'
+import type { Estimates, FileEstimate } from './history.ts'
+import type { Questions } from './messages.ts'
 import type { Rows } from './schema.ts'
 
-const kept = 8
 const suitesMax = 32
+/** What load costs is fitted again after so many more observations than a suite has files. */
+const refitAfter = 2
 
 type Suite = {
-  /** Newest last. */
-  readonly files: Map<string, number[]>
+  readonly durations: SuiteDurations
+  /** In reference milliseconds, newest last. */
   readonly startups: number[]
+  /** What is usual for the framework, in any suite; asked for when this one has nothing. */
+  framework: { readonly name: string; readonly ms: number | null; readonly startupMs: number | null } | undefined
+  learned: number
 }
 
-type Query = (sql: string, values: Record<string, string | number | null>) => Promise<Record<string, unknown>[]>
-
 export class DurationMemory {
-  readonly #query: Query
+  readonly #columns: Columns
+  readonly #models: DurationModels
   /** Least recently asked first. */
   readonly #suites = new Map<string, Suite>()
 
-  constructor(query: Query) {
-    this.#query = query
+  constructor(columns: Columns, models: DurationModels) {
+    this.#columns = columns
+    this.#models = models
   }
 
-  isLoaded(project: string, suite: string): boolean {
-    return this.#suites.has(keyOf(project, suite))
+  isLoaded({ project, suite, framework }: Questions['estimates']['ask']): boolean {
+    const known = this.#suites.get(keyOf(project, suite))
+    return known !== undefined && (known.durations.size > 0 || framework === undefined || known.framework !== undefined)
   }
 
   /** Must not overlap with an apply, or what is being written would be missed. */
-  async load(project: string, suite: string): Promise<void> {
-    const values = { project, suite }
-    const loaded: Suite = { files: new Map(), startups: [] }
-    const durations = await this.#query(
-      `SELECT file, array_to_string(max_by(duration_ms, at_ms, ${kept}), ' ') AS newest_first FROM attempts
-       WHERE project = $project AND suite = $suite AND outcome IN ('passed', 'failed') AND file IS NOT NULL GROUP BY file`,
-      values,
+  async load({ project, suite, framework }: Questions['estimates']['ask']): Promise<void> {
+    await this.#models.load(project)
+    const durations = new SuiteDurations()
+    const observations = await recentObservations(this.#columns, project, suite)
+    for (const [file, list] of observations) durations.load(file, list)
+    durations.correctFor(fitContention(durations.allObservations()))
+    const [startups] = await this.#columns(
+      `SELECT startup_ms * coalesce(speed, 1) FROM batch_ends
+       WHERE project = $project AND suite = $suite AND startup_ms IS NOT NULL ORDER BY at_ms DESC LIMIT ${observationsKept}`,
+      { project, suite },
     )
-    for (const row of durations)
-      loaded.files.set(row['file'] as string, (row['newest_first'] as string).split(' ').map(Number).reverse())
-    const startups = await this.#query(
-      `SELECT startup_ms FROM batch_ends WHERE project = $project AND suite = $suite AND startup_ms IS NOT NULL ORDER BY at_ms DESC LIMIT ${kept}`,
-      values,
-    )
-    for (const row of startups.reverse()) loaded.startups.push(row['startup_ms'] as number)
-    this.#suites.set(keyOf(project, suite), loaded)
+    const empty = durations.size === 0 || startups!.length === 0
+    this.#suites.set(keyOf(project, suite), {
+      durations,
+      startups: (startups as number[]).toReversed(),
+      framework: empty && framework !== undefined ? await this.#usualFor(framework) : undefined,
+      learned: 0,
+    })
     for (const key of this.#suites.keys()) {
       if (this.#suites.size <= suitesMax) break
       this.#suites.delete(key)
     }
   }
 
-  estimates(project: string, suite: string, files: readonly string[]): Estimates {
+  estimates({ project, suite, files, bytes }: Questions['estimates']['ask']): Estimates {
     const key = keyOf(project, suite)
-    const known = this.#suites.get(key) ?? { files: new Map<string, number[]>(), startups: [] }
+    const known = this.#suites.get(key)
+    if (known === undefined)
+      return { durationsMs: files.map(() => null), bases: files.map(() => 'none'), startupMs: null }
     if (this.#suites.delete(key)) this.#suites.set(key, known)
-    return { durationsMs: files.map((file) => median(known.files.get(file))), startupMs: median(known.startups) }
+    if (bytes !== undefined) this.#models.rememberBytes(project, suite, files, bytes)
+    const all = files.map((file) => this.#estimate(project, suite, known, file))
+    const startupMs = robustOf(known.startups) ?? known.framework?.startupMs ?? null
+    return {
+      durationsMs: all.map((one) => (one.ms === null ? null : rounded(one.ms))),
+      bases: all.map((one) => one.basis),
+      startupMs: startupMs === null ? null : rounded(startupMs),
+    }
+  }
+
+  /** Of every file of the suite that history knows. */
+  fileEstimates(project: string, suite: string): FileEstimate[] {
+    const known = this.#suites.get(keyOf(project, suite))
+    if (known === undefined) return []
+    return [...known.durations.files()].map((file) => {
+      const { ms, learnedMs } = this.#estimate(project, suite, known, file)
+      const simpleMs = known.durations.robustMs(file)!
+      return { suite, file, ms: ms!, simpleMs, learnedMs, durations: known.durations.observations(file).length }
+    })
   }
 
   learn(rows: Rows): void {
-    for (const { project, suite, file, outcome, duration_ms: durationMs } of rows.attempts) {
-      if (file === null || durationMs === null || (outcome !== 'passed' && outcome !== 'failed')) continue
+    for (const row of rows.attempts) {
+      const { project, suite, file, outcome, duration_ms: durationMs, at_ms: atMs, cpus } = row
+      if (file === null || durationMs === null || atMs === null) continue
+      if (outcome !== 'passed' && outcome !== 'failed' && outcome !== 'timed-out') continue
       const known = this.#suites.get(keyOf(project ?? '', suite ?? ''))
       if (known === undefined) continue
-      const list = known.files.get(file)
-      if (list === undefined) known.files.set(file, [durationMs])
-      else remember(list, durationMs)
+      const load = row.beside === null || row.host_cpus === null ? null : row.beside / row.host_cpus
+      known.durations.learn(file, { atMs, durationMs, speed: row.speed ?? 1, load, cpus, ending: outcome })
+      known.learned += 1
     }
-    for (const { project, suite, startup_ms: startupMs } of rows.batch_ends) {
+    for (const { project, suite, startup_ms: startupMs, speed } of rows.batch_ends) {
       const known = this.#suites.get(keyOf(project ?? '', suite ?? ''))
-      if (known !== undefined && startupMs !== null) remember(known.startups, startupMs)
+      if (known === undefined || startupMs === null) continue
+      known.startups.push(startupMs * (speed ?? 1))
+      if (known.startups.length > observationsKept) known.startups.shift()
+    }
+    for (const known of this.#suites.values()) {
+      if (known.learned <= refitAfter * known.durations.size) continue
+      known.learned = 0
+      known.durations.correctFor(fitContention(known.durations.allObservations()))
     }
   }
+
+  #estimate(
+    project: string,
+    suite: string,
+    { durations, framework }: Suite,
+    file: string,
+  ): { readonly ms: number | null; readonly learnedMs: number | null; readonly basis: Basis } {
+    const robustMs = durations.robustMs(file)
+    const near = robustMs === null ? durations.neighbours(file) : null
+    const startMs = robustMs ?? near?.ms ?? framework?.ms ?? null
+    if (startMs === null) return { ms: null, learnedMs: null, basis: 'none' }
+    const basis = robustMs === null ? (near?.basis ?? 'framework') : 'history'
+    const model = this.#models.modelOf(project)
+    if (model === null || basis === 'framework') return { ms: startMs, learnedMs: null, basis }
+    const bytes = this.#models.bytesOf(project, suite, file)
+    const learnedMs = predictLearned(model, durations, file, startMs, Date.now(), bytes)
+    return { ms: learnedMs, learnedMs, basis }
+  }
+
+  async #usualFor(name: string): Promise<Suite['framework']> {
+    const [durations] = await this.#columns(
+      `SELECT median(duration_ms * coalesce(speed, 1)) FROM attempts SEMI JOIN (FROM runs WHERE framework = $name) USING (run)
+       WHERE outcome IN ('passed', 'failed')`,
+      { name },
+    )
+    const [startups] = await this.#columns(
+      `SELECT startup_ms * coalesce(speed, 1) FROM batch_ends SEMI JOIN (FROM runs WHERE framework = $name) USING (run)
+       WHERE startup_ms IS NOT NULL ORDER BY at_ms DESC LIMIT ${observationsKept}`,
+      { name },
+    )
+    return {
+      name,
+      ms: durations![0] as number | null,
+      startupMs: robustOf((startups as number[]).toReversed()),
+    }
+  }
+}
+
+/** To microseconds: what follows is noise, and would be written to the log. */
+function rounded(ms: number): number {
+  return Math.round(ms * 1000) / 1000
 }
 
 function keyOf(project: string, suite: string): string {
   return `${project}\n${suite}`
-}
-
-function remember(list: number[], value: number): void {
-  list.push(value)
-  if (list.length > kept) list.shift()
-}
-
-function median(values: readonly number[] | undefined): number | null {
-  if (values === undefined || values.length === 0) return null
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { breakerRow, letterRows } from './failure-rows.ts'
+import { HostLoads } from './host-loads.ts'
 import { projectEntry } from './projection.ts'
 
 const added = {
@@ -62,7 +63,7 @@ test('projectEntry: letters and breakers reach their tables', () => {
     opens: 1,
     untilMs: 99,
   } as const
-  const rows = projectEntry(1, 5, [added, moved], { runs: new Map(), results: new Map() })
+  const rows = projectEntry(1, 5, [added, moved], { runs: new Map(), results: new Map(), hosts: new HostLoads() })
   assert.equal(rows.dead_letters.length, 2)
   assert.deepEqual(rows.breaker_transitions, [breakerRow(5, moved)])
   assert.deepEqual([rows.breaker_transitions[0]!.kind, rows.breaker_transitions[0]!.until_ms], ['class', 99])

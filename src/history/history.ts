@@ -3,11 +3,50 @@
  * can't stall the coordinator. It stores the position of the last entry it has applied in the same
  * transaction as the rows (exactly once), so it can be deleted and filled again from the log.
  */
+import type { Basis } from '../analysis/suite-durations.ts'
+import type { KeptOutcome } from './duration-models.ts'
+
 export type Estimates = {
-  /** Robust estimate of milliseconds per file, same order as asked; null = never seen. */
+  /** Reference milliseconds per file, same order as asked; null = nothing is known that would tell. */
   readonly durationsMs: readonly (number | null)[]
-  /** Typical start-up of one framework process for this project and suite; null = never seen. */
+  /** Where each comes from: `history` is the file's own. */
+  readonly bases: readonly Basis[]
+  /** Typical start-up of one framework process, in reference milliseconds; null = nothing is known. */
   readonly startupMs: number | null
+}
+
+/** What a submission can say of files beyond their names. */
+export type AboutFiles = {
+  readonly framework?: string
+  /** Sizes in bytes, same order; null = not known. */
+  readonly bytes?: readonly (number | null)[]
+}
+
+export type FileEstimate = {
+  readonly suite: string
+  readonly file: string
+  /** The one that is used. */
+  readonly ms: number
+  readonly simpleMs: number
+  /** Null: it isn't used. */
+  readonly learnedMs: number | null
+  /** How many the simple one is made of. */
+  readonly durations: number
+}
+
+export type StartupRow = {
+  readonly framework: string
+  readonly host: string
+  readonly startupMs: number
+  readonly batches: number
+}
+
+/** How well durations of a project are predicted; figures are of history that the models had not seen. */
+export type PredictRow = Omit<KeptOutcome, 'model'> & {
+  readonly project: string
+  readonly startups: readonly StartupRow[]
+  /** When asked for. */
+  readonly files?: readonly FileEstimate[]
 }
 
 export type RunRow = {
@@ -63,7 +102,9 @@ export interface History extends AsyncDisposable {
   feed(position: number, bytes: Uint8Array): Promise<void>
   /** Resolves with the applied position when everything fed so far is in the database. */
   settled(): Promise<number>
-  estimates(project: string, suite: string, files: readonly string[]): Promise<Estimates>
+  estimates(project: string, suite: string, files: readonly string[], about?: AboutFiles): Promise<Estimates>
+  /** Of one project, or of all that history knows. */
+  predict(query: { readonly project?: string; readonly files?: boolean }): Promise<PredictRow[]>
   runs(query: { readonly project?: string; readonly limit: number }): Promise<RunRow[]>
   tests(query: {
     readonly project?: string

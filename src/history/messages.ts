@@ -1,6 +1,6 @@
 /** What the coordinator's process and the history process say to each other over IPC. */
 import type { ErrorCode } from '../protocol/errors.ts'
-import type { AuditRow, Estimates, RunRow, TestRow } from './history.ts'
+import type { AboutFiles, AuditRow, Estimates, PredictRow, RunRow, TestRow } from './history.ts'
 
 /** Handed to the process as its only argument, as JSON. */
 export type ProcessOptions = {
@@ -22,9 +22,10 @@ export type FedEntry = { readonly position: number; readonly bytes: Uint8Array }
 /** Every question and the type of its answer. */
 export type Questions = {
   estimates: {
-    readonly ask: { readonly project: string; readonly suite: string; readonly files: readonly string[] }
+    readonly ask: { readonly project: string; readonly suite: string; readonly files: readonly string[] } & AboutFiles
     readonly answer: Estimates
   }
+  predict: { readonly ask: { readonly project?: string; readonly files?: boolean }; readonly answer: PredictRow[] }
   runs: { readonly ask: { readonly project?: string; readonly limit: number }; readonly answer: RunRow[] }
   tests: {
     readonly ask: { readonly project?: string; readonly order: 'slowest' | 'flaky' | 'failed'; readonly limit: number }

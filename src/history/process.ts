@@ -8,6 +8,7 @@ import { setPriority } from 'node:os'
 import { MusterError } from '../protocol/errors.ts'
 import { loadDuckdb } from './duckdb.ts'
 import type { FedEntry, FromProcess, ProcessFailure, ProcessOptions, Question, ToProcess } from './messages.ts'
+import { predict } from './predictions.ts'
 import { audit, lastFailed, runs, tests } from './queries.ts'
 import { HistoryStore } from './store.ts'
 
@@ -32,6 +33,7 @@ let gathering: NodeJS.Timeout | undefined
 /** How long the last portion took. */
 let appliedMs = 0
 let closing = false
+let competing = false
 
 // The parent decides when it ends: a Ctrl-C in the terminal reaches the whole process group.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
@@ -104,7 +106,27 @@ function applyWaiting(): void {
       appliedMs = performance.now() - sinceMs
       send({ type: 'applied', position: store!.position })
     }
+    competeWhenDue()
   })
+}
+
+/** Which model estimates a project's durations is found out between other things, one project after the other. */
+function competeWhenDue(): void {
+  if (competing || closing) return
+  const project = store!.models.due()
+  if (project === undefined) return
+  competing = true
+  void (async () => {
+    try {
+      const row = await store!.models.compete(project, () => !closing)
+      if (row !== undefined && !closing) await write(() => store!.keepModel(row))
+    } catch (error) {
+      // Estimates go on with the model that there is; the next durations bring another try.
+      send({ type: 'warning', text: `Durations of ${project} could not be learned: ${failureOf(error).message}` })
+    } finally {
+      competing = false
+    }
+  })()
 }
 
 function takePortion(): FedEntry[] {
@@ -143,14 +165,16 @@ async function ask(from: HistoryStore, question: Question): Promise<unknown> {
   const query = from.query.bind(from)
   switch (question.name) {
     case 'estimates': {
-      const { project, suite, files } = question
-      if (!from.durations.isLoaded(project, suite)) {
+      if (!from.durations.isLoaded(question)) {
         await write(async () => {
-          if (!from.durations.isLoaded(project, suite)) await from.durations.load(project, suite)
+          if (!from.durations.isLoaded(question)) await from.durations.load(question)
         })
+        competeWhenDue()
       }
-      return from.durations.estimates(project, suite, files)
+      return from.durations.estimates(question)
     }
+    case 'predict':
+      return predict(from, write, question)
     case 'runs':
       return runs(query, question)
     case 'tests':

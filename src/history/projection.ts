@@ -11,6 +11,7 @@ import { isFlaky } from '../protocol/flaky.ts'
 import type { TaskResult, TestResult } from '../protocol/results.ts'
 import { auditRow } from './audit-row.ts'
 import { breakerRow, letterRows } from './failure-rows.ts'
+import type { HostLoads, Started } from './host-loads.ts'
 import { emptyRows } from './schema.ts'
 import type { Row, Rows } from './schema.ts'
 
@@ -19,6 +20,8 @@ export type HeldTask = {
   readonly worker: string
   readonly cpus: number
   startedMs: number | null
+  /** What its host had done until then; null = its start wasn't seen. */
+  started: Started | null
 }
 
 export type RunMemory = {
@@ -36,6 +39,7 @@ export type Results = ReadonlyMap<string, readonly TaskResult[] | { readonly mis
 export type Context = {
   readonly runs: Map<string, RunMemory>
   readonly results: Results
+  readonly hosts: HostLoads
 }
 
 const errorLengthMax = 1000
@@ -78,24 +82,26 @@ function projectEvent(rows: Rows, atMs: number, event: Event, context: Context):
     }
     case 'batch.assigned': {
       const { batch, worker, cpus } = event
-      for (const task of event.tasks) run.held.set(task, { batch, worker, cpus, startedMs: null })
+      for (const task of event.tasks) run.held.set(task, { batch, worker, cpus, startedMs: null, started: null })
       rows.batches.push({ batch, run: event.run, worker, cpus, tasks: event.tasks, at_ms: atMs })
       return
     }
     case 'task.started': {
       for (const task of event.tasks) {
         const held = run.held.get(task)
-        if (held !== undefined) held.startedMs = atMs
+        if (held === undefined) continue
+        if (held.started === null) held.started = context.hosts.started(held.worker, held.batch, atMs)
+        held.startedMs = atMs
       }
       return
     }
     case 'task.reported':
-      return projectReported(rows, atMs, event, run, context.results)
+      return projectReported(rows, atMs, event, run, context)
     case 'task.requeued': {
       // A failed attempt was reported; of an unstarted one there is nothing to tell.
       const over = event.cause !== 'failed' && event.cause !== 'unstarted'
       for (const task of event.tasks) {
-        if (over) addUnreported(rows, atMs, event.run, run, task, event.cause)
+        if (over) addUnreported(rows, atMs, event.run, run, task, event.cause, context.hosts)
         run.held.delete(task)
       }
       return
@@ -104,7 +110,7 @@ function projectEvent(rows: Rows, atMs: number, event: Event, context: Context):
       // Still held: its batch ended without a word of it.
       const outcome = event.state === 'failed' ? 'crashed' : event.state
       for (const task of event.tasks) {
-        addUnreported(rows, atMs, event.run, run, task, outcome)
+        addUnreported(rows, atMs, event.run, run, task, outcome, context.hosts)
         run.held.delete(task)
         rows.task_ends.push({
           run: event.run,
@@ -118,6 +124,7 @@ function projectEvent(rows: Rows, atMs: number, event: Event, context: Context):
       return
     }
     case 'batch.ended': {
+      context.hosts.batchEnded(event.worker, event.batch, atMs)
       rows.batch_ends.push({
         batch: event.batch,
         run: event.run,
@@ -133,6 +140,7 @@ function projectEvent(rows: Rows, atMs: number, event: Event, context: Context):
         memory_bytes: event.usage?.memoryBytesMax ?? null,
         message: event.message ?? null,
         at_ms: atMs,
+        speed: context.hosts.speedOf(event.worker),
       })
       addRecoveries(rows, atMs, event, run)
       return
@@ -150,6 +158,15 @@ function projectEvent(rows: Rows, atMs: number, event: Event, context: Context):
         lower_bound_ms: lowerBoundMs,
         at_ms: atMs,
       })
+      return
+    }
+    case 'worker.joined': {
+      const { worker, name, capabilities } = event
+      // From a log that nothing else could use either: an event without them.
+      if (capabilities === undefined) return
+      const { host, cpus, speed = null, fingerprint = null } = capabilities
+      context.hosts.joined(worker, { host, cpus, speed })
+      rows.workers.push({ worker, name, host, cpus, speed, fingerprint, at_ms: atMs })
       return
     }
     case 'dead-letter.added':
@@ -201,7 +218,7 @@ function projectReported(
   atMs: number,
   event: Extract<Event, { type: 'task.reported' }>,
   run: RunMemory,
-  results: Results,
+  { results, hosts }: Context,
 ): void {
   const found = event.results === undefined ? [] : (results.get(event.results) ?? { missing: 'not read' })
   const list = 'missing' in found ? [] : found
@@ -215,7 +232,7 @@ function projectReported(
     })
   }
   for (const [i, report] of event.reports.entries()) {
-    const attempt = addReported(rows, atMs, event, run, report)
+    const attempt = addReported(rows, atMs, event, run, report, hosts)
     for (const test of list[i]?.tests ?? []) rows.tests.push(testRow(event.run, report.task, attempt, run, test, atMs))
   }
 }
@@ -226,6 +243,7 @@ function addReported(
   event: Extract<Event, { type: 'task.reported' }>,
   run: RunMemory,
   report: TaskReport,
+  hosts: HostLoads,
 ): number {
   const { task, outcome, durationMs, counts } = report
   const attempt = (run.attempts.get(task) ?? 0) + 1
@@ -245,12 +263,21 @@ function addReported(
     flaky: counts[2],
     skipped: counts[3],
     at_ms: atMs,
+    ...hosts.ended(event.worker, event.batch, held?.started ?? null, atMs),
   })
   return attempt
 }
 
 /** An attempt that ended without a report; none if no batch held the task. */
-function addUnreported(rows: Rows, atMs: number, runId: string, run: RunMemory, task: number, outcome: string): void {
+function addUnreported(
+  rows: Rows,
+  atMs: number,
+  runId: string,
+  run: RunMemory,
+  task: number,
+  outcome: string,
+  hosts: HostLoads,
+): void {
   const held = run.held.get(task)
   if (held === undefined) return
   const attempt = (run.attempts.get(task) ?? 0) + 1
@@ -268,6 +295,7 @@ function addUnreported(rows: Rows, atMs: number, runId: string, run: RunMemory, 
     flaky: 0,
     skipped: 0,
     at_ms: atMs,
+    ...hosts.ended(held.worker, held.batch, held.started, atMs),
   })
 }
 

@@ -5,7 +5,7 @@
  *
  * The position of each log in `sources` is written in the same transaction as the rows it covers.
  */
-export const formatVersion = 3
+export const formatVersion = 4
 
 type ColumnType = 'VARCHAR' | 'INTEGER' | 'BIGINT' | 'DOUBLE' | 'BOOLEAN' | 'INTEGER[]'
 
@@ -57,6 +57,11 @@ export const tables = {
     flaky: 'INTEGER',
     skipped: 'INTEGER',
     at_ms: 'BIGINT',
+    /** Of its machine, as the worker had measured it; null = it hadn't. */
+    speed: 'DOUBLE',
+    /** Files that ran beside it on its host, averaged over its time; null = its start wasn't seen. */
+    beside: 'DOUBLE',
+    host_cpus: 'INTEGER',
   },
   batches: {
     batch: 'VARCHAR',
@@ -82,6 +87,8 @@ export const tables = {
     /** Of the whole process tree; null where it could not be seen. */
     cpu_ms: 'DOUBLE',
     memory_bytes: 'BIGINT',
+    /** Of its machine, as the worker had measured it; null = it hadn't. */
+    speed: 'DOUBLE',
   },
   /** A task that was tried again at a recovery level, and how that attempt went: worked or failed. Costs are its share of the batch. */
   recoveries: {
@@ -146,6 +153,26 @@ export const tables = {
     error: 'VARCHAR',
     at_ms: 'BIGINT',
   },
+  /** As often as a worker said what it is; the newest counts. */
+  workers: {
+    worker: 'VARCHAR',
+    name: 'VARCHAR',
+    host: 'VARCHAR',
+    cpus: 'INTEGER',
+    speed: 'DOUBLE',
+    fingerprint: 'VARCHAR',
+    at_ms: 'BIGINT',
+  },
+  /** Which model estimates durations of a project, and what decided it; the newest counts. Made here, not by an event. */
+  duration_models: {
+    project: 'VARCHAR',
+    used: 'VARCHAR',
+    /** How many durations there were. */
+    samples: 'INTEGER',
+    /** Outcome of the competition, as JSON. */
+    outcome: 'VARCHAR',
+    at_ms: 'BIGINT',
+  },
   /** Results that an event names and the blobs don't have, or that can't be read. */
   missing_results: { run: 'VARCHAR', batch: 'VARCHAR', blob: 'VARCHAR', why: 'VARCHAR', at_ms: 'BIGINT' },
   /** `part` counts the events of one entry. */
@@ -197,6 +224,17 @@ export const migrations: Readonly<Record<number, string>> = {
     createTable('dead_letters'),
     createTable('breaker_transitions'),
     'UPDATE meta SET format = 3',
+    'COMMIT',
+  ].join(';\n'),
+  3: [
+    'BEGIN',
+    'ALTER TABLE attempts ADD COLUMN speed DOUBLE',
+    'ALTER TABLE attempts ADD COLUMN beside DOUBLE',
+    'ALTER TABLE attempts ADD COLUMN host_cpus INTEGER',
+    'ALTER TABLE batch_ends ADD COLUMN speed DOUBLE',
+    createTable('workers'),
+    createTable('duration_models'),
+    'UPDATE meta SET format = 4',
     'COMMIT',
   ].join(';\n'),
 }

@@ -154,6 +154,10 @@ describe('HistoryStore', () => {
         'DROP TABLE recoveries',
         'DROP TABLE dead_letters',
         'DROP TABLE breaker_transitions',
+        'DROP TABLE workers',
+        'DROP TABLE duration_models',
+        ...['speed', 'beside', 'host_cpus'].map((column) => `ALTER TABLE attempts DROP COLUMN ${column}`),
+        'ALTER TABLE batch_ends DROP COLUMN speed',
         'ALTER TABLE batch_ends DROP COLUMN cpu_ms',
         'ALTER TABLE batch_ends DROP COLUMN memory_bytes',
         'UPDATE meta SET format = 2',
@@ -166,7 +170,8 @@ describe('HistoryStore', () => {
         const log = new SyntheticLog().add(ended('r1', 'b2'))
         await again.apply([{ position: 2, bytes: log.entries[0]! }])
         assert.deepEqual(await again.query('SELECT count(*) AS n FROM batch_ends'), [{ n: 2 }])
-        for (const table of ['recoveries', 'dead_letters', 'breaker_transitions'])
+        assert.deepEqual(await again.query('SELECT speed, beside, host_cpus FROM attempts'), [])
+        for (const table of ['recoveries', 'dead_letters', 'breaker_transitions', 'workers', 'duration_models'])
           assert.deepEqual(await again.query(`SELECT count(*) AS n FROM ${table}`), [{ n: 0 }])
       } finally {
         again.close()

@@ -17,11 +17,14 @@ import type { EntryBody, Event } from '../core/events.ts'
 import { MusterError } from '../protocol/errors.ts'
 import type { Duckdb } from './duckdb.ts'
 import { DurationMemory } from './duration-memory.ts'
+import { DurationModels } from './duration-models.ts'
+import type { Columns } from './duration-samples.ts'
+import { HostLoads } from './host-loads.ts'
 import type { FedEntry, ProcessOptions } from './messages.ts'
 import { emptyRun, projectEntry } from './projection.ts'
 import type { RunMemory } from './projection.ts'
 import { createSchema, emptyRows, formatVersion, migrations, tableNames, tables } from './schema.ts'
-import type { Rows, TableName } from './schema.ts'
+import type { Row, Rows, TableName } from './schema.ts'
 import { readResults } from './stored-results.ts'
 
 const chunkRows = 2048
@@ -32,12 +35,14 @@ const dayMs = 86_400_000
 
 export class HistoryStore {
   readonly durations: DurationMemory
+  readonly models: DurationModels
   readonly #duckdb: Duckdb
   readonly #instance: DuckDBInstance
   readonly #writer: DuckDBConnection
   readonly #reader: DuckDBConnection
   readonly #blobs: Blobs
   readonly #runs = new Map<string, RunMemory>()
+  readonly #hosts = new HostLoads()
   readonly #source: string
   readonly #file: string
   #position: number
@@ -60,7 +65,9 @@ export class HistoryStore {
     this.#blobs = blobs
     this.#source = source
     this.#position = position
-    this.durations = new DurationMemory((sql, values) => this.query(sql, values))
+    const columns: Columns = (sql, values) => this.columns(sql, values)
+    this.models = new DurationModels(columns)
+    this.durations = new DurationMemory(columns, this.models)
   }
 
   static async open(duckdb: Duckdb, options: ProcessOptions, warn: (text: string) => void): Promise<HistoryStore> {
@@ -70,7 +77,9 @@ export class HistoryStore {
     const writer = await instance.connect()
     const position = await readPosition(writer, file, options.source)
     const [reader, blobs] = await Promise.all([instance.connect(), openBlobs(options.blobsLocation)])
-    return new HistoryStore(duckdb, instance, writer, reader, blobs, options.source, file, position)
+    const store = new HistoryStore(duckdb, instance, writer, reader, blobs, options.source, file, position)
+    await store.#recallMachines()
+    return store
   }
 
   get position(): number {
@@ -87,7 +96,7 @@ export class HistoryStore {
     const [results] = await Promise.all([readResults(bodies, this.#blobs), this.#rememberRuns(bodies)])
     const rows = emptyRows()
     for (const { position, body } of decoded)
-      merge(rows, projectEntry(position, body.atMs, body.events, { runs: this.#runs, results }))
+      merge(rows, projectEntry(position, body.atMs, body.events, { runs: this.#runs, results, hosts: this.#hosts }))
     await this.#writer.run('BEGIN')
     for (const name of tableNames) await this.#append(name, rows[name])
     await this.#writer.run('UPDATE sources SET position = $position, at_ms = $at WHERE source = $source', {
@@ -98,6 +107,7 @@ export class HistoryStore {
     await this.#writer.run('COMMIT')
     this.#position = last.position
     this.durations.learn(rows)
+    this.models.learn(rows)
     this.#forgetRuns(bodies)
   }
 
@@ -108,6 +118,22 @@ export class HistoryStore {
     for (const row of rows)
       for (const key of Object.keys(row)) if (typeof row[key] === 'bigint') row[key] = Number(row[key])
     return rows
+  }
+
+  /** The same column by column, many times as fast for many rows; 64-bit integers stay as they are. */
+  async columns(sql: string, values: Record<string, string | number | null> = {}): Promise<readonly unknown[][]> {
+    const result = await this.#reader.run(sql, values)
+    const columns = await result.getColumnsJS()
+    // Of no rows it gives no columns.
+    return columns.length > 0 ? columns : Array.from({ length: result.columnCount }, () => [])
+  }
+
+  /** What the competition of a project's models came to; in its place, not beside what was there. */
+  async keepModel(row: Row<'duration_models'>): Promise<void> {
+    await this.#writer.run('BEGIN')
+    await this.#writer.run('DELETE FROM duration_models WHERE project = $project', { project: row.project })
+    await this.#append('duration_models', [row])
+    await this.#writer.run('COMMIT')
   }
 
   async dropOld(nowMs: number, options: ProcessOptions): Promise<void> {
@@ -170,6 +196,19 @@ export class HistoryStore {
     for (const run of unknown) this.#runs.set(run, await this.#recallRun(run))
   }
 
+  async #recallMachines(): Promise<void> {
+    const rows = await this.query(
+      `SELECT worker, arg_max(host, at_ms) AS host, arg_max(cpus, at_ms) AS cpus, arg_max(speed, at_ms) AS speed
+       FROM workers GROUP BY worker`,
+    )
+    for (const { worker, host, cpus, speed } of rows)
+      this.#hosts.joined(worker as string, {
+        host: host as string,
+        cpus: cpus as number,
+        speed: speed as number | null,
+      })
+  }
+
   async #recallRun(run: string): Promise<RunMemory> {
     const [submission] = await this.query('SELECT project, suite FROM runs WHERE run = $run', { run })
     if (submission === undefined) return emptyRun()
@@ -199,6 +238,7 @@ export class HistoryStore {
         worker: row['worker'] as string,
         cpus: row['cpus'] as number,
         startedMs: null,
+        started: null,
       })
     }
     return memory

@@ -5,6 +5,7 @@ import { RetryPolicy } from './retry-policy.ts'
 const strict = { additionalProperties: false }
 const text = (maxLength: number) => Type.String({ minLength: 1, maxLength })
 const Files = Type.Array(text(4096))
+const FileBytes = Type.Array(Type.Union([Type.Number({ minimum: 0 }), Type.Null()]))
 const Labels = Type.Record(Type.String(), Type.String())
 
 export const WorkspaceRef = Type.Union([
@@ -33,6 +34,8 @@ export const SubmitBody = Type.Object(
     cwd: Type.Optional(Type.String()),
     workspace: Type.Optional(WorkspaceRef),
     files: Files,
+    /** Their sizes, same order; null = not known. For estimates of files that never ran. */
+    fileBytes: Type.Optional(FileBytes),
     paths: Type.Optional(Type.Array(Type.String())),
     args: Type.Optional(Type.Array(Type.String())),
     complete: Type.Optional(Type.Boolean()),
@@ -67,7 +70,17 @@ export type SubmitBody = Type.Static<typeof SubmitBody>
 export const ExtendBody = Type.Object({ files: Type.Array(text(4096), { minItems: 1 }) }, strict)
 export const TaskBody = Type.Object({ run: text(64), file: text(4096) }, strict)
 
-export const PlanBody = Type.Object({ project: text(1024), suite: text(256), files: Files }, strict)
+export const PlanBody = Type.Object(
+  {
+    project: text(1024),
+    suite: text(256),
+    files: Files,
+    framework: Type.Optional(text(64)),
+    fileBytes: Type.Optional(FileBytes),
+  },
+  strict,
+)
+export type PlanBody = Type.Static<typeof PlanBody>
 
 export const ActionBody = Type.Object(
   {
@@ -115,6 +128,11 @@ export const TasksQuery = Type.Object({
   cursor: Type.Optional(Type.String()),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
   state: Type.Optional(Type.String()),
+})
+export const PredictQuery = Type.Object({
+  project: Type.Optional(Type.String()),
+  /** With the estimate of every file. */
+  files: Type.Optional(Type.Boolean()),
 })
 export const TestsQuery = Type.Object({
   order: Type.Optional(Type.Union([Type.Literal('slowest'), Type.Literal('flaky'), Type.Literal('failed')])),
