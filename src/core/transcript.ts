@@ -5,13 +5,14 @@
  * Commands: `submit R a b c retries=1`, `join W cpus=2`, `assign R W 0 1`, `start B 0`,
  * `report B 0:passed 1:failed`, `end B completed`, `leave W`, `cancel R`, `pause R`, `resume R`,
  * `extend R d`, `seal R`, `drain W`, `abandon R`, `format 2`, `replay R2 d1 d2 again=yes`, `discard d1`, `prune`,
- * `recycled W 1`, `wait 500` (milliseconds). A retry policy: `retry=lost,max:5,where:other-worker;failed,backoffMs:100`.
+ * Needs and dependencies: see transcript-needs.ts. `recycled W 1`, `wait 500` (milliseconds). A retry policy: `retry=lost,max:5,where:other-worker;failed,backoffMs:100`.
  */
 import { advance } from './advance.ts'
 import type { RetryPolicy, RunSpec } from './entities.ts'
 import type { Event, Recovery, TaskRequeued } from './events.ts'
 import { Refused, type Input } from './input.ts'
 import { accounted, type State } from './state.ts'
+import { grantGiven, kindsOf, needsOf, offersOf, showGrant } from './transcript-needs.ts'
 
 export const plainSpec: RunSpec = {
   framework: 'none',
@@ -77,7 +78,7 @@ function parse(state: State, command: string): Input {
         ['retries', 'maxFailures', 'priority'].flatMap((key) => (options[key] ? [[key, Number(options[key])]] : [])),
       )
       const retry = options['retry'] === undefined ? {} : { retry: retryPolicy(options['retry']) }
-      const spec = { ...plainSpec, ...numbers, ...retry, open: options['open'] === 'yes' }
+      const spec = { ...plainSpec, ...numbers, ...retry, ...needsOf(options), open: options['open'] === 'yes' }
       return {
         type: 'submit',
         run: first,
@@ -86,6 +87,7 @@ function parse(state: State, command: string): Input {
         spec,
         files: rest,
         estimates: rest.map(() => null),
+        ...kindsOf(options),
       }
     }
     case 'extend':
@@ -99,6 +101,7 @@ function parse(state: State, command: string): Input {
         host: options['host'] ?? first,
         labels: {},
         tools: {},
+        ...offersOf(options),
       }
       return { type: 'join', worker: first, name: first, version: '1', capabilities, draining: false }
     }
@@ -109,6 +112,7 @@ function parse(state: State, command: string): Input {
         worker: rest[0]!,
         tasks: rest.slice(1).map(Number),
         cpus: Number(options['cpus'] ?? 1),
+        ...grantGiven(options),
         why: 'test',
       }
     case 'start':
@@ -248,7 +252,7 @@ function show(event: Event): string {
     case 'run.cancelled':
       return `run.cancelled ${event.run} by ${event.who}: ${event.why}`
     case 'batch.assigned':
-      return `batch.assigned ${event.batch} ${event.run}[${event.tasks.join(' ')}] to ${event.worker} token ${event.token}`
+      return `batch.assigned ${event.batch} ${event.run}[${event.tasks.join(' ')}] to ${event.worker} token ${event.token}${showGrant(event.grant)}`
     case 'batch.ended':
       return `batch.ended ${event.batch} ${event.reason}${(event.recoveries ?? []).map(showRecovery).join('')}`
     case 'task.started':
@@ -257,6 +261,8 @@ function show(event: Event): string {
       return `task.reported ${event.reports.map((report) => `${report.task}:${report.outcome}`).join(' ')}`
     case 'task.requeued':
       return showRequeued(event)
+    case 'task.unblocked':
+      return `task.unblocked ${event.run}[${event.tasks.join(' ')}]`
     case 'task.ended':
       return `task.ended ${event.run}[${event.tasks.join(' ')}] ${event.state}: ${event.why}`
     case 'worker.joined':
