@@ -117,7 +117,7 @@ export type Need = {
   /** Expression over a worker's attributes; see expression.ts. */
   readonly where?: string
   readonly locks?: readonly Lock[]
-  /** Nothing else runs on its worker meanwhile. */
+  /** Nothing else runs on its host meanwhile. */
   readonly exclusive?: boolean
   /** Goes, when it can, to a worker that ran tasks of the same affinity before: they share what is warm there. */
   readonly affinity?: string

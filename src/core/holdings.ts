@@ -11,10 +11,14 @@ import { spentHoursMs, spendBatch } from './spent.ts'
 import type { Batch, Held, Placed, Run, Spent, State, Worker } from './state.ts'
 
 export function emptyHeld(): Held {
-  return { memoryBytes: 0, gpus: new Map(), resources: new Map(), exclusive: 0 }
+  return { memoryBytes: 0, gpus: new Map(), resources: new Map() }
 }
 
 export const freeNeed: Need = {}
+
+/** Names under which every batch is counted, and those that want their host for themselves. */
+const anything = 'batch'
+const alone = 'exclusive'
 
 export function needOf(run: Run, kind: number): Need {
   return run.spec.needs?.[kind] ?? freeNeed
@@ -75,7 +79,8 @@ export function obstacleOn(state: State, run: Run, need: Need, worker: Worker): 
   const wanted = cpusOf(run, need, worker)
   const free = capabilities.cpus - worker.cpusUsed
   if (wanted > free) return { type: 'cpus', free, wanted }
-  if (held.exclusive > 0 || (need.exclusive && worker.batches.size > 0))
+  // Of the whole host, which may have several workers.
+  if (countPlaced(state.placed, need.exclusive ? anything : alone, worker) > 0)
     return { type: 'exclusive', free: 0, wanted: 1 }
   if (need.memoryBytes !== undefined) {
     const left = capabilities.memoryBytes - held.memoryBytes
@@ -229,7 +234,8 @@ function move(state: State, run: Run, worker: Worker, batch: Batch, need: Need, 
   worker.cpusUsed += by * batch.cpus
   noteFree(state, worker)
   held.memoryBytes += by * (need.memoryBytes ?? 0)
-  if (need.exclusive) held.exclusive += by
+  place(state.placed, anything, worker, by)
+  if (need.exclusive) place(state.placed, alone, worker, by)
   for (const name in need.resources) add(held.resources, name, by * need.resources[name]!)
   const { exclusive = true, memoryBytes = 0 } = need.gpus ?? {}
   for (const id of batch.grant?.gpus ?? []) {

@@ -220,11 +220,9 @@ export type Held = {
   memoryBytes: number
   readonly gpus: Map<string, { batches: number; exclusive: boolean; memoryBytes: number }>
   readonly resources: Map<string, number>
-  /** Some batch wants to be alone here. */
-  exclusive: number
 }
 
-/** How many batches of a name (of an anti-affinity or a spread) run on each host. */
+/** How many batches of a name (an anti-affinity, a spread, all of them) run on each host. */
 export type Placed = Map<string, Map<string, number>>
 
 /** What a project or a user has under way, and what it has had. */
