@@ -7,6 +7,7 @@
 import { allowance, scopeAllowance } from '../core/breaker.ts'
 import { classScope } from '../core/breaker-state.ts'
 import { hasReady, isReady } from '../core/due.ts'
+import type { RunId, WorkerId } from '../core/entities.ts'
 import { cpusOf, grantOf, lockInTheWay, obstacleOn, quotaInTheWay, sharesHost, spreadOn } from '../core/holdings.ts'
 import type { Assign } from '../core/input.ts'
 import type { Group, Run, State, Task, Worker } from '../core/state.ts'
@@ -53,7 +54,7 @@ export function* placeInOrder(view: StrategyView, ordering: Ordering): Generator
   if (state.queuedCount === 0 || state.free.size === 0) return
   const open = openWorkers(view, nowMs)
   if (open.size === 0) return
-  const round: Round = { view, ordering, open, fleets: new Fleets(view), reserved: new Set(), nowMs }
+  const round: Round = { view, ordering, open, fleets: new Fleets(view), reserved: new Map(), nowMs }
   let waiting = ordering.sort(view, waitingRuns(state, nowMs, mine), round.fleets, nowMs)
   if (ordering.turn === 'run') {
     for (const run of waiting) {
@@ -79,13 +80,28 @@ export function* placeInOrder(view: StrategyView, ordering: Ordering): Generator
   }
 }
 
+/** Runs with work to hand out in the order in which they are served. */
+export function orderedRuns(view: StrategyView, ordering: Ordering): readonly Run[] {
+  const { state, nowMs, mine } = view
+  return ordering.sort(view, waitingRuns(state, nowMs, mine), new Fleets(view), nowMs)
+}
+
+/** Workers that these runs, which come first, keep from everybody after them, and the run for which; for people. */
+export function keptFor(view: View, runs: readonly Run[], fleets: Fleets, nowMs: number): ReadonlyMap<WorkerId, RunId> {
+  const ordering: Ordering = { turn: 'run', sort: (_view, waiting) => waiting }
+  const round: Round = { view, ordering, open: openWorkers(view, nowMs), fleets, reserved: new Map(), nowMs }
+  for (const run of runs) reserve(round, run)
+  return round.reserved
+}
+
 type Round = {
   readonly view: View
   readonly ordering: Ordering
   /** Workers that something could be given to, as far as they are concerned. */
   readonly open: Set<Worker>
   readonly fleets: Fleets
-  readonly reserved: Set<string>
+  /** Workers that are kept, and the run for which. */
+  readonly reserved: Map<WorkerId, RunId>
   readonly nowMs: number
 }
 
@@ -145,7 +161,7 @@ function isHeldUp(state: State, run: Run, group: Group): boolean {
   return atWorkerLimit(run) || lockInTheWay(state, group.need) !== undefined
 }
 
-function atWorkerLimit(run: Run): boolean {
+export function atWorkerLimit(run: Run): boolean {
   return run.spec.workersMax !== undefined && run.batches.size >= run.spec.workersMax
 }
 
@@ -158,7 +174,7 @@ function reserve(round: Round, run: Run): void {
     for (const worker of fleets.of(run, group).workers) {
       if (!open.has(worker) || isFree(state, run, group, worker)) continue
       if (quotaInTheWay(state, run, group.need, cpusOf(run, group.need, worker), round.nowMs)) continue
-      reserved.add(worker.id)
+      if (!reserved.has(worker.id)) reserved.set(worker.id, run.id)
     }
   }
 }
@@ -203,7 +219,7 @@ function isFree(state: State, run: Run, group: Group, worker: Worker): boolean {
   return obstacleOn(state, run, group.need, worker) === undefined
 }
 
-function holdsBatchOf(run: Run, worker: Worker): boolean {
+export function holdsBatchOf(run: Run, worker: Worker): boolean {
   for (const id of worker.batches) if (run.batches.has(id)) return true
   return false
 }

@@ -4,7 +4,8 @@
  * before it becomes an event, and applied before the next one is asked for. A strategy must not keep anything between two
  * calls: another coordinator may make the next one.
  */
-import { placeInOrder, type Ordering, type Placement, type StrategyView } from './place.ts'
+import type { Run } from '../core/state.ts'
+import { orderedRuns, placeInOrder, type Ordering, type Placement, type StrategyView } from './place.ts'
 
 export type { Ordering, Placement, StrategyView } from './place.ts'
 
@@ -24,6 +25,8 @@ export type Strategy<Config = unknown> = {
   readonly configSchema?: Readonly<Record<string, unknown>>
   /** Placements, next one first, lazily. The view changes as they are taken. */
   readonly place: (view: StrategyView, config: Config) => Iterable<Placement>
+  /** Runs in the order in which it serves them, for people (`muster why`); absent = it has no such order. */
+  readonly order?: (view: StrategyView, config: Config) => readonly Run[]
 }
 
 /** A strategy that says in which order runs are served, and leaves the rest to what all share. */
@@ -33,10 +36,12 @@ export function orderedStrategy<Config = unknown>(
   ordering: Ordering | ((config: Config) => Ordering),
   configSchema?: Readonly<Record<string, unknown>>,
 ): Strategy<Config> {
+  const orderingOf = (config: Config) => (typeof ordering === 'function' ? ordering(config) : ordering)
   return {
     name,
     description,
     ...(configSchema === undefined ? {} : { configSchema }),
-    place: (view, config) => placeInOrder(view, typeof ordering === 'function' ? ordering(config) : ordering),
+    place: (view, config) => placeInOrder(view, orderingOf(config)),
+    order: (view, config) => orderedRuns(view, orderingOf(config)),
   }
 }
