@@ -17,7 +17,7 @@ export class Programs implements AsyncDisposable {
 
   /** Resolves once it has printed `word`. `data`: its directory. It dies with this process, however that ends. */
   async start(name: string, args: readonly string[], data: string, word: string): Promise<void> {
-    const env = { ...process.env, MUSTER_DATA: data, MUSTER_LOG_LEVEL: 'warn' }
+    const env = { ...process.env, MUSTER_DATA: data, MUSTER_LOG_LEVEL: 'warn', MUSTER_DETECT: 'none' }
     const all = [...(await diesWithParent()), muster, ...args]
     const child = spawn(all[0]!, all.slice(1), { env, stdio: ['ignore', 'pipe', 'pipe'] })
     this.#processes.set(name, child)

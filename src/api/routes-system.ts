@@ -11,6 +11,13 @@ export async function systemRoutes(app: FastifyInstance, options: ApiOptions): P
     return { workers: coordinator.workers() }
   })
 
+  app.get<{ Params: { worker: string } }>('/workers/:worker', async (request) => {
+    await coordinator.settled()
+    const view = coordinator.worker(request.params.worker)
+    if (!view) throw new Refused('not_found', `no worker ${request.params.worker}`)
+    return view
+  })
+
   app.post<{ Params: { worker: string } }>('/workers/:worker/drain', async (request) => {
     const { worker } = request.params
     await coordinator.submit({ type: 'drain', worker, who: `client:${request.role}`, why: 'asked to drain' })

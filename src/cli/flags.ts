@@ -33,6 +33,29 @@ export function labelsOf(given: readonly string[]): Record<string, string> {
   return labels
 }
 
+/** `NAME=COUNT`; names as in an expression, so that `resource.NAME` can be asked for. */
+export function resourcesOf(given: readonly string[]): Record<string, number> {
+  const resources: Record<string, number> = {}
+  for (const text of given) {
+    const [, name, count] = /^([A-Za-z][\w-]{0,63})=(\d{1,9})$/.exec(text) ?? []
+    if (name === undefined || count === undefined) {
+      throw new MusterError('usage', `--resource: expected NAME=COUNT, e.g. licences=2, received '${text}'`, {
+        hint: 'A name is a letter, then letters, digits, _ and -; a count is a whole number.',
+      })
+    }
+    if (Object.hasOwn(resources, name)) throw new MusterError('usage', `--resource: ${name} is given twice`)
+    resources[name] = Number(count)
+  }
+  return resources
+}
+
+/** How much a worker finds out about its machine, from the environment. */
+export function detectLevelOf(text: string | undefined): 'none' | 'quick' | 'all' | undefined {
+  if (text === undefined || text === '') return undefined
+  if (text === 'none' || text === 'quick' || text === 'all') return text
+  throw new MusterError('usage', `MUSTER_DETECT: expected none, quick or all, received '${text}'`)
+}
+
 /** For commander: a whole number of at least `min`. */
 export function wholeNumber(min: number): (text: string) => number {
   return (text) => {

@@ -121,8 +121,15 @@ program
       (await import('./commands/look.ts')).logsCommand(run, task, options),
     ),
   )
-look(program.command('workers').description('workers and what they do')).action(
-  ends(async (options: never) => (await import('./commands/look.ts')).workersCommand(options)),
+look(
+  program
+    .command('workers')
+    .description('workers, what they have and do')
+    .argument('[worker]', 'an id or a name: everything about this one'),
+).action(
+  ends(async (worker: string | undefined, options: never) =>
+    (await import('./commands/workers.ts')).workersCommand(worker, options),
+  ),
 )
 look(program.command('tests').description('tests over all runs'))
   .option('--slowest <n>', 'the n slowest (default: 20)', wholeNumber(1))
@@ -251,8 +258,11 @@ program
   .option('--token <token>', 'its worker token (default: MUSTER_TOKEN)')
   .option('--label <key=value>', 'what runs can ask for; may be repeated', several)
   .option('--cpus <n>', 'offer n CPUs instead of all', wholeNumber(1))
+  .option('--resource <name=count>', 'something counted that tests take and give back; may be repeated', several)
   .option('--name <name>', 'what people see (default: the host’s name)')
   .option('--data <dir>', 'its workspaces and their cache')
+  .option('--detect', 'print what this machine has, and join nobody')
+  .addOption(json())
   .addOption(new Option('--bound').hideHelp())
   .addOption(new Option('--orphan-timeout <duration>').hideHelp())
   .action(ends(async (options: never) => (await import('./commands/worker.ts')).workerCommand(options)))

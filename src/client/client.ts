@@ -2,9 +2,9 @@
  * A coordinator's API as functions. Every failure is a MusterError whose code is the problem's own,
  * so that callers never look at statuses.
  */
-import type { HealthView, Problem, RunAction, SubmitBody } from '../protocol/api.ts'
+import type { HealthView, PlanBody, Problem, RunAction, SubmitBody } from '../protocol/api.ts'
 import { errorCatalogue, MusterError, type ErrorCode } from '../protocol/errors.ts'
-import type { FeedMessage, RunView, TaskRecord, TaskView, WorkerView } from '../protocol/run-view.ts'
+import type { FeedMessage, RunView, TaskRecord, TaskView, WorkerDetailView, WorkerView } from '../protocol/run-view.ts'
 import { Unreachable, type Request, type Response, type Transport } from './transport.ts'
 
 export type PlanView = {
@@ -48,8 +48,8 @@ export class Client {
     return this.#post<RunView>('/runs', body, { repeatable: true, headers })
   }
 
-  plan(project: string, suite: string, files: readonly string[]): Promise<PlanView> {
-    return this.#post<PlanView>('/plan', { project, suite, files }, { repeatable: true })
+  plan(body: PlanBody): Promise<PlanView> {
+    return this.#post<PlanView>('/plan', body, { repeatable: true })
   }
 
   async runs(): Promise<readonly RunView[]> {
@@ -95,6 +95,11 @@ export class Client {
 
   async workers(): Promise<readonly WorkerView[]> {
     return (await this.#json<{ workers: WorkerView[] }>({ method: 'GET', path: '/workers' })).workers
+  }
+
+  /** By its id or its name. */
+  worker(named: string): Promise<WorkerDetailView> {
+    return this.#json<WorkerDetailView>({ method: 'GET', path: `/workers/${encodeURIComponent(named)}` })
   }
 
   /** An answer as it comes. */

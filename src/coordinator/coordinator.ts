@@ -27,7 +27,7 @@ import { MemoryLog } from '../log/memory.ts'
 import { SqliteLog } from '../log/sqlite.ts'
 import type { ClusterView, MemberView, Problem } from '../protocol/api.ts'
 import { isMusterError, MusterError, type ErrorCode } from '../protocol/errors.ts'
-import type { RunView, WorkerView } from '../protocol/run-view.ts'
+import type { RunView, WorkerDetailView, WorkerView } from '../protocol/run-view.ts'
 import type { RunContext } from '../protocol/worker-messages.ts'
 import { Fleets, hasFitting, type View } from '../scheduling/fleet.ts'
 import { forecasts } from '../scheduling/forecast.ts'
@@ -52,7 +52,7 @@ import type { Readiness, Standing } from './standing.ts'
 import { StoredInputs } from './stored-input.ts'
 import { logName } from './log-name.ts'
 import { defaultOverloadLimits, Overload, type OverloadLimits } from './overload.ts'
-import { runView, workerView, type Outlook } from './views.ts'
+import { findWorker, runView, workerDetailView, workerView, type Outlook } from './views.ts'
 import { defaultSessionTimes, type SessionTimes, type WorkerConnection } from './worker-sessions.ts'
 
 /** Several coordinators over one log. */
@@ -82,6 +82,8 @@ export type CoordinatorOptions = {
   /** Where history is kept; default: within `directory`. False: no history. */
   readonly history?: string | false
   readonly limits?: Partial<Limits>
+  /** Weights and quotas of projects and users. */
+  readonly shares?: Shares
   readonly times?: SessionTimes
   readonly overload?: Partial<OverloadLimits>
   /** Puts something in front of the blob store, to see what is asked of it. */
@@ -194,9 +196,11 @@ export class Coordinator implements AsyncDisposable {
       ...(cluster ? { peers: cluster.peers } : { appendFailuresMax }),
       card: parts.card,
       limits,
+      ...(options.shares === undefined ? {} : { shares: options.shares }),
       sessionTimes: options.times ?? defaultSessionTimes,
       times: cluster?.times ?? defaultClusterTimes,
-      restore: ({ bytes }) => restore(JSON.parse(zstdDecompressSync(bytes).toString('utf8')) as SnapshotData, limits),
+      restore: ({ bytes }) =>
+        restore(JSON.parse(zstdDecompressSync(bytes).toString('utf8')) as SnapshotData, limits, options.shares),
       inputOf: (worker, message, done) => this.#storing.of(worker, message, done),
       onCommitted: (entry) => this.#committed(entry),
       onReset: () => this.#reset(),
@@ -481,6 +485,14 @@ export class Coordinator implements AsyncDisposable {
 
   runs(): Run[] {
     return [...this.state.runs.values()].reverse()
+  }
+
+  /** By its id or its name. */
+  worker(named: string): WorkerDetailView | undefined {
+    const worker = findWorker(this.state, named)
+    if (worker === undefined) return undefined
+    const view = workerView(this.state, worker, this.seat.isConnected(worker), this.seat.lastHeardMs(worker.id))
+    return workerDetailView(worker, view)
   }
 
   workers(): WorkerView[] {

@@ -4,7 +4,7 @@ import type { Run, State, Task, Worker } from '../core/state.ts'
 import { accounted } from '../core/state.ts'
 import { isTerminal } from '../core/task-state.ts'
 import type { TestCounts } from '../protocol/results.ts'
-import type { RunView, TaskView, WorkerView } from '../protocol/run-view.ts'
+import type { RunView, TaskView, WorkerDetailView, WorkerView } from '../protocol/run-view.ts'
 import type { Fleets, View } from '../scheduling/fleet.ts'
 import type { Forecast } from '../scheduling/forecast.ts'
 import { afterWords, classWords, heldUpWords, noWorkerWords } from '../scheduling/waiting-words.ts'
@@ -128,6 +128,12 @@ export function workerView(state: State, worker: Worker, connected: boolean, las
     cpus: capabilities.cpus,
     cpusFree: capabilities.cpus - worker.cpusUsed,
     memoryBytes: capabilities.memoryBytes,
+    ...defined({
+      gpus: capabilities.gpus,
+      resources: capabilities.resources,
+      speed: capabilities.speed,
+      fingerprint: capabilities.fingerprint,
+    }),
     labels: capabilities.labels,
     tools: capabilities.tools,
     version: worker.version,
@@ -139,6 +145,16 @@ export function workerView(state: State, worker: Worker, connected: boolean, las
     lastHeardMs,
     ...(breaker === undefined || breaker.stand === 'closed' ? {} : { breaker: breaker.stand }),
   }
+}
+
+export function workerDetailView(worker: Worker, view: WorkerView): WorkerDetailView {
+  const { attributes = {}, unavailable = {} } = worker.capabilities
+  return { ...view, attributes, unavailable }
+}
+
+/** By its id, or by its name. Several may have one name: the one that joined last is meant. */
+export function findWorker(state: State, named: string): Worker | undefined {
+  return state.workers.get(named) ?? [...state.workers.values()].findLast((worker) => worker.name === named)
 }
 
 /** Drops undefined members, so that JSON and objects agree. */

@@ -3,6 +3,7 @@
  * later the dashboard read these and nothing else.
  */
 import type { TestCounts, TestError } from './results.ts'
+import type { Gpu } from './worker-messages.ts'
 
 export type TaskTotals = {
   readonly passed: number
@@ -91,6 +92,14 @@ export type WorkerView = {
   readonly cpus: number
   readonly cpusFree: number
   readonly memoryBytes: number
+  /** Absent = none. */
+  readonly gpus?: readonly Gpu[]
+  /** Counted things that it has. */
+  readonly resources?: Readonly<Record<string, number>>
+  /** 1 = the reference machine; absent = not measured. */
+  readonly speed?: number
+  /** Of the hardware: the same when it comes back under another name. */
+  readonly fingerprint?: string
   readonly labels: Readonly<Record<string, string>>
   readonly tools: Readonly<Record<string, string>>
   readonly version: string
@@ -104,6 +113,14 @@ export type WorkerView = {
     readonly cpus: number
   }[]
   readonly lastHeardMs: number
+}
+
+/** `GET /workers/:worker`. */
+export type WorkerDetailView = WorkerView & {
+  /** What was detected, by name. */
+  readonly attributes: Readonly<Record<string, string | number | boolean | readonly string[]>>
+  /** What could not be found out: why. */
+  readonly unavailable: Readonly<Record<string, string>>
 }
 
 /** One test or file that failed, as reports and `--json` show it. */

@@ -89,6 +89,9 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHandle>
   const detection = new Detection({
     level: options.detect ?? (options.isAlone === true ? 'quick' : 'all'),
     dataDir: options.dataDir,
+    tempDir: tempRoot,
+    // What it starts bears the mark by which everything of this worker is ended, should it be killed.
+    env: { ...process.env, MUSTER_WORKER: worker },
     log: options.log,
     onUpdate: () => agent.described(),
     idle: async () => {

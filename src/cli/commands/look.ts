@@ -1,4 +1,4 @@
-/** The commands that only look: ps, runs, show, logs, workers, tests. Each takes `--json`. */
+/** The commands that only look: ps, runs, show, logs, tests. Each takes `--json`. */
 import type { Client } from '../../client/client.ts'
 import type { RunRow, TestRow } from '../../history/history.ts'
 import { isMusterError, MusterError } from '../../protocol/errors.ts'
@@ -12,12 +12,12 @@ import { ago, table } from '../table.ts'
 
 export type LookOptions = Where & { readonly json?: boolean }
 
-async function withClient<T>(options: LookOptions, use: (client: Client) => Promise<T>): Promise<T> {
+export async function withClient<T>(options: LookOptions, use: (client: Client) => Promise<T>): Promise<T> {
   await using connection = await connect(options)
   return await use(connection.client)
 }
 
-function print(options: LookOptions, data: unknown, text: () => string): number {
+export function print(options: LookOptions, data: unknown, text: () => string): number {
   process.stdout.write(options.json ? `${JSON.stringify(data, null, 2)}\n` : text())
   return 0
 }
@@ -172,30 +172,6 @@ async function taskIndex(client: Client, run: string, task: string): Promise<num
   for await (const one of client.tasks(run)) if (one.file === task) return one.index
   throw new MusterError('not_found', `Run ${run} has no task '${task}'`, {
     hint: `'muster show ${run}' lists them with their numbers.`,
-  })
-}
-
-export async function workersCommand(options: LookOptions): Promise<number> {
-  const workers = await withClient(options, (client) => client.workers())
-  return print(options, workers, () => {
-    if (workers.length === 0) return 'no workers\n'
-    return table(
-      ['WORKER', 'NAME', 'STATE', 'CPUS', 'FREE', 'MEMORY', 'OS', 'LABELS', 'DOES'],
-      workers.map((worker) => [
-        worker.worker,
-        worker.name,
-        worker.breaker === undefined ? worker.state : `${worker.state}, breaker ${worker.breaker}`,
-        worker.cpus,
-        worker.cpusFree,
-        `${(worker.memoryBytes / 2 ** 30).toFixed(1)} GiB`,
-        `${worker.os}/${worker.arch}`,
-        Object.entries(worker.labels)
-          .filter(([key]) => !key.startsWith('muster.'))
-          .map(([key, value]) => `${key}=${value}`)
-          .join(' '),
-        worker.batches.map((batch) => `${batch.run} (${batch.tasks} files)`).join(', '),
-      ]),
-    )
   })
 }
 

@@ -1,11 +1,13 @@
 /** `muster worker`: offers this host to a coordinator until it is told to stop. */
 import { resolve } from 'node:path'
+import { MusterError } from '../../protocol/errors.ts'
 import { parseDuration } from '../../stdx/duration.ts'
 import { startWorker } from '../../worker/main.ts'
 import { addressesOf, serverOf, tokenOf } from '../connect.ts'
-import { labelsOf } from '../flags.ts'
+import { detectLevelOf, labelsOf, resourcesOf } from '../flags.ts'
 import { hostDirectory, packageVersion, socketPath, workerDirectory } from '../places.ts'
 import { daemonLabel, pidLabel } from '../worker-labels.ts'
+import { detectCommand } from './detect.ts'
 
 export type WorkerCommandOptions = {
   /** Each one address, or several with a comma between. */
@@ -13,6 +15,10 @@ export type WorkerCommandOptions = {
   readonly token?: string
   readonly label?: readonly string[]
   readonly cpus?: number
+  readonly resource?: readonly string[]
+  /** Print what this machine has, and join nobody. */
+  readonly detect?: boolean
+  readonly json?: boolean
   readonly name?: string
   readonly data?: string
   /** Ends with the process at the other end of stdin. */
@@ -22,6 +28,14 @@ export type WorkerCommandOptions = {
 }
 
 export async function workerCommand(options: WorkerCommandOptions): Promise<number> {
+  const resources = resourcesOf(options.resource ?? [])
+  const dataDir = resolve(options.data ?? workerDirectory())
+  if (options.json && !options.detect) throw new MusterError('usage', '--json: expected together with --detect')
+  if (options.detect) {
+    const labels = labelsOf(options.label ?? [])
+    return detectCommand({ labels, cpus: options.cpus, resources, dataDir, json: options.json === true })
+  }
+  const level = detectLevelOf(process.env['MUSTER_DETECT'])
   const given = options.join ?? [serverOf({}) ?? `unix:${socketPath(hostDirectory())}`]
   const urls = given.flatMap((one) => addressesOf(one, '--join'))
   const quiet = options.bound === true || options.orphanTimeout !== undefined
@@ -35,7 +49,9 @@ export async function workerCommand(options: WorkerCommandOptions): Promise<numb
       ...(options.orphanTimeout === undefined ? {} : { [daemonLabel]: 'true' }),
     },
     ...(options.cpus === undefined ? {} : { cpus: options.cpus }),
-    dataDir: resolve(options.data ?? workerDirectory()),
+    resources,
+    ...(level === undefined ? {} : { detect: level }),
+    dataDir,
     version: packageVersion(),
     log: (level, text) => {
       if (level !== 'debug' && (!quiet || level !== 'info')) process.stderr.write(`muster worker: ${text}\n`)

@@ -141,6 +141,7 @@ export class Cluster implements AsyncDisposable {
       TMPDIR: path.join(this.root, 'tmp'),
       XDG_RUNTIME_DIR: path.join(this.root, 'run'),
       MUSTER_DATA: data,
+      MUSTER_DETECT: 'none',
       ...(process.env['MUSTER_ETCD'] === undefined ? {} : { MUSTER_ETCD: process.env['MUSTER_ETCD'] }),
     }
   }

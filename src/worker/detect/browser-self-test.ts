@@ -11,7 +11,6 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
-import os from 'node:os'
 import path from 'node:path'
 import { endLeftovers } from '../process-tree.ts'
 import { lowerPriority } from './ask.ts'
@@ -43,7 +42,7 @@ const flags = [
 
 /** Rejects when it can't be started, or does not answer in time. */
 export async function selfTest(host: Host, program: string, timeoutMs: number): Promise<SelfTest> {
-  const profile = await mkdtemp(path.join(os.tmpdir(), 'muster-browser-'))
+  const profile = await mkdtemp(path.join(host.tempDir, 'muster-browser-'))
   const answered = Promise.withResolvers<SelfTest>()
   const secret = randomBytes(16).toString('hex')
   const server = await serve(secret, answered.resolve, answered.reject)

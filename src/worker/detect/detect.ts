@@ -44,6 +44,8 @@ export type DetectOptions = {
   readonly startWaitMs?: number
   /** Default 15 s: nvidia-smi wakes sleeping cards up one after the other. */
   readonly askMs?: number
+  /** Where a browser keeps what it writes while it is asked; default: the system's. */
+  readonly tempDir?: string
   /** Tests: what stands for `/`, and the environment. */
   readonly root?: string
   readonly env?: Readonly<Record<string, string | undefined>>
@@ -86,6 +88,7 @@ export class Detection implements AsyncDisposable {
       env: options.env ?? process.env,
       home: options.home ?? os.homedir(),
       directory: options.dataDir,
+      tempDir: options.tempDir ?? os.tmpdir(),
       platform: process.platform,
       askMs: options.askMs ?? askMs,
       signal: this.#abort.signal,

@@ -12,6 +12,7 @@ export type Host = {
   readonly home: string
   /** Where workspaces are kept. */
   readonly directory: string
+  readonly tempDir: string
   readonly platform: NodeJS.Platform
   /** Longest wait for a tool that is asked. */
   readonly askMs: number

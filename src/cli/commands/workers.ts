@@ -1,0 +1,66 @@
+/** `muster workers`: who is there and what they have; with a name, everything that is known of one. */
+import type { WorkerView } from '../../protocol/run-view.ts'
+import { machineLines, gigabytes, gpuWords } from '../machine-text.ts'
+import { terminalOf } from '../reporters/terminal.ts'
+import { fitEnd } from '../reporters/text-fit.ts'
+import { ago, table } from '../table.ts'
+import { print, withClient, type LookOptions } from './look.ts'
+
+/** Enough of a fingerprint to tell some thousand machines apart. */
+const shortFingerprint = 8
+const nameColumnsMax = 24
+
+export async function workersCommand(named: string | undefined, options: LookOptions): Promise<number> {
+  if (named !== undefined) return workerCommand(named, options)
+  const workers = await withClient(options, (client) => client.workers())
+  return print(options, workers, () => (workers.length === 0 ? 'no workers\n' : workersTable(workers)))
+}
+
+/** Columns in which nobody has anything are left out. */
+export function workersTable(workers: readonly WorkerView[]): string {
+  const columns: readonly [string, (worker: WorkerView) => string | number][] = [
+    ['WORKER', (worker) => worker.worker],
+    ['NAME', (worker) => fitEnd(worker.name, nameColumnsMax)],
+    ['STATE', stateOf],
+    ['CPUS', (worker) => worker.cpus],
+    ['FREE', (worker) => worker.cpusFree],
+    ['MEMORY', (worker) => gigabytes(worker.memoryBytes)],
+    ['GPUS', (worker) => gpuWords(worker.gpus ?? [])],
+    ['SPEED', (worker) => worker.speed?.toFixed(2) ?? ''],
+    ['MACHINE', (worker) => worker.fingerprint?.slice(0, shortFingerprint) ?? ''],
+    ['LABELS', (worker) => labelsOf(worker).join(' ')],
+    ['DOES', (worker) => worker.batches.map((batch) => `${batch.run} (${batch.tasks} files)`).join(', ')],
+  ]
+  const shown = columns
+    .map(([header, cell]) => ({ header, cells: workers.map(cell) }))
+    .filter(({ cells }) => cells.some((cell) => cell !== ''))
+  return table(
+    shown.map(({ header }) => header),
+    workers.map((_, row) => shown.map(({ cells }) => cells[row]!)),
+  )
+}
+
+function stateOf(worker: WorkerView): string {
+  return worker.breaker === undefined ? worker.state : `${worker.state}, breaker ${worker.breaker}`
+}
+
+function labelsOf(worker: Pick<WorkerView, 'labels'>): string[] {
+  return Object.entries(worker.labels)
+    .filter(([key]) => !key.startsWith('muster.'))
+    .map(([key, value]) => `${key}=${value}`)
+}
+
+async function workerCommand(named: string, options: LookOptions): Promise<number> {
+  const worker = await withClient(options, (client) => client.worker(named))
+  return print(options, worker, () => {
+    const batches = worker.batches.map((batch) => `${batch.run} (${batch.tasks} files, ${batch.cpus} CPUs)`)
+    const head: [string, string][] = [
+      ['worker', `${worker.worker} ${worker.name}, muster ${worker.version}`],
+      ['state', `${stateOf(worker)}, heard ${ago(worker.lastHeardMs)}`],
+      ['does', batches.join(', ')],
+      ['free', `${worker.cpusFree} of ${worker.cpus} CPUs`],
+      ['labels', labelsOf(worker).join(', ')],
+    ]
+    return machineLines(head, worker, terminalOf(process.stdout, process.env).columns())
+  })
+}
