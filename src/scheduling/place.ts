@@ -1,18 +1,27 @@
 /**
  * Who runs what next, given an order of runs: the part that all built-in strategies share. Runs are served in their
- * order; one that must wait for a busy host keeps that host reserved against later runs, so that what needs much isn't
- * passed by for ever by what needs little. Within a run, the group that fewest workers fit goes first. A group whose
- * lock or quota is taken reserves nothing. Pure: the same view gives the same placements.
+ * order; what one must wait for is kept for it against later runs (see reservations.ts), unless it waits for its own
+ * quota. Within a run, the group that fewest workers fit goes first. Pure: the same view gives the same placements.
  */
 import { allowance, scopeAllowance } from '../core/breaker.ts'
 import { classScope } from '../core/breaker-state.ts'
 import { hasReady, isReady } from '../core/due.ts'
 import type { RunId, WorkerId } from '../core/entities.ts'
-import { cpusOf, grantOf, lockInTheWay, obstacleOn, quotaInTheWay, sharesHost, spreadOn } from '../core/holdings.ts'
+import {
+  cpusOf,
+  grantOf,
+  lockInTheWay,
+  obstacleOn,
+  quotaInTheWay,
+  sharesHost,
+  spreadOn,
+  type Obstacle,
+} from '../core/holdings.ts'
 import type { Assign } from '../core/input.ts'
 import type { Group, Run, State, Task, Worker } from '../core/state.ts'
 import { pickTasks, targetWorkMs, workLeftMs, type Share } from './batch-size.ts'
 import { Fleets, isAvailable, speedOf, type View } from './fleet.ts'
+import { Reservations } from './reservations.ts'
 import { givenUp, mayRunOn, whereabouts, type Whereabouts } from './whereabouts.ts'
 
 export type Placement = Omit<Assign, 'type'>
@@ -54,7 +63,7 @@ export function* placeInOrder(view: StrategyView, ordering: Ordering): Generator
   if (state.queuedCount === 0 || state.free.size === 0) return
   const open = openWorkers(view, nowMs)
   if (open.size === 0) return
-  const round: Round = { view, ordering, open, fleets: new Fleets(view), reserved: new Map(), nowMs }
+  const round: Round = { view, ordering, open, fleets: new Fleets(view), kept: new Reservations(), nowMs }
   let waiting = ordering.sort(view, waitingRuns(state, nowMs, mine), round.fleets, nowMs)
   if (ordering.turn === 'run') {
     for (const run of waiting) {
@@ -89,9 +98,9 @@ export function orderedRuns(view: StrategyView, ordering: Ordering): readonly Ru
 /** Workers that these runs, which come first, keep from everybody after them, and the run for which; for people. */
 export function keptFor(view: View, runs: readonly Run[], fleets: Fleets, nowMs: number): ReadonlyMap<WorkerId, RunId> {
   const ordering: Ordering = { turn: 'run', sort: (_view, waiting) => waiting }
-  const round: Round = { view, ordering, open: openWorkers(view, nowMs), fleets, reserved: new Map(), nowMs }
+  const round: Round = { view, ordering, open: openWorkers(view, nowMs), fleets, kept: new Reservations(), nowMs }
   for (const run of runs) reserve(round, run)
-  return round.reserved
+  return round.kept.workers
 }
 
 type Round = {
@@ -100,8 +109,7 @@ type Round = {
   /** Workers that something could be given to, as far as they are concerned. */
   readonly open: Set<Worker>
   readonly fleets: Fleets
-  /** Workers that are kept, and the run for which. */
-  readonly reserved: Map<WorkerId, RunId>
+  readonly kept: Reservations
   readonly nowMs: number
 }
 
@@ -138,7 +146,7 @@ function* placementsOf(round: Round, run: Run, max: number): Generator<Placement
 function* placementsOfGroup(round: Round, run: Run, group: Group): Generator<Placement> {
   const { view, fleets, nowMs } = round
   const { state } = view
-  if (isHeldUp(state, run, group)) return
+  if (isHeldUp(state, run, group) || !round.kept.mayLock(run, group.need)) return
   const fleet = fleets.of(run, group)
   const free = freeWorkers(round, run, group, fleet.workers)
   if (free.length === 0) return
@@ -167,21 +175,28 @@ export function atWorkerLimit(run: Run): boolean {
 
 /** What can't be given to the run now is kept for it, unless it wants or may have no more. */
 function reserve(round: Round, run: Run): void {
-  const { view, open, fleets, reserved } = round
+  const { view, open, fleets, kept } = round
   const { state } = view
+  if (atWorkerLimit(run) || scopeAllowance(state, classScope(run.spec)) === 0) return
   for (const group of readyGroups(round, run)) {
-    if (isHeldUp(state, run, group) || scopeAllowance(state, classScope(run.spec)) === 0) continue
+    const { need } = group
+    if (lockInTheWay(state, need) !== undefined) {
+      kept.keepLocks(run, need)
+      continue
+    }
     for (const worker of fleets.of(run, group).workers) {
-      if (!open.has(worker) || isFree(state, run, group, worker)) continue
-      if (quotaInTheWay(state, run, group.need, cpusOf(run, group.need, worker), round.nowMs)) continue
-      if (!reserved.has(worker.id)) reserved.set(worker.id, run.id)
+      if (!open.has(worker)) continue
+      const obstacle = obstacleFor(state, run, group, worker)
+      if (obstacle === undefined) continue
+      if (quotaInTheWay(state, run, need, cpusOf(run, need, worker), round.nowMs)) continue
+      kept.keepWorker(run, worker, obstacle)
     }
   }
 }
 
 /** The best first; a host takes one batch of a run at a time, unless what it needs says how much of the host that is. */
 function freeWorkers(
-  { view, ordering, open, reserved }: Round,
+  { view, ordering, open, kept }: Round,
   run: Run,
   group: Group,
   fitting: readonly Worker[],
@@ -190,7 +205,7 @@ function freeWorkers(
   const { need } = group
   // Whichever are fewer are looked through.
   const here = open.size < fitting.length ? fittingOf(open, new Set(fitting)) : fitting.filter((one) => open.has(one))
-  const free = here.filter((worker) => !reserved.has(worker.id) && isFree(state, run, group, worker))
+  const free = here.filter((worker) => kept.mayUse(worker, need) && isFree(state, run, group, worker))
   if (free.length < 2) return free
   const rank = ordering.rank ?? defaultRank
   const order = free.map((worker) => ({
@@ -215,8 +230,14 @@ function defaultRank(_run: Run, _group: Group, worker: Worker): number {
 
 /** Of one that is open and fits. */
 function isFree(state: State, run: Run, group: Group, worker: Worker): boolean {
-  if (!sharesHost(group.need) && holdsBatchOf(run, worker)) return false
-  return obstacleOn(state, run, group.need, worker) === undefined
+  return obstacleFor(state, run, group, worker) === undefined
+}
+
+/** What keeps a worker that is open and fits from taking a batch of the group now. */
+function obstacleFor(state: State, run: Run, group: Group, worker: Worker): Obstacle | undefined {
+  if (!sharesHost(group.need) && holdsBatchOf(run, worker))
+    return { type: 'cpus', free: 0, wanted: cpusOf(run, group.need, worker) }
+  return obstacleOn(state, run, group.need, worker)
 }
 
 export function holdsBatchOf(run: Run, worker: Worker): boolean {

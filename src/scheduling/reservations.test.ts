@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { advance } from '../core/advance.ts'
+import type { Capabilities, Need } from '../core/entities.ts'
+import type { Input } from '../core/input.ts'
+import { emptyState, type State } from '../core/state.ts'
+import { plainSpec } from '../core/transcript.ts'
+import { placements } from './fixtures/placing.ts'
+
+const gpu = (id: string) => ({ id, vendor: 'nvidia', name: 'card', memoryBytes: 8 }) as const
+
+function join(worker: string, cpus: number, more: Partial<Capabilities> = {}): Input {
+  const plain = { os: 'linux', arch: 'x64', memoryBytes: 100, labels: {}, tools: {} }
+  const capabilities = { ...plain, host: worker, cpus, ...more }
+  return { type: 'join', worker, name: worker, version: '1', capabilities, draining: false }
+}
+
+function submit(run: string, need: Need, count = 1): Input {
+  const files = Array.from({ length: count }, (_, at) => `${run}${at}`)
+  const spec = { ...plainSpec, needs: [{ ...need, batchMax: 1 }] }
+  return { type: 'submit', run, who: 'x', spec, files, estimates: files.map(() => 1) }
+}
+
+/** A moment later for each: the first submitted is the first in line. */
+function world(...inputs: Input[]): State {
+  const state = emptyState()
+  for (const input of [{ type: 'raise-format', format: 3 } as const, ...inputs]) advance(state, input, state.atMs + 1)
+  return state
+}
+
+/** Places all that can be placed; which batch is of which run. */
+function placeAll(state: State): string[] {
+  const placed: string[] = []
+  for (const next of placements({ state, available: () => true }, state.atMs)) {
+    advance(state, next, state.atMs)
+    placed.push(`${next.run} on ${next.worker}`)
+  }
+  return placed
+}
+
+function endFirstOf(state: State, run: string): void {
+  const [id] = state.runs.get(run)!.batches
+  const batch = state.batches.get(id!)!
+  const base = { worker: batch.worker, batch: batch.id, token: batch.token }
+  const reports = batch.tasks.map((task) => ({ task, outcome: 'passed', durationMs: 1, counts: [1, 0, 0, 0] }) as const)
+  advance(state, { type: 'report', ...base, reports }, state.atMs + 1)
+  const how = { exitCode: 0, signal: null, startupMs: 1, wallMs: 1, interrupted: [], timedOut: [], errors: [] }
+  advance(state, { type: 'end', ...base, reason: 'completed', ...how }, state.atMs)
+}
+
+test('a run that wants a lock for itself is not passed by for ever by those that share it', () => {
+  const shared = { cpus: 1, locks: [{ name: 'db', mode: 'shared' }] } as const
+  const state = world(join('W', 9), submit('early', shared, 2))
+  assert.equal(placeAll(state).length, 2)
+  advance(state, submit('alone', { cpus: 1, locks: [{ name: 'db', mode: 'exclusive' }] }), state.atMs + 1)
+  advance(state, submit('late', shared, 5), state.atMs + 1)
+  assert.deepEqual(placeAll(state), [])
+  endFirstOf(state, 'early')
+  assert.deepEqual(placeAll(state), [])
+  endFirstOf(state, 'early')
+  assert.deepEqual(placeAll(state), ['alone on W'])
+  endFirstOf(state, 'alone')
+  assert.equal(placeAll(state).length, 5)
+})
+
+test('a run that wants two cards is not passed by for ever by those that want one', () => {
+  const state = world(join('W', 9, { gpus: [gpu('0'), gpu('1')] }), submit('early', { cpus: 1, gpus: { count: 1 } }, 2))
+  assert.equal(placeAll(state).length, 2)
+  advance(state, submit('both', { cpus: 1, gpus: { count: 2 } }), state.atMs + 1)
+  advance(state, submit('late', { cpus: 1, gpus: { count: 1 } }, 2), state.atMs + 1)
+  endFirstOf(state, 'early')
+  assert.deepEqual(placeAll(state), [])
+  endFirstOf(state, 'early')
+  assert.deepEqual(placeAll(state), ['both on W'])
+})
+
+test('while cards or licences are waited for, the CPUs beside them are used', () => {
+  const state = world(
+    join('W', 2, { gpus: [gpu('0')], resources: { licence: 1 } }),
+    submit('card', { cpus: 1, gpus: { count: 1 }, resources: { licence: 1 } }, 2),
+    submit('licence', { cpus: 1, resources: { licence: 1 } }),
+    submit('plain', { cpus: 1 }),
+  )
+  assert.deepEqual(placeAll(state), ['card on W', 'plain on W'])
+})
+
+test('a run that wants the host for itself gets it once it is empty', () => {
+  const state = world(join('W', 2), submit('early', { cpus: 1 }, 2))
+  assert.equal(placeAll(state).length, 2)
+  advance(state, submit('alone', { cpus: 1, exclusive: true }), state.atMs + 1)
+  advance(state, submit('late', { cpus: 1 }, 3), state.atMs + 1)
+  endFirstOf(state, 'early')
+  assert.deepEqual(placeAll(state), [])
+  endFirstOf(state, 'early')
+  assert.deepEqual(placeAll(state), ['alone on W'])
+})
