@@ -59,6 +59,7 @@ export const defaultTraining: TrainingOptions = {
 const binsMax = 32
 /** Pulls leaves with few rows towards zero. */
 const shrinkage = 5
+const negligible = 1e-6
 
 export function trainTrees(rows: Rows, options: TrainingOptions): BoostedTrees {
   const steps = trainingSteps(rows, options)
@@ -136,7 +137,7 @@ function binned(column: Float64Array, cuts: Float64Array): Uint8Array {
 
 type Split = { readonly feature: number; readonly bin: number; readonly gain: number }
 
-/** Undefined when no split betters anything: then neither would any later tree. */
+/** Undefined when it would change nothing: then neither would any later tree. */
 function growTree(
   bins: readonly Uint8Array[],
   cuts: readonly Float64Array[],
@@ -170,7 +171,6 @@ function growTree(
     }
     level = next
   }
-  if (tree.feature.length === 1) return undefined
   const counts = new Float64Array(tree.feature.length)
   for (let row = 0; row < learned; row += 1) {
     counts[nodeOf[row]!]! += 1
@@ -178,6 +178,8 @@ function growTree(
   }
   for (let node = 0; node < counts.length; node += 1)
     tree.value[node] = (learningRate * tree.value[node]!) / (counts[node]! + shrinkage)
+  // One leaf moves all rows alike, which is worth a tree while they are off on one side.
+  if (tree.feature.length === 1 && Math.abs(tree.value[0]!) < negligible) return undefined
   return { tree, leaves: nodeOf }
 }
 

@@ -92,7 +92,12 @@ async function finishHere(known: KnownResults, why: string, options: FollowOptio
   const stopCancelling = cancelWhenBack(connection.client, known.run!.run)
   try {
     const local = await coordinator.goLocal(why)
-    const rest: RunPlan = { ...plan, files: indices.map((index) => plan.files[index]!), complete: false }
+    const rest: RunPlan = {
+      ...plan,
+      files: indices.map((index) => plan.files[index]!),
+      fileBytes: indices.map((index) => plan.fileBytes[index]!),
+      complete: false,
+    }
     const { maxFailures = 0 } = flags
     const left = maxFailures === 0 ? {} : { maxFailures: Math.max(1, maxFailures - known.failures) }
     const body = await submission(local, rest, { ...flags, ...left }, times)

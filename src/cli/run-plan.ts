@@ -6,6 +6,7 @@ import { resolve } from 'node:path'
 import { MusterError } from '../protocol/errors.ts'
 import { detectSuites, type Detected, type Suite } from '../runners/detect.ts'
 import { cachedList } from '../runners/listing-cache.ts'
+import { sizesOf } from './file-sizes.ts'
 import { projectId } from './project-id.ts'
 import { cacheDirectory } from './places.ts'
 
@@ -28,6 +29,8 @@ export type RunPlan = {
   readonly paths: readonly string[]
   readonly args: readonly string[]
   readonly files: readonly string[]
+  /** Their sizes; null where a task isn't a file. */
+  readonly fileBytes: readonly (number | null)[]
   /** The files are all that the framework would run. */
   readonly complete: boolean
   readonly notices: readonly string[]
@@ -80,7 +83,9 @@ export async function planRun(flags: PlanFlags, get: Get, signal: AbortSignal): 
     else files = kept
   }
   if (flags.shard !== undefined) files = shardOf(files, flags.shard)
-  return { suite, detected, project, paths, args, files, complete: files.length === listing.files.length, notices }
+  const fileBytes = await sizesOf(suite.project.cwd, files)
+  const complete = files.length === listing.files.length
+  return { suite, detected, project, paths, args, files, fileBytes, complete, notices }
 }
 
 function refuseArgs(suite: Suite, args: readonly string[]): void {

@@ -55,6 +55,7 @@ export async function submission(
     cwd: place.cwd,
     workspace: place.workspace,
     files: [...plan.files],
+    fileBytes: [...plan.fileBytes],
     paths: [...plan.paths],
     args: [...plan.args],
     complete: plan.complete,

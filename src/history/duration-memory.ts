@@ -76,7 +76,10 @@ export class DurationMemory {
     if (known === undefined)
       return { durationsMs: files.map(() => null), bases: files.map(() => 'none'), startupMs: null }
     if (this.#suites.delete(key)) this.#suites.set(key, known)
-    if (bytes !== undefined) this.#models.rememberBytes(project, suite, files, bytes)
+    if (bytes !== undefined) {
+      this.#models.rememberBytes(project, suite, files, bytes)
+      known.durations.learnBytes(files, bytes)
+    }
     const all = files.map((file) => this.#estimate(project, suite, known, file))
     const startupMs = robustOf(known.startups) ?? known.framework?.startupMs ?? null
     return {

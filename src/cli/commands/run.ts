@@ -93,9 +93,14 @@ export async function runCommand(flags: RunFlags): Promise<number> {
         hint: "'muster doctor' says what was detected here.",
       })
     }
-    const known = await interrupts.before(
-      coordinator.ask(patience, ({ client }) => client.plan(plan.project, plan.suite.name, plan.files)),
-    )
+    const asked = {
+      project: plan.project,
+      suite: plan.suite.name,
+      files: [...plan.files],
+      framework: plan.suite.detection.framework,
+      fileBytes: [...plan.fileBytes],
+    }
+    const known = await interrupts.before(coordinator.ask(patience, ({ client }) => client.plan(asked)))
     if (flags.dryRun) return printPlan(plan, known, flags.json !== undefined)
     return await execute(coordinator, plan, known, flags, reporters, times, interrupts)
   } catch (error) {
