@@ -204,6 +204,10 @@ look(
   program.command('recovery').description('what was tried after failures, how often it worked, what it cost'),
 ).action(ends(async (options: never) => (await import('./commands/recovery.ts')).recoveryCommand(options)))
 
+look(program.command('shares').description('who may have how much of the fleet, and what they have now')).action(
+  ends(async (options: never) => (await import('./commands/shares.ts')).sharesCommand(options)),
+)
+
 const breakers = program.command('breakers').description('what is left alone for a while because it kept failing')
 look(breakers.command('list', { isDefault: true }).description('those that are not closed, and what failed lately'))
   .option('--all', 'also those where all is well')
@@ -261,6 +265,9 @@ program
   .option('--resource <name=count>', 'something counted that tests take and give back; may be repeated', several)
   .option('--name <name>', 'what people see (default: the host’s name)')
   .option('--data <dir>', 'its workspaces and their cache')
+  .addOption(
+    new Option('--log <format>', 'what it says on stderr, as lines of').choices(['text', 'json']).default('text'),
+  )
   .option('--detect', 'print what this machine has, and join nobody')
   .addOption(json())
   .addOption(new Option('--bound').hideHelp())

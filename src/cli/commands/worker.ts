@@ -2,7 +2,8 @@
 import { resolve } from 'node:path'
 import { MusterError } from '../../protocol/errors.ts'
 import { parseDuration } from '../../stdx/duration.ts'
-import { startWorker } from '../../worker/main.ts'
+import { openProgramLog } from '../../telemetry/program-log.ts'
+import { startWorker, type WorkerLog } from '../../worker/main.ts'
 import { addressesOf, serverOf, tokenOf } from '../connect.ts'
 import { detectLevelOf, labelsOf, resourcesOf } from '../flags.ts'
 import { hostDirectory, packageVersion, socketPath, workerDirectory } from '../places.ts'
@@ -19,12 +20,25 @@ export type WorkerCommandOptions = {
   /** Print what this machine has, and join nobody. */
   readonly detect?: boolean
   readonly json?: boolean
+  /** Lines on stderr: for people, or JSON as a coordinator's. */
+  readonly log?: 'text' | 'json'
   readonly name?: string
   readonly data?: string
   /** Ends with the process at the other end of stdin. */
   readonly bound?: boolean
   /** Leaves when nobody was there for so long. */
   readonly orphanTimeout?: string
+}
+
+/** One that somebody else started says only what is wrong. */
+function logOf(format: 'text' | 'json', quiet: boolean): WorkerLog {
+  if (format === 'json') {
+    const { say } = openProgramLog(2)
+    return (level, text) => say(level === 'warning' ? 'warn' : level, text, {})
+  }
+  return (level, text) => {
+    if (level !== 'debug' && (!quiet || level !== 'info')) process.stderr.write(`muster worker: ${text}\n`)
+  }
 }
 
 export async function workerCommand(options: WorkerCommandOptions): Promise<number> {
@@ -39,6 +53,7 @@ export async function workerCommand(options: WorkerCommandOptions): Promise<numb
   const given = options.join ?? [serverOf({}) ?? `unix:${socketPath(hostDirectory())}`]
   const urls = given.flatMap((one) => addressesOf(one, '--join'))
   const quiet = options.bound === true || options.orphanTimeout !== undefined
+  const log = logOf(options.log ?? 'text', quiet)
   const worker = await startWorker({
     urls,
     token: (url) => (url.startsWith('unix:') ? undefined : tokenOf(options.token, 'worker', url)),
@@ -53,9 +68,7 @@ export async function workerCommand(options: WorkerCommandOptions): Promise<numb
     ...(level === undefined ? {} : { detect: level }),
     dataDir,
     version: packageVersion(),
-    log: (level, text) => {
-      if (level !== 'debug' && (!quiet || level !== 'info')) process.stderr.write(`muster worker: ${text}\n`)
-    },
+    log,
     signals: true,
     ...(options.bound === undefined ? {} : { isAlone: options.bound }),
     // The daemon listens before it starts its worker: one that can't join has lost it already.
@@ -63,7 +76,7 @@ export async function workerCommand(options: WorkerCommandOptions): Promise<numb
       ? {}
       : { orphanTimeoutMs: parseDuration(options.orphanTimeout) ?? 0, joinTimeoutMs: 10_000 }),
   })
-  if (!quiet) process.stderr.write(`muster worker: joined ${urls.join(', ')} as ${worker.id}\n`)
+  log('info', `joined ${urls.join(', ')} as ${worker.id}`)
   if (options.bound) {
     process.stdin.on('end', () => void worker.stop()).on('error', () => void worker.stop())
     process.stdin.resume()
