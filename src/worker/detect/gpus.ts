@@ -24,9 +24,12 @@ export async function findGpus(host: Host): Promise<Finding> {
     unavailable[unavailable['gpu'] === undefined ? 'gpu' : 'gpu.amd'] = why
   }
   const amdThere = (amd.value ?? []).length > 0
+  // HIP reads CUDA's variable, too; where there are cards of both, it is meant for NVIDIA's.
+  const { CUDA_VISIBLE_DEVICES: _, ...withoutCuda } = host.env
+  const nvidiaThere = (nvidia.value?.cards ?? []).length > 0
   const gpus: Gpu[] = [
     ...visibleNvidia(nvidia.value?.cards ?? [], host.env, amdThere),
-    ...(amd.value === undefined ? [] : visibleAmd(amd.value, host.env)),
+    ...(amd.value === undefined ? [] : visibleAmd(amd.value, nvidiaThere ? withoutCuda : host.env)),
     ...drm.cards.filter((card) => card.vendor === 'intel' || card.vendor === 'other').map(gpuOf),
   ]
   if (gpus.length === 0 && unavailable['gpu'] === undefined) unavailable['gpu'] = nothingFound(nvidia, amd, drm.left)
