@@ -10,10 +10,12 @@ import { captureBreakers, restoreBreakers, type BreakerData } from './breaker-st
 import { captureLetters, restoreLetters, type LettersData } from './letter-state.ts'
 import type { Limits } from './limits.ts'
 import type { Kind } from './recovery-table.ts'
+import type { Shares } from './shares.ts'
 import {
   emptyState,
   Task,
   type Again,
+  type Aptitude,
   type Batch,
   type ChosenScheduler,
   type Group,
@@ -85,6 +87,7 @@ export type SnapshotData = {
   readonly recycles?: number
   /** CPU time that projects and users have had. */
   readonly spent?: readonly (readonly [string, Spent['slots']])[]
+  readonly aptitudes?: readonly (readonly [string, Aptitude])[]
   readonly schedulers?: readonly (readonly [string, ChosenScheduler])[]
   readonly letters?: LettersData
   readonly breakers?: readonly BreakerData[]
@@ -107,6 +110,7 @@ export function capture(state: State): SnapshotData {
     })),
     recycles: state.recycles,
     spent: spentData(state),
+    aptitudes: [...state.aptitudes],
     schedulers: [...state.schedulers],
     letters: captureLetters(state.letters),
     breakers: captureBreakers(state.breakers),
@@ -186,10 +190,10 @@ function taskFrom(row: TaskRow): Task {
   return task
 }
 
-/** Limits are configuration, not history, so they come from outside. */
-export function restore(data: SnapshotData, limits: Limits): State {
+/** Limits and shares are configuration, not history, so they come from outside. */
+export function restore(data: SnapshotData, limits: Limits, shares?: Shares): State {
   assertReadable('the snapshot', data.version)
-  const state = emptyState(limits)
+  const state = emptyState(limits, shares)
   state.format = data.version
   state.epoch = data.epoch
   state.lastToken = data.lastToken
@@ -234,6 +238,7 @@ export function restore(data: SnapshotData, limits: Limits): State {
   }
   for (const kind of data.recoveries ?? []) state.recoveries.set(kind.kind, kind)
   state.recycles = data.recycles ?? 0
+  for (const [key, known] of data.aptitudes ?? []) state.aptitudes.set(key, known)
   for (const [project, chosen] of data.schedulers ?? []) state.schedulers.set(project, chosen)
   state.letters = restoreLetters(data.letters)
   state.breakers = restoreBreakers(data.breakers)

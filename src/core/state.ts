@@ -234,6 +234,9 @@ export type Spent = {
   slots: { atMs: number; cpuMs: number }[]
 }
 
+/** Of a machine with a suite: what was expected of it, and what it took. */
+export type Aptitude = { expectedMs: number; actualMs: number }
+
 export type ChosenScheduler = { readonly strategy: string; readonly config?: Readonly<Record<string, unknown>> }
 
 export type State = {
@@ -273,6 +276,8 @@ export type State = {
   readonly spent: Map<string, Spent>
   /** Runs that wait for a run, by that run. */
   readonly followers: Map<RunId, RunId[]>
+  /** By suite and machine; the one last heard of is last. */
+  readonly aptitudes: Map<string, Aptitude>
   /** By project; the empty name is for all others. */
   readonly schedulers: Map<string, ChosenScheduler>
   letters: Letters
@@ -304,6 +309,7 @@ export function emptyState(limits: Limits = defaultLimits, shares: Shares = noSh
     placed: new Map(),
     spent: new Map(),
     followers: new Map(),
+    aptitudes: new Map(),
     schedulers: new Map(),
     letters: emptyLetters(),
     breakers: emptyBreakers(),

@@ -1,5 +1,6 @@
 /** The task family: how a task moves between states, and what follows from an attempt's end. */
 import { assert } from '../stdx/assert.ts'
+import { countDurations } from './aptitude.ts'
 import { countDown } from './dependencies.ts'
 import { addWake } from './due.ts'
 import { enqueue } from './group.ts'
@@ -54,6 +55,8 @@ export function applyReported(state: State, run: Run, event: TaskReported, atMs:
   run.barren = 0
   run.barrenOn = run.barrenOn.filter((worker) => worker !== event.worker)
   const worker = run.workers.get(event.worker)!
+  let knownMs = 0
+  let tookMs = 0
   for (const report of event.reports) {
     const task = run.tasks[report.task]!
     batch.openMs -= expectedMs(run, task)
@@ -67,7 +70,11 @@ export function applyReported(state: State, run: Run, event: TaskReported, atMs:
     if (report.durationMs > run.longestMs) run.longestMs = report.durationMs
     worker.tasks += 1
     worker.busyMs += report.durationMs
+    if (report.outcome === 'skipped' || task.estimateMs <= 0) continue
+    knownMs += task.estimateMs
+    tookMs += report.durationMs
   }
+  countDurations(state, run, state.workers.get(event.worker)!, knownMs, tookMs)
   run.reports.push({
     batch: event.batch,
     worker: event.worker,

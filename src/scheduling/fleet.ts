@@ -11,6 +11,12 @@ export type View = {
   readonly available: (worker: Worker) => boolean
 }
 
+/** How fast a worker runs tasks of a run, against the reference machine. */
+export type Speed = (run: Run, worker: Worker) => number
+
+/** As it was measured, whatever the run. */
+export const measuredSpeed: Speed = (_run, worker) => speedOf(worker)
+
 /** How fast the worker runs tests, against the reference machine. */
 export function speedOf(worker: Worker): number {
   const { speed } = worker.capabilities
@@ -33,12 +39,12 @@ export function fittingWorkers(view: View, run: Run, group: Group): Worker[] {
 }
 
 /** CPUs of the reference machine that the group can count on: of all workers that fit, within its run's limit of workers and its locks. */
-export function fleetCpus(run: Run, group: Group, fitting: readonly Worker[]): number {
+export function fleetCpus(run: Run, group: Group, fitting: readonly Worker[], speed: Speed = measuredSpeed): number {
   const { need } = group
   const slotsMax = Math.min(run.spec.workersMax ?? Infinity, slotsByLocks(need))
   const parts = fitting.map((worker) => ({
     slots: slotsOn(run, need, worker),
-    cpus: cpusOf(run, need, worker) * speedOf(worker),
+    cpus: cpusOf(run, need, worker) * speed(run, worker),
   }))
   if (slotsMax === Infinity) return parts.reduce((sum, part) => sum + part.slots * part.cpus, 0)
   let left = slotsMax
@@ -83,19 +89,23 @@ function demandOf(run: Run, group: Group): string {
 /** The fleets of many groups as they are at one time: those of groups that ask for the same are looked at once. */
 export class Fleets {
   readonly #view: View
+  readonly #speed: Speed
   readonly #known = new Map<string, Fleet>()
 
-  constructor(view: View) {
+  constructor(view: View, speed: Speed = measuredSpeed) {
     this.#view = view
+    this.#speed = speed
   }
 
   of(run: Run, group: Group): Fleet {
-    const key = demandOf(run, group)
+    // A speed that depends on the run depends on its suite.
+    const suite = this.#speed === measuredSpeed ? '' : `${run.spec.project} ${run.spec.suite} `
+    const key = suite + demandOf(run, group)
     let fleet = this.#known.get(key)
     if (!fleet) {
       const workers = fittingWorkers(this.#view, run, group)
       const busy = workers.reduce((sum, worker) => sum + (worker.cpusUsed > 0 ? 1 : 0), 0)
-      fleet = { workers, cpus: fleetCpus(run, group, workers), busy }
+      fleet = { workers, cpus: fleetCpus(run, group, workers, this.#speed), busy }
       this.#known.set(key, fleet)
     }
     return fleet

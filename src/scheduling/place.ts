@@ -20,7 +20,7 @@ import {
 import type { Assign } from '../core/input.ts'
 import type { Group, Run, State, Task, Worker } from '../core/state.ts'
 import { pickTasks, targetWorkMs, workLeftMs, type Share } from './batch-size.ts'
-import { Fleets, isAvailable, speedOf, type View } from './fleet.ts'
+import { Fleets, isAvailable, measuredSpeed, type Speed, type View } from './fleet.ts'
 import { Reservations } from './reservations.ts'
 import { givenUp, mayRunOn, whereabouts, type Whereabouts } from './whereabouts.ts'
 
@@ -30,6 +30,8 @@ export type StrategyView = View & {
   readonly nowMs: number
   /** Runs that this strategy is to place; absent = all. */
   readonly mine?: (run: Run) => boolean
+  /** What is kept for runs of strategies before this one, and takes what this one keeps; absent = nothing yet. */
+  readonly kept?: Reservations
 }
 
 /** What tells one strategy from another that places in order. */
@@ -40,6 +42,10 @@ export type Ordering = {
   readonly turn: 'run' | 'batch'
   /** Of workers that could take a batch of the group, larger first; default: by free CPUs and speed. */
   readonly rank?: (run: Run, group: Group, worker: Worker) => number
+  /** The same for several workers with one call. */
+  readonly ranks?: (run: Run, group: Group, workers: readonly Worker[]) => readonly number[]
+  /** Default: as measured. */
+  readonly speed?: (view: View) => Speed
 }
 
 /** Runs with work to hand out, in the order in which they came. */
@@ -63,7 +69,9 @@ export function* placeInOrder(view: StrategyView, ordering: Ordering): Generator
   if (state.queuedCount === 0 || state.free.size === 0) return
   const open = openWorkers(view, nowMs)
   if (open.size === 0) return
-  const round: Round = { view, ordering, open, fleets: new Fleets(view), kept: new Reservations(), nowMs }
+  const speed = ordering.speed?.(view) ?? measuredSpeed
+  const fleets = new Fleets(view, speed)
+  const round: Round = { view, ordering, open, fleets, speed, kept: view.kept ?? new Reservations(), nowMs }
   let waiting = ordering.sort(view, waitingRuns(state, nowMs, mine), round.fleets, nowMs)
   if (ordering.turn === 'run') {
     for (const run of waiting) {
@@ -92,15 +100,52 @@ export function* placeInOrder(view: StrategyView, ordering: Ordering): Generator
 /** Runs with work to hand out in the order in which they are served. */
 export function orderedRuns(view: StrategyView, ordering: Ordering): readonly Run[] {
   const { state, nowMs, mine } = view
-  return ordering.sort(view, waitingRuns(state, nowMs, mine), new Fleets(view), nowMs)
+  return ordering.sort(view, waitingRuns(state, nowMs, mine), new Fleets(view, ordering.speed?.(view)), nowMs)
 }
 
 /** Workers that these runs, which come first, keep from everybody after them, and the run for which; for people. */
 export function keptFor(view: View, runs: readonly Run[], fleets: Fleets, nowMs: number): ReadonlyMap<WorkerId, RunId> {
   const ordering: Ordering = { turn: 'run', sort: (_view, waiting) => waiting }
-  const round: Round = { view, ordering, open: openWorkers(view, nowMs), fleets, kept: new Reservations(), nowMs }
+  const round: Round = {
+    view,
+    ordering,
+    open: openWorkers(view, nowMs),
+    fleets,
+    speed: measuredSpeed,
+    kept: new Reservations(),
+    nowMs,
+  }
   for (const run of runs) reserve(round, run)
   return round.kept.workers
+}
+
+/** For strategies that choose group and worker themselves: what could go where, by the rules of all. */
+export type Choices = {
+  /** Workers that the group could have a batch on now, the best first. */
+  readonly workers: (run: Run, group: Group) => readonly Worker[]
+  /** The batch that it would have there; undefined = none now. */
+  readonly batch: (run: Run, group: Group, worker: Worker) => Placement | undefined
+}
+
+export function choicesOf(view: StrategyView, fleets: Fleets): Choices {
+  const { state, nowMs, kept = new Reservations() } = view
+  const ordering: Ordering = { turn: 'run', sort: (_view, waiting) => waiting }
+  const open = openWorkers(view, nowMs)
+  const round: Round = { view, ordering, open, fleets, speed: measuredSpeed, kept, nowMs }
+  const mayBegin = (run: Run, group: Group) =>
+    isReady(run, group, nowMs) && !isHeldUp(state, run, group) && kept.mayLock(run, group.need)
+  const workers = (run: Run, group: Group, fitting = fleets.of(run, group).workers) =>
+    mayBegin(run, group) ? freeWorkers(round, run, group, fitting) : []
+  return {
+    workers: (run, group) => workers(run, group),
+    batch: (run, group, worker) => {
+      const fleet = fleets.of(run, group)
+      if (!fleet.workers.includes(worker) || workers(run, group, [worker]).length === 0) return undefined
+      const startupMs = run.startupMs ?? run.spec.startupMs
+      const share = { fleetCpus: fleet.cpus, leftMs: workLeftMs(state, group, startupMs, nowMs), startupMs }
+      return placementOn(state, run, group, worker, share, whereabouts(fleet.workers, nowMs), round)
+    },
+  }
 }
 
 type Round = {
@@ -109,6 +154,7 @@ type Round = {
   /** Workers that something could be given to, as far as they are concerned. */
   readonly open: Set<Worker>
   readonly fleets: Fleets
+  readonly speed: Speed
   readonly kept: Reservations
   readonly nowMs: number
 }
@@ -155,9 +201,11 @@ function* placementsOfGroup(round: Round, run: Run, group: Group): Generator<Pla
   // Placing moves work from the queue to batches, and leaves the sum as it is.
   const share = { fleetCpus: fleet.cpus, leftMs: workLeftMs(state, group, startupMs, nowMs), startupMs }
   for (const worker of free) {
+    // What was placed before it may be on its host, and want to be alone or apart there.
+    if (!isFree(state, run, group, worker)) continue
     do {
       if (isHeldUp(state, run, group) || !isReady(run, group, nowMs)) return
-      const placement = placementOn(state, run, group, worker, share, where, nowMs)
+      const placement = placementOn(state, run, group, worker, share, where, round)
       if (!placement) break
       yield placement
     } while (sharesHost(group.need) && isFree(state, run, group, worker))
@@ -180,23 +228,22 @@ function reserve(round: Round, run: Run): void {
   if (atWorkerLimit(run) || scopeAllowance(state, classScope(run.spec)) === 0) return
   for (const group of readyGroups(round, run)) {
     const { need } = group
-    if (lockInTheWay(state, need) !== undefined) {
-      kept.keepLocks(run, need)
-      continue
-    }
-    for (const worker of fleets.of(run, group).workers) {
+    const { workers } = fleets.of(run, group)
+    const mayHave = (worker: Worker) =>
+      quotaInTheWay(state, run, need, cpusOf(run, need, worker), round.nowMs) === undefined
+    if (need.locks !== undefined && workers.some(mayHave)) kept.keepLocks(run, need)
+    if (lockInTheWay(state, need) !== undefined) continue
+    for (const worker of workers) {
       if (!open.has(worker)) continue
       const obstacle = obstacleFor(state, run, group, worker)
-      if (obstacle === undefined) continue
-      if (quotaInTheWay(state, run, need, cpusOf(run, need, worker), round.nowMs)) continue
-      kept.keepWorker(run, worker, obstacle)
+      if (obstacle !== undefined && mayHave(worker)) kept.keepWorker(run, worker, need, obstacle)
     }
   }
 }
 
 /** The best first; a host takes one batch of a run at a time, unless what it needs says how much of the host that is. */
 function freeWorkers(
-  { view, ordering, open, kept }: Round,
+  { view, ordering, open, kept, speed }: Round,
   run: Run,
   group: Group,
   fitting: readonly Worker[],
@@ -207,12 +254,12 @@ function freeWorkers(
   const here = open.size < fitting.length ? fittingOf(open, new Set(fitting)) : fitting.filter((one) => open.has(one))
   const free = here.filter((worker) => kept.mayUse(worker, need) && isFree(state, run, group, worker))
   if (free.length < 2) return free
-  const rank = ordering.rank ?? defaultRank
-  const order = free.map((worker) => ({
+  const ranks = ordering.ranks?.(run, group, free)
+  const order = free.map((worker, at) => ({
     worker,
     warm: need.affinity !== undefined && worker.warm.includes(need.affinity) ? 0 : 1,
     spread: spreadOn(state, need, worker),
-    rank: rank(run, group, worker),
+    rank: ranks?.[at] ?? freeCpus(worker) * speed(run, worker),
   }))
   order.sort(
     (a, b) => a.spread - b.spread || a.warm - b.warm || b.rank - a.rank || (a.worker.id < b.worker.id ? -1 : 1),
@@ -224,8 +271,8 @@ function fittingOf(open: ReadonlySet<Worker>, fitting: ReadonlySet<Worker>): Wor
   return [...open].filter((worker) => fitting.has(worker))
 }
 
-function defaultRank(_run: Run, _group: Group, worker: Worker): number {
-  return (worker.capabilities.cpus - worker.cpusUsed) * speedOf(worker)
+function freeCpus(worker: Worker): number {
+  return worker.capabilities.cpus - worker.cpusUsed
 }
 
 /** Of one that is open and fits. */
@@ -252,12 +299,12 @@ function placementOn(
   worker: Worker,
   share: Share,
   where: Whereabouts,
-  nowMs: number,
+  { nowMs, speed }: Round,
 ): Placement | undefined {
   const { need } = group
   const cpus = cpusOf(run, need, worker)
   if (quotaInTheWay(state, run, need, cpus, nowMs)) return undefined
-  const targetMs = targetWorkMs(run, cpus * speedOf(worker), share)
+  const targetMs = targetWorkMs(run, cpus * speed(run, worker), share)
   const may = (task: Task) => mayRunOn(where, task, worker)
   const allowed = Math.min(allowance(state, run, worker), need.batchMax ?? Infinity)
   if (allowed === 0) return undefined

@@ -1,50 +1,73 @@
 /**
  * What is kept, within one round, for runs that come first and can't be given it yet. Without that, what needs much
  * would wait for as long as anything comes that needs little: a run for a whole host behind ones for a CPU, one for two
- * GPUs behind ones for one, one for an exclusive lock behind ones that share it. A group that waits for CPUs, memory or
- * a host for itself keeps the worker; one that waits for GPUs or counted resources keeps only those, so that the
- * worker's CPUs don't lie idle; one that waits for a lock keeps all its locks.
+ * GPUs behind ones for one, one for an exclusive lock behind ones that share it. A group that waits for CPUs or memory
+ * keeps the worker, and one that waits for a host for itself keeps the host; one that waits for GPUs or counted resources
+ * keeps only those, all of them, so that the worker's CPUs don't lie idle. Whatever it waits for, it keeps its locks and
+ * its anti-affinity's place too: else, when one is free at last, another one would just have been taken.
  */
-import type { Need, RunId, WorkerId } from '../core/entities.ts'
+import type { Lock, Need, RunId, WorkerId } from '../core/entities.ts'
 import type { Obstacle } from '../core/holdings.ts'
 import type { Run, Worker } from '../core/state.ts'
 
 export class Reservations {
   /** Whole workers, and the run for which. */
   readonly workers = new Map<WorkerId, RunId>()
+  readonly #hosts = new Set<string>()
   readonly #parts = new Set<string>()
-  readonly #locks = new Map<string, RunId>()
+  readonly #locks = new Map<string, { readonly run: RunId; readonly lock: Lock }[]>()
+  readonly #before: Reservations | undefined
 
-  keepWorker(run: Run, worker: Worker, obstacle: Obstacle): void {
+  /** `before`: what strategies keep that have had their turn. */
+  constructor(before?: Reservations) {
+    this.#before = before
+  }
+
+  keepWorker(run: Run, worker: Worker, need: Need, obstacle: Obstacle): void {
+    const { host } = worker.capabilities
+    if (need.antiAffinity !== undefined) this.#parts.add(`${host} apart ${need.antiAffinity}`)
     switch (obstacle.type) {
       case 'gpus':
-        this.#parts.add(`${worker.id} gpus`)
-        return
       case 'resource':
-        this.#parts.add(`${worker.id} resource ${obstacle.name}`)
+        if (need.gpus !== undefined) this.#parts.add(`${worker.id} gpus`)
+        for (const name in need.resources) this.#parts.add(`${worker.id} resource ${name}`)
         return
-      // Whoever is first gets the host as soon as the other batch has ended.
+      // It gets the host as soon as the other batch has ended.
       case 'anti-affinity':
         return
       default:
+        if (obstacle.type === 'exclusive') this.#hosts.add(host)
         if (!this.workers.has(worker.id)) this.workers.set(worker.id, run.id)
     }
   }
 
   keepLocks(run: Run, { locks = [] }: Need): void {
-    for (const { name } of locks) if (!this.#locks.has(name)) this.#locks.set(name, run.id)
+    for (const lock of locks) {
+      const kept = this.#locks.get(lock.name)
+      if (!kept) this.#locks.set(lock.name, [{ run: run.id, lock }])
+      else if (kept.every((one) => one.run !== run.id || one.lock.mode !== lock.mode)) kept.push({ run: run.id, lock })
+    }
   }
 
-  /** Nobody before it waits for one of its locks. */
-  mayLock(run: Run, { locks }: Need): boolean {
+  /** Nobody before it waits for one of its locks, unless both would share it. */
+  mayLock(run: Run, need: Need): boolean {
+    const { locks } = need
+    if (this.#before?.mayLock(run, need) === false) return false
     if (locks === undefined || this.#locks.size === 0) return true
-    return locks.every(({ name }) => (this.#locks.get(name) ?? run.id) === run.id)
+    return locks.every(({ name, mode }) =>
+      (this.#locks.get(name) ?? []).every(
+        (one) => one.run === run.id || (mode === 'shared' && one.lock.mode === 'shared'),
+      ),
+    )
   }
 
   /** Nobody before it waits for the worker, or for what it needs of it. */
   mayUse(worker: Worker, need: Need): boolean {
-    if (this.workers.has(worker.id)) return false
+    const { host } = worker.capabilities
+    if (this.#before?.mayUse(worker, need) === false) return false
+    if (this.workers.has(worker.id) || this.#hosts.has(host)) return false
     if (this.#parts.size === 0) return true
+    if (need.antiAffinity !== undefined && this.#parts.has(`${host} apart ${need.antiAffinity}`)) return false
     if (need.gpus !== undefined && this.#parts.has(`${worker.id} gpus`)) return false
     for (const name in need.resources) if (this.#parts.has(`${worker.id} resource ${name}`)) return false
     return true

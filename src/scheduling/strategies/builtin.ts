@@ -1,6 +1,7 @@
 /** The strategies that come with Muster; `history` is used unless something else is asked for. */
+import { aptitudeOf } from '../../core/aptitude.ts'
 import type { Run } from '../../core/state.ts'
-import type { Fleets, View } from '../fleet.ts'
+import { speedOf, type Fleets, type View } from '../fleet.ts'
 import { standingOf, totalsOf, type Standing } from '../share.ts'
 import { orderedStrategy, type Strategy } from '../strategy.ts'
 import { agedPriority, urgency } from '../urgency.ts'
@@ -94,5 +95,16 @@ export const fairShare: Strategy = orderedStrategy(
   },
 )
 
-export const builtinStrategies: readonly Strategy[] = [history, fifo, priority, deadline, fairShare]
+/** Like `history`, with what each machine has shown to be worth for each suite in place of its speed alone. */
+export const learned: Strategy = orderedStrategy(
+  'learned',
+  'as history, and suites go to the machines that have done best with them',
+  {
+    turn: 'run',
+    sort: byUrgencyAndShare,
+    speed: (view) => (run, worker) => speedOf(worker) * aptitudeOf(view.state, run, worker),
+  },
+)
+
+export const builtinStrategies: readonly Strategy[] = [history, fifo, priority, deadline, fairShare, learned]
 export const defaultStrategy = history
