@@ -24,14 +24,14 @@ const gibibyte = 2 ** 30
 
 export function gigabytes(bytes: number): string {
   const amount = bytes / gibibyte
-  return `${amount.toFixed(amount < 99.95 ? 1 : 0)} GiB`
+  return `${amount.toFixed(amount < 9.95 ? 1 : 0)} GiB`
 }
 
-/** `2 × NVIDIA A100 40.0 GiB`; several kinds with a plus between. */
+/** `2 × A100-PCIE-40GB`: without their makers; several kinds with a plus between. */
 export function gpuWords(gpus: readonly Gpu[]): string {
   const counts = new Map<string, number>()
   for (const gpu of gpus) {
-    const words = gpu.memoryBytes === 0 ? gpu.name : `${gpu.name} ${gigabytes(gpu.memoryBytes)}`
+    const words = gpu.name.replace(/^(NVIDIA|AMD|Intel(\(R\))?) /, '')
     counts.set(words, (counts.get(words) ?? 0) + 1)
   }
   return [...counts].map(([words, count]) => (count === 1 ? words : `${count} × ${words}`)).join(' + ')

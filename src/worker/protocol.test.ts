@@ -359,3 +359,48 @@ it('WorkerProtocol needs nothing of Node', () => {
   visit(path.join(import.meta.dirname, 'protocol.ts'))
   assert.ok(seen.size >= 4)
 })
+
+describe('WorkerProtocol: capabilities', () => {
+  const understands = { understands: ['capabilities'] } as const
+  const describe = (rig: ProtocolRig, speed: number): void => {
+    rig.capabilities = { ...rig.capabilities, speed }
+    rig.protocol.described()
+  }
+
+  it('are said again when they have changed, and only then', () => {
+    const rig = new ProtocolRig().join(understands)
+    rig.protocol.described()
+    assert.deepEqual(rig.news(), ['hello'])
+    describe(rig, 2)
+    describe(rig, 2)
+    assert.deepEqual(
+      rig.sent.flatMap((one) => (one.type === 'capabilities' ? one.capabilities.speed : [])),
+      [2],
+    )
+  })
+
+  it('are not sent to a coordinator that does not understand them', () => {
+    const rig = new ProtocolRig().join()
+    describe(rig, 2)
+    assert.deepEqual(rig.news(), ['hello'])
+    // The one that leads next does.
+    rig.say({ type: 'greet' }).welcome(understands)
+    assert.deepEqual(rig.news(), ['hello'], 'its hello has said them already')
+    describe(rig, 3)
+    assert.deepEqual(rig.news(), ['capabilities'])
+  })
+
+  it('that change between hello and welcome, or while nobody is there, are not forgotten', () => {
+    const rig = new ProtocolRig()
+    rig.protocol.opened()
+    describe(rig, 2)
+    assert.deepEqual(rig.news(), ['hello'])
+    rig.welcome(understands)
+    assert.deepEqual(rig.news(), ['capabilities'])
+    rig.lose()
+    describe(rig, 3)
+    assert.deepEqual(rig.news(), [])
+    rig.join(understands)
+    assert.deepEqual(rig.news(), ['hello'])
+  })
+})

@@ -37,6 +37,8 @@ export class TestCoordinator {
   leaseMs = 10_000
   fenceMs = 6000
   epoch = 1
+  /** Absent: as a coordinator of an older version. */
+  understands: Extract<CoordinatorMessage, { type: 'welcome' }>['understands']
   /** Off: as a coordinator that doesn't know whether it leads. */
   beats = true
   /** What `welcome` keeps of what `hello` holds. */
@@ -195,6 +197,7 @@ export class TestCoordinator {
             leaseMs: this.leaseMs,
             fenceMs: this.fenceMs,
             keep: this.keep(message),
+            ...(this.understands && { understands: this.understands }),
           } satisfies CoordinatorMessage),
         )
       } else if (message.type === 'heartbeat') {

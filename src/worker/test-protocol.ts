@@ -1,5 +1,5 @@
 /** A WorkerProtocol on a clock that is turned by hand, with a scripted coordinator and executor. */
-import type { Assign, CoordinatorMessage, WorkerMessage } from '../protocol/worker-messages.ts'
+import type { Assign, CoordinatorMessage, WorkerCapabilities, WorkerMessage } from '../protocol/worker-messages.ts'
 import type { Clock } from '../stdx/clock.ts'
 import { MemoryOutbox } from './outbox.ts'
 import { WorkerProtocol, type ProtocolOptions } from './protocol.ts'
@@ -65,6 +65,15 @@ export class ProtocolRig {
   /** Executor: end what is to be ended, at once. */
   obedient = true
   bufferedBytes = 0
+  capabilities: WorkerCapabilities = {
+    os: 'linux',
+    arch: 'x64',
+    cpus: 1,
+    memoryBytes: 1,
+    host: 'h',
+    labels: {},
+    tools: {},
+  }
   readonly protocol: WorkerProtocol
   readonly #lastN = { n: 0 }
 
@@ -85,7 +94,7 @@ export class ProtocolRig {
         describe: () => ({
           name: 'w',
           version: '0',
-          capabilities: { os: 'linux', arch: 'x64', cpus: 1, memoryBytes: 1, host: 'h', labels: {}, tools: {} },
+          capabilities: this.capabilities,
         }),
         load: () => ({}),
         start: ({ batch }) => note('start')(batch),

@@ -7,8 +7,10 @@ import { ago, table } from '../table.ts'
 import { print, withClient, type LookOptions } from './look.ts'
 
 /** Enough of a fingerprint to tell some thousand machines apart. */
-const shortFingerprint = 8
+const shortFingerprint = 7
 const nameColumnsMax = 24
+/** So that a line of a usual worker fits a terminal of 80 columns. */
+const gpuColumnsMax = 14
 
 export async function workersCommand(named: string | undefined, options: LookOptions): Promise<number> {
   if (named !== undefined) return workerCommand(named, options)
@@ -25,7 +27,7 @@ export function workersTable(workers: readonly WorkerView[]): string {
     ['CPUS', (worker) => worker.cpus],
     ['FREE', (worker) => worker.cpusFree],
     ['MEMORY', (worker) => gigabytes(worker.memoryBytes)],
-    ['GPUS', (worker) => gpuWords(worker.gpus ?? [])],
+    ['GPUS', (worker) => fitEnd(gpuWords(worker.gpus ?? []), gpuColumnsMax)],
     ['SPEED', (worker) => worker.speed?.toFixed(2) ?? ''],
     ['MACHINE', (worker) => worker.fingerprint?.slice(0, shortFingerprint) ?? ''],
     ['LABELS', (worker) => labelsOf(worker).join(' ')],

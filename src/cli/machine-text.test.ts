@@ -1,0 +1,135 @@
+/** What people read about machines: at 80 columns, as it stands here. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { WorkerView } from '../protocol/run-view.ts'
+import { workersTable } from './commands/workers.ts'
+import { gpuWords, machineLines } from './machine-text.ts'
+
+const gibibyte = 2 ** 30
+const a100 = {
+  id: 'MIG-33333333-0000-5000-8000-000000000000',
+  vendor: 'nvidia',
+  name: 'NVIDIA A100 MIG 3g.20gb',
+  memoryBytes: 20 * gibibyte,
+  driver: '550.54.15',
+  computeCapability: '8.0',
+  partOf: 'GPU-11111111-aaaa-bbbb-cccc-000000000000',
+} as const
+const t4 = { id: '1', vendor: 'nvidia', name: 'NVIDIA T4', memoryBytes: 15 * gibibyte } as const
+
+test('machineLines: everything, wrapped beside its name', () => {
+  const text = machineLines(
+    [
+      ['worker', 'w-1 one'],
+      ['does', ''],
+    ],
+    {
+      os: 'linux',
+      arch: 'x64',
+      cpus: 6,
+      memoryBytes: 16 * gibibyte,
+      tools: { go: '1.26.3', node: '26.10.0' },
+      gpus: [a100, t4],
+      resources: { licences: 2 },
+      attributes: {
+        'cpu.features': ['avx2', 'avx512f', 'avx512vl', 'fma', 'popcnt', 'sha_ni', 'sse4_1', 'sse4_2', 'ssse3'],
+        'cpu.logical': 8,
+        'cpu.model': 'AMD EPYC 7543 32-Core Processor',
+        'cpu.physical': 4,
+        'disk.free': 100 * gibibyte,
+        'os.name': 'Debian GNU/Linux 12 (bookworm)',
+      },
+      unavailable: {
+        docker: 'docker ended with 1: Cannot connect to the Docker daemon at unix:///var/run/docker.sock.',
+      },
+      fingerprint: 'fca616698856301cdf4a4916a58d560c',
+      speed: 1.25,
+    },
+    80,
+  )
+  assert.equal(
+    text,
+    `worker             w-1 one
+machine            fca616698856301cdf4a4916a58d560c
+speed              1.25 (1 = the reference machine)
+system             Debian GNU/Linux 12 (bookworm), x64
+CPUs               6 for tests, AMD EPYC 7543 32-Core Processor, 4 cores, 8
+                   threads
+memory             16 GiB for tests
+GPU MIG-33333333…  NVIDIA A100 MIG 3g.20gb, 20 GiB, driver 550.54.15, compute
+                   capability 8.0, part of
+                   GPU-11111111-aaaa-bbbb-cccc-000000000000
+GPU 1              NVIDIA T4, 15 GiB
+resources          licences 2
+tools              go 1.26.3, node 26.10.0
+
+ATTRIBUTES
+cpu.features  avx2, avx512f, avx512vl, fma, popcnt, sha_ni, sse4_1, sse4_2,
+              ssse3
+cpu.logical   8
+cpu.model     AMD EPYC 7543 32-Core Processor
+cpu.physical  4
+disk.free     100 GiB
+os.name       Debian GNU/Linux 12 (bookworm)
+
+NOT AVAILABLE
+docker  docker ended with 1: Cannot connect to the Docker daemon at
+        unix:///var/run/docker.sock.
+`,
+  )
+})
+
+test('machineLines: a machine of which nothing is known', () => {
+  const machine = { os: 'linux', arch: 'arm64', cpus: 1, memoryBytes: gibibyte, tools: {} }
+  assert.equal(machineLines([], machine, 80), 'system  linux, arm64\nCPUs    1 for tests\nmemory  1.0 GiB for tests\n')
+})
+
+test('gpuWords: cards of one kind are counted', () => {
+  assert.equal(gpuWords([t4, { ...t4, id: '2' }, a100]), '2 × T4 + A100 MIG 3g.20gb')
+  assert.equal(gpuWords([]), '')
+})
+
+const h100 = { id: '0', vendor: 'nvidia', name: 'NVIDIA H100 80GB HBM3', memoryBytes: 80 * gibibyte } as const
+
+const worker: WorkerView = {
+  worker: 'w-4d0b4c18d0bd',
+  name: 'one',
+  host: 'h',
+  os: 'linux',
+  arch: 'x64',
+  cpus: 8,
+  cpusFree: 6,
+  memoryBytes: 23.54 * gibibyte,
+  labels: { 'muster.pid': '1' },
+  tools: {},
+  version: '1',
+  state: 'busy',
+  batches: [],
+  lastHeardMs: 0,
+}
+
+test('workersTable: columns in which nobody has anything are left out', () => {
+  assert.equal(
+    workersTable([worker, { ...worker, name: 'two', speed: 1.5, fingerprint: 'fca616698856301cdf4a4916a58d560c' }]),
+    `WORKER          NAME  STATE  CPUS  FREE  MEMORY  SPEED  MACHINE
+w-4d0b4c18d0bd  one   busy      8     6  24 GiB
+w-4d0b4c18d0bd  two   busy      8     6  24 GiB  1.50   fca6166
+`,
+  )
+})
+
+test('workersTable: cards and work', () => {
+  assert.equal(
+    workersTable([{ ...worker, gpus: Array.from({ length: 8 }, () => h100), speed: 1.5, fingerprint: 'fca61669' }]),
+    `WORKER          NAME  STATE  CPUS  FREE  MEMORY  GPUS            SPEED  MACHINE
+w-4d0b4c18d0bd  one   busy      8     6  24 GiB  8 × H100 80GB…  1.50   fca6166
+`,
+  )
+  const batches = [{ batch: 'b1', run: 'r1', tasks: 3, cpus: 2 }]
+  assert.equal(
+    workersTable([{ ...worker, gpus: [t4, t4], batches }]),
+    `WORKER          NAME  STATE  CPUS  FREE  MEMORY  GPUS    DOES
+w-4d0b4c18d0bd  one   busy      8     6  24 GiB  2 × T4  r1 (3 files)
+`,
+  )
+})
