@@ -8,6 +8,8 @@
  * placement, which happens between two entries, looks at what is due by its own clock.
  */
 import type { TaskIndex } from './entities.ts'
+import { ruleOfScope } from './shares.ts'
+import { spentBelowAtMs } from './spent.ts'
 import type { Group, Run, State, Wake } from './state.ts'
 
 export function addWake(state: State, run: Run, group: Group, wake: Wake): void {
@@ -114,5 +116,17 @@ export function nextDueMs(state: State, nowMs: number): number | undefined {
     const { recycling } = state.workers.get(id)!
     if (recycling && recycling.untilMs > nowMs && recycling.untilMs < next) next = recycling.untilMs
   }
+  if (state.shares.size > 0 && state.queuedCount > 0) next = Math.min(next, nextQuotaMs(state, nowMs))
   return next === Infinity ? undefined : next
+}
+
+/** When somebody who has spent all CPU-hours of a quota may spend again. */
+function nextQuotaMs(state: State, nowMs: number): number {
+  let next = Infinity
+  for (const [scope, spent] of state.spent) {
+    const hours = ruleOfScope(state.shares, scope)?.cpuHours
+    const atMs = hours === undefined ? undefined : spentBelowAtMs(spent, hours * 3_600_000, nowMs)
+    if (atMs !== undefined && atMs < next) next = atMs
+  }
+  return next
 }

@@ -4,7 +4,7 @@
  * here and nowhere else, so that nothing is held by nobody. Everything follows from the batches: a snapshot doesn't
  * hold it.
  */
-import type { Grant, Lock, Need } from './entities.ts'
+import type { Capabilities, Grant, Lock, Need } from './entities.ts'
 import { gpuFits } from './fit.ts'
 import { ruleOfScope } from './shares.ts'
 import { spentHoursMs, spendBatch } from './spent.ts'
@@ -234,8 +234,7 @@ function move(state: State, run: Run, worker: Worker, batch: Batch, need: Need, 
   worker.cpusUsed += by * batch.cpus
   noteFree(state, worker)
   held.memoryBytes += by * (need.memoryBytes ?? 0)
-  place(state.placed, anything, worker, by)
-  if (need.exclusive) place(state.placed, alone, worker, by)
+  placeAll(state, worker, need, by)
   for (const name in need.resources) add(held.resources, name, by * need.resources[name]!)
   const { exclusive = true, memoryBytes = 0 } = need.gpus ?? {}
   for (const id of batch.grant?.gpus ?? []) {
@@ -245,8 +244,6 @@ function move(state: State, run: Run, worker: Worker, batch: Batch, need: Need, 
     if (use.batches === 0) held.gpus.delete(id)
     else held.gpus.set(id, use)
   }
-  if (need.antiAffinity !== undefined) place(state.placed, `anti ${need.antiAffinity}`, worker, by)
-  if (need.spread !== undefined) place(state.placed, `spread ${need.spread}`, worker, by)
   for (const scope of scopesOf(run)) {
     let spent = state.spent.get(scope)
     if (!spent) {
@@ -257,6 +254,26 @@ function move(state: State, run: Run, worker: Worker, batch: Batch, need: Need, 
     spent.gpus += by * (batch.grant?.gpus?.length ?? 0)
     spent.batches += by
   }
+}
+
+/** Where it counts by the host. */
+function placeAll({ placed }: State, worker: Worker, need: Need, by: 1 | -1): void {
+  place(placed, anything, worker, by)
+  if (need.exclusive) place(placed, alone, worker, by)
+  if (need.antiAffinity !== undefined) place(placed, `anti ${need.antiAffinity}`, worker, by)
+  if (need.spread !== undefined) place(placed, `spread ${need.spread}`, worker, by)
+}
+
+/** Called by `apply`: the worker has other capabilities now, and perhaps its host another name. */
+export function offer(state: State, worker: Worker, capabilities: Capabilities): void {
+  const needs = [...worker.batches].map((id) => {
+    const { run, kind } = state.batches.get(id)!
+    return needOf(state.runs.get(run)!, kind)
+  })
+  for (const need of needs) placeAll(state, worker, need, -1)
+  worker.capabilities = capabilities
+  for (const need of needs) placeAll(state, worker, need, 1)
+  noteFree(state, worker)
 }
 
 /** Keeps the index of workers with CPUs to give; placement looks at no others. */

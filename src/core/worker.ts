@@ -1,6 +1,6 @@
 /** The worker family: joining, draining, leaving, and what becomes of the work of one that is gone. */
 import type { Event, WorkerJoined, WorkerRecycled, WorkerRecycling } from './events.ts'
-import { emptyHeld, noteFree } from './holdings.ts'
+import { emptyHeld, noteFree, offer } from './holdings.ts'
 import { Refused, type Drain, type Join, type Leave, type Recycled } from './input.ts'
 import { recoveriesOf } from './recovery.ts'
 import { giveUp, mayRetry, requeue } from './retry.ts'
@@ -120,8 +120,7 @@ export function applyJoined(state: State, event: WorkerJoined): void {
   if (known) {
     known.name = event.name
     known.version = event.version
-    known.capabilities = event.capabilities
-    noteFree(state, known)
+    offer(state, known, event.capabilities)
     return
   }
   const worker: Worker = {
