@@ -86,14 +86,20 @@ function heavyTailed(count: number): Recorded {
   return { suite: `made-up ${count}`, files }
 }
 
+/** Time of the processor, of all threads: other programs on this machine have no part in it. */
+function cpuMs(since: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(since)
+  return (user + system) / 1000
+}
+
 const percent = (ratio: number | undefined) => (ratio === undefined ? '' : Math.round(ratio * 1000) / 10)
 
 function errors(suites: readonly Recorded[], afterFailure: number): void {
   const rows = suites.map((recorded) => {
     const { samples, trueMs } = history(recorded, afterFailure)
-    const sinceMs = performance.now()
+    const since = process.cpuUsage()
     const { figures, heldOut, used } = compete(samples)
-    const tookMs = performance.now() - sinceMs
+    const tookMs = cpuMs(since)
     const from = samples.length - heldOut
     const best = figuresOf(
       trueMs.slice(from),
@@ -124,14 +130,14 @@ function errors(suites: readonly Recorded[], afterFailure: number): void {
     'simple ÷ mean',
     'bias',
     'used',
-    'ms',
+    'CPU ms',
   ]
   process.stdout.write(
     `${formatTable({
       title: `WAPE in %, ${runs} runs${afterFailure === 1 ? '' : `; after a failure a file takes ${afterFailure} times as long`}`,
       columns,
       rows,
-      note: 'best: each file’s true length and the machine known, not the load, noise and outliers. ms: replay, two trainings, figures.',
+      note: 'best: each file’s true length and the machine known, not the load, noise and outliers. CPU ms: replay, two trainings, figures.',
     })}\n`,
   )
 }
@@ -162,10 +168,14 @@ async function question(): Promise<void> {
     )
     const files = Array.from({ length: 10_000 }, (_, index) => fileOf(index))
     const ask = { project: 'shop', suite: 'unit', files }
-    const timed = async <T>(work: () => Promise<T> | T): Promise<number> => {
-      const sinceMs = performance.now()
-      await work()
-      return performance.now() - sinceMs
+    const timed = async <T>(work: () => Promise<T> | T, times = 5): Promise<number> => {
+      const took: number[] = []
+      for (let time = 0; time < times; time += 1) {
+        const since = process.cpuUsage()
+        await work()
+        took.push(cpuMs(since))
+      }
+      return Math.min(...took)
     }
     const naiveMs = await timed(() =>
       store.query(
@@ -174,15 +184,16 @@ async function question(): Promise<void> {
     )
     const firstMs = await timed(() => store.durations.load(ask))
     const simpleMs = await timed(() => store.durations.estimates(ask))
-    const competeMs = await timed(async () => store.keepModel((await store.models.compete('shop', () => true))!))
+    const compete = async () => store.keepModel((await store.models.compete('shop', () => true))!)
+    const competeMs = await timed(compete, 1)
     const againMs = await timed(() => store.durations.estimates(ask))
     const kept = store.models.keptOf('shop')
     const modelBytes = zstdCompressSync(JSON.stringify(kept?.model ?? null)).length
     store.close()
     process.stdout.write(
       `${formatTable({
-        title: '10 000 files, 300 000 recorded durations in DuckDB, ms',
-        columns: ['what', 'ms'],
+        title: '10 000 files, 300 000 recorded durations in DuckDB',
+        columns: ['what', 'CPU ms'],
         rows: [
           ['baseline: mean per file by SQL', naiveMs],
           ['first question: read and estimate', firstMs + simpleMs],
@@ -190,7 +201,7 @@ async function question(): Promise<void> {
           [`competition of ${kept?.samples ?? 0} durations: read, train twice, keep (${kept?.used})`, competeMs],
           [`a question after it (model ${modelBytes} bytes)`, againMs],
         ],
-        note: 'Goal for a question: well under a second.',
+        note: 'Best of five, but for the competition. Goal for a question: well under a second.',
       })}\n`,
     )
   } finally {

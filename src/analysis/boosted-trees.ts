@@ -52,7 +52,7 @@ export const defaultTraining: TrainingOptions = {
   learningRate: 0.08,
   leafMin: 20,
   clip: 1,
-  workMax: 400e6,
+  workMax: 200e6,
   patience: 30,
 }
 

@@ -42,16 +42,18 @@ export class DurationMemory {
 
   isLoaded({ project, suite, framework }: Questions['estimates']['ask']): boolean {
     const known = this.#suites.get(keyOf(project, suite))
-    return known !== undefined && (known.durations.size > 0 || framework === undefined || known.framework !== undefined)
+    return (
+      known !== undefined &&
+      (known.durations.size > 0 || framework === undefined || known.framework?.name === framework)
+    )
   }
 
   /** Must not overlap with an apply, or what is being written would be missed. */
   async load({ project, suite, framework }: Questions['estimates']['ask']): Promise<void> {
     await this.#models.load(project)
-    const durations = new SuiteDurations()
     const observations = await recentObservations(this.#columns, project, suite)
+    const durations = new SuiteDurations(fitContention(observations.values()))
     for (const [file, list] of observations) durations.load(file, list)
-    durations.correctFor(fitContention(durations.allObservations()))
     const [startups] = await this.#columns(
       `SELECT startup_ms * coalesce(speed, 1) FROM batch_ends
        WHERE project = $project AND suite = $suite AND startup_ms IS NOT NULL ORDER BY at_ms DESC LIMIT ${observationsKept}`,

@@ -55,8 +55,7 @@ export class HostLoads {
       const host = this.#at(worker, atMs)
       const tookMs = atMs - started.atMs
       // Of one that began and ended in the same entry, those that run now tell.
-      const average = tookMs > 0 ? (host.fileMs - started.fileMs) / tookMs : host.running
-      beside = Math.max(0, average - 1)
+      beside = Math.max(0, tookMs > 0 ? (host.fileMs - started.fileMs - tookMs) / tookMs : host.running - 1)
       const left = (host.batches.get(batch) ?? 0) - 1
       if (left >= 0) {
         host.running -= 1

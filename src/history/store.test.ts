@@ -178,6 +178,77 @@ describe('HistoryStore', () => {
       }
     }))
 
+  test('models of a project compete when a tenth more is known, and the outcome replaces the one before', () =>
+    withStore(async (store) => {
+      const files = Array.from({ length: 50 }, (_, at) => `f${at}`)
+      const log = new SyntheticLog()
+      let applied = 0
+      const runs = async (from: number, to: number) => {
+        for (let run = from; run < to; run += 1) {
+          const reports = files.map((_, task) => report(task, 'passed', 10 + task))
+          log.add(submitted(`r${run}`, files), assigned(`r${run}`, `b${run}`, [...files.keys()]))
+          log.add(reported(`r${run}`, `b${run}`, reports))
+        }
+        await store.apply(asFed(log).slice(applied))
+        applied = log.entries.length
+      }
+      await runs(0, 3)
+      assert.equal(store.models.due(), undefined, 'nobody has asked about any project')
+      await store.models.load('shop')
+      assert.equal(store.models.due(), undefined, 'too little')
+      await runs(3, 20)
+      assert.equal(store.models.due(), 'shop')
+      const row = await store.models.compete('shop', () => true)
+      await store.keepModel(row!)
+      assert.equal(store.models.due(), undefined)
+      assert.ok(store.models.isFresh('shop'))
+      await runs(20, 22)
+      assert.ok(!store.models.isFresh('shop'))
+      assert.equal(store.models.due(), 'shop', 'a hundred more, and a tenth of a thousand')
+      await store.keepModel((await store.models.compete('shop', () => true))!)
+      assert.deepEqual(await store.query('SELECT project, used, samples FROM duration_models'), [
+        { project: 'shop', used: 'simple', samples: 1100 },
+      ])
+    }))
+
+  test('attempts carry their machine and what ran beside them', () =>
+    withStore(async (store) => {
+      const capabilities = {
+        os: 'linux',
+        arch: 'x64',
+        cpus: 4,
+        memoryBytes: 1,
+        host: 'h1',
+        labels: {},
+        tools: {},
+        speed: 2,
+      }
+      const started = (task: number): Event => ({
+        type: 'task.started',
+        run: 'r1',
+        batch: 'b1',
+        worker: 'w1',
+        tasks: [task],
+      })
+      const log = new SyntheticLog()
+        .add({ type: 'worker.joined', worker: 'w1', name: 'one', version: '1', capabilities })
+        .add(submitted('r1', ['a', 'b', 'c']), assigned('r1', 'b1', [0, 1, 2]), started(0))
+        .add(started(1))
+        .add(reported('r1', 'b1', [report(0, 'passed', 20)]))
+        .add(reported('r1', 'b1', [report(1, 'passed', 20), report(2, 'passed', 5)]), ended('r1', 'b1'))
+      await store.apply(asFed(log))
+      // Each of the two was alone for half of its 20 ms; of c no start was seen.
+      assert.deepEqual(await store.query('SELECT file, speed, beside, host_cpus FROM attempts ORDER BY file'), [
+        { file: 'a', speed: 2, beside: 0.5, host_cpus: 4 },
+        { file: 'b', speed: 2, beside: 0.5, host_cpus: 4 },
+        { file: 'c', speed: 2, beside: null, host_cpus: 4 },
+      ])
+      assert.deepEqual(await store.query('SELECT speed FROM batch_ends'), [{ speed: 2 }])
+      assert.deepEqual(await store.query('SELECT worker, name, host, cpus, speed FROM workers'), [
+        { worker: 'w1', name: 'one', host: 'h1', cpus: 4, speed: 2 },
+      ])
+    }))
+
   test('long events are shortened in the audit and stay JSON', () =>
     withStore(async (store) => {
       const files = Array.from({ length: 5000 }, (_, i) => `src/file-${i}.test.ts`)
