@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, RouteGenericInterface } from 'fasti
 import Value from 'typebox/value'
 import type { SubmitRequest } from '../coordinator/coordinator.ts'
 import { checkManifest } from '../coordinator/workspace-check.ts'
+import { dependenciesAmong } from '../core/dependencies.ts'
 import type { RunSpec } from '../core/entities.ts'
 import { Refused, type Input } from '../core/input.ts'
 import type { Run } from '../core/state.ts'
@@ -11,6 +12,7 @@ import { MusterError } from '../protocol/errors.ts'
 import { parseTraceparent } from '../telemetry/traces/trace-context.ts'
 import { keptRead } from './kept-reads.ts'
 import type { ApiOptions } from './options.ts'
+import { dependenciesOf, needsOf, priorityOfBody } from './request-needs.ts'
 import { checkFileBytes, checkFiles, versionOf, whoOf, type ContextRequest, type RunParams } from './request-parts.ts'
 
 const hourMs = 3_600_000
@@ -21,12 +23,16 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
     const key = request.headers['idempotency-key']
     checkFiles(body.files)
     checkFileBytes(body)
+    const dependencies = dependenciesOf(body)
     if (body.workspace?.type === 'travel') await checkManifest(coordinator.blobs, body.workspace.manifest)
     const run = await coordinator.submitRun({
       who: whoOf(request),
       ...(typeof key === 'string' ? { key } : {}),
-      spec: { ...specOf(body), ...traceOf(request.headers) },
+      spec: { ...specOf(body), ...needsOf(body, Date.now()), ...traceOf(request.headers) },
       files: body.files,
+      ...(body.kinds === undefined ? {} : { kinds: body.kinds }),
+      ...(dependencies === undefined ? {} : { dependencies }),
+      ...(body.admission === undefined ? {} : { admission: body.admission }),
       ...(body.fileBytes === undefined ? {} : { fileBytes: body.fileBytes }),
       ...(body.context === undefined ? {} : { context: body.context }),
     })
@@ -116,15 +122,20 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
     trace: Pick<RunSpec, 'traceparent'>,
   ): Promise<Run> {
     const states = which === 'failed' ? ['failed', 'timed-out', 'lost'] : ['lost', 'cancelled']
-    const files = run.tasks.filter((task) => which === 'all' || states.includes(task.state)).map((task) => task.file)
+    const chosen = run.tasks.flatMap((task, index) => (which === 'all' || states.includes(task.state) ? [index] : []))
+    const files = chosen.map((index) => run.tasks[index]!.file)
     if (files.length === 0) throw new Refused('conflict', `run ${run.id} has no ${which} tasks`)
     const context = await coordinator.contextOf(run.id)
-    const { context: _, traceparent: __, ...spec } = run.spec
+    // What it came after is over, and so is its deadline.
+    const { context: _, traceparent: __, after: ___, deadlineAtMs: ____, ...spec } = run.spec
+    const dependencies = dependenciesAmong(run, chosen)
     const complete = spec.complete && files.length === run.tasks.length
     return coordinator.submitRun({
       who,
       spec: { ...spec, ...trace, complete, open: false },
       files,
+      ...(spec.needs === undefined ? {} : { kinds: chosen.map((index) => run.tasks[index]!.kind) }),
+      ...(dependencies.length === 0 ? {} : { dependencies }),
       ...(context ? { context } : {}),
     })
   }
@@ -159,7 +170,7 @@ function specOf(body: SubmitBody): SubmitRequest['spec'] {
     ...(body.retry === undefined ? {} : { retry: body.retry }),
     taskTimeoutMs: body.taskTimeoutMs ?? hourMs,
     maxFailures: body.maxFailures ?? 0,
-    priority: body.priority ?? 0,
+    priority: priorityOfBody(body),
     labels: body.labels ?? {},
     ...(body.startupMs === undefined ? {} : { startupMs: body.startupMs }),
     open: body.open ?? false,

@@ -15,35 +15,32 @@ type AllTasks = { Querystring: { run?: string; cursor?: string; limit?: number; 
 type TasksOfRun = { Params: RunParams; Querystring: { cursor?: number; limit?: number; state?: string } }
 
 export async function taskRoutes(app: FastifyInstance, { coordinator }: ApiOptions): Promise<void> {
-  app.post<{ Params: RunParams; Body: { files: string[] } }>(
+  app.post<{ Params: RunParams; Body: ExtendBody }>(
     '/runs/:run/tasks',
     { schema: { body: ExtendBody } },
     async (request, reply) => {
-      const { files } = request.body
+      const { files, kinds } = request.body
       checkFiles(files)
-      const first = await coordinator.extendRun(request.params.run, whoOf(request), files)
+      const first = await coordinator.extendRun(request.params.run, whoOf(request), files, kinds)
       reply.status(201)
       return { run: request.params.run, first, added: files.length }
     },
   )
 
-  app.post<{ Body: { run: string; file: string } }>(
-    '/tasks',
-    { schema: { body: TaskBody } },
-    async (request, reply) => {
-      const { run, file } = request.body
-      checkFiles([file])
-      const { changed } = await coordinator.submit({
-        type: 'extend',
-        run,
-        who: whoOf(request),
-        files: [file],
-        estimates: [null],
-      })
-      reply.status(201)
-      return { run, file, added: changed ? 1 : 0 }
-    },
-  )
+  app.post<{ Body: TaskBody }>('/tasks', { schema: { body: TaskBody } }, async (request, reply) => {
+    const { run, file, kind } = request.body
+    checkFiles([file])
+    const { changed } = await coordinator.submit({
+      type: 'extend',
+      run,
+      who: whoOf(request),
+      files: [file],
+      estimates: [null],
+      ...(kind === undefined ? {} : { kinds: [kind] }),
+    })
+    reply.status(201)
+    return { run, file, added: changed ? 1 : 0 }
+  })
 
   app.get<AllTasks>('/tasks', {
     schema: { querystring: TasksQuery },

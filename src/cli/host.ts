@@ -76,7 +76,7 @@ export class Host implements AsyncDisposable {
 
   static async start(options: HostOptions): Promise<Host> {
     privateDirectory(options.directory)
-    const { limits, times, overload } = readSettings(options.directory)
+    const { limits, times, overload, shares } = readSettings(options.directory)
     const metrics = new Metrics()
     // What it says while it opens has no name yet.
     let say: Say = options.onLog
@@ -91,6 +91,7 @@ export class Host implements AsyncDisposable {
       limits,
       times,
       overload,
+      shares,
       ...(options.log === undefined ? {} : { log: options.log }),
       ...(options.history === undefined ? {} : { history: options.history }),
       wrapBlobs: metrics.wrapBlobs,

@@ -54,7 +54,18 @@ program
   .option('--max-failures <n>', 'stop after n failed tests', wholeNumber(1))
   .option('--last-failed', 'only the files that failed in the last run')
   .option('--shard <i/n>', 'the i-th of n parts of the files, i from 1')
-  .option('--priority <n>', 'larger goes first (default: 0)', wholeNumber(-1000))
+  .option('--priority <class>', 'critical, high, normal, low, background, or a number: larger goes first (default: 0)')
+  .option('--deadline <when>', 'it should be over by then: 20m, 14:00, or a time with its zone')
+  .option('--admission <policy>', 'when it can’t be over by its deadline: warn or refuse (default: warn)')
+  .option('--after <run[:finished]>', 'wait for this run to pass, or only to end; may be repeated', several)
+  .option('--require <expression>', 'only workers for which it holds: gpu.memory >= 24GiB; may be repeated', several)
+  .option(
+    '--lock <name[:shared|:n]>',
+    'held while tests run, by one, by sharers, or by n at most; may be repeated',
+    several,
+  )
+  .option('--gpus <n>', 'cards for each process of the framework', wholeNumber(1))
+  .option('--memory <amount>', 'memory reserved for each process of the framework, e.g. 8GiB')
   .option('--label <key=value>', 'only workers with this label; may be repeated', several)
   .option(
     '--setup <command>',

@@ -5,12 +5,16 @@
 import { resolve } from 'node:path'
 import { MusterError } from '../protocol/errors.ts'
 import { detectSuites, type Detected, type Suite } from '../runners/detect.ts'
+import { readComments } from '../runners/file-comments.ts'
 import { cachedList } from '../runners/listing-cache.ts'
+import { fileNeeds, type FileNeeds } from './file-needs.ts'
 import { sizesOf } from './file-sizes.ts'
+import { requiresOf, type NeedFlags } from './need-flags.ts'
 import { projectId } from './project-id.ts'
 import { cacheDirectory } from './places.ts'
+import type { Listing } from '../runners/runner.ts'
 
-export type PlanFlags = {
+export type PlanFlags = Pick<NeedFlags, 'require' | 'lock' | 'gpus' | 'memory'> & {
   readonly cwd?: string
   readonly framework?: string
   readonly suite?: string
@@ -20,6 +24,8 @@ export type PlanFlags = {
   readonly lastFailed?: boolean
   /** Exactly these of the listed files (rerun). */
   readonly only?: readonly string[]
+  /** What these need, as it was submitted before (rerun); by file. */
+  readonly needed?: { readonly needs: FileNeeds['needs']; readonly kinds: ReadonlyMap<string, number> }
 }
 
 export type RunPlan = {
@@ -31,6 +37,8 @@ export type RunPlan = {
   readonly files: readonly string[]
   /** Their sizes; null where a task isn't a file. */
   readonly fileBytes: readonly (number | null)[]
+  /** What each needs of a worker, and which come after others. */
+  readonly needs: FileNeeds
   /** The files are all that the framework would run. */
   readonly complete: boolean
   readonly notices: readonly string[]
@@ -84,8 +92,26 @@ export async function planRun(flags: PlanFlags, get: Get, signal: AbortSignal): 
   }
   if (flags.shard !== undefined) files = shardOf(files, flags.shard)
   const fileBytes = await sizesOf(suite.project.cwd, files)
+  const needs = await needsOf(flags, { suite, project, files, listing })
   const complete = files.length === listing.files.length
-  return { suite, detected, project, paths, args, files, fileBytes, complete, notices }
+  return { suite, detected, project, paths, args, files, fileBytes, needs, complete, notices }
+}
+
+type Listed = Pick<RunPlan, 'suite' | 'project' | 'files'> & { readonly listing: Listing }
+
+async function needsOf(flags: PlanFlags, { suite, project, files, listing }: Listed): Promise<FileNeeds> {
+  const found = fileNeeds({
+    project,
+    files,
+    order: suite.order,
+    tags: listing.tags ?? {},
+    groups: listing.groups ?? {},
+    comments: await readComments(suite.project.cwd, files),
+    flags: requiresOf(flags),
+  })
+  const { needed } = flags
+  if (needed === undefined) return found
+  return { ...found, needs: needed.needs, kinds: files.map((file) => needed.kinds.get(file) ?? 0) }
 }
 
 function refuseArgs(suite: Suite, args: readonly string[]): void {

@@ -6,6 +6,7 @@ import { describe, test } from 'node:test'
 import { defaultOverloadLimits } from '../coordinator/overload.ts'
 import { defaultSessionTimes } from '../coordinator/worker-sessions.ts'
 import { defaultLimits } from '../core/limits.ts'
+import { noShares } from '../core/shares.ts'
 import { isMusterError } from '../protocol/errors.ts'
 import { readSettings } from './settings.ts'
 
@@ -25,18 +26,32 @@ describe('readSettings', () => {
       limits: defaultLimits,
       times: defaultSessionTimes,
       overload: defaultOverloadLimits,
+      shares: noShares,
     })
     const settings = withFile('{"limits": {"lostRetriesMax": 5}, "times": {"leaseMs": 30000}}', readSettings)
     assert.deepEqual(settings.limits, { ...defaultLimits, lostRetriesMax: 5 })
     assert.equal(settings.times.leaseMs, 30_000)
+    const rules = '{"project:web": {"weight": 2, "cpus": 16, "gpus": 0, "cpuHours": 0.5}, "user:*": {"cpus": 8}}'
+    assert.deepEqual(
+      [...withFile(`{"shares": ${rules}}`, readSettings).shares],
+      [
+        ['project:web', { weight: 2, cpus: 16, gpus: 0, cpuHours: 0.5 }],
+        ['user:*', { cpus: 8 }],
+      ],
+    )
   })
 
   const wrong: [string, RegExp][] = [
     ['{', /expected JSON/],
     ['[]', /the file .*expected an object, received \[\]/],
-    ['{"limit": {}}', /Cannot use limit .*expected one of limits, times, overload, received "limit"/],
+    ['{"limit": {}}', /Cannot use limit .*expected one of limits, times, overload, shares, received "limit"/],
     ['{"limits": 3}', /Cannot use limits .*expected an object, received 3/],
     ['{"limits": {"lostRetries": 3}}', /Cannot use limits.lostRetries .*expected one of lostRetriesMax/],
+    ['{"shares": []}', /Cannot use shares .*expected an object, received \[\]/],
+    ['{"shares": {"web": {}}}', /Cannot use shares\["web"\] .*expected project:NAME, user:NAME/],
+    ['{"shares": {"user:a": {"cpu": 1}}}', /shares\["user:a"\]\.cpu .*expected one of weight, cpus, gpus, cpuHours/],
+    ['{"shares": {"user:a": {"cpus": 0}}}', /shares\["user:a"\]\.cpus .*at least 1, received 0/],
+    ['{"shares": {"user:a": {"weight": 0}}}', /shares\["user:a"\]\.weight .*a number above 0, received 0/],
     ['{"times": {"leaseMs": "10s"}}', /Cannot use times.leaseMs .*at least 1, received "10s"/],
   ]
   for (const [text, message] of wrong) {

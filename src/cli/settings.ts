@@ -1,21 +1,25 @@
 /**
- * `coordinator.json` in a coordinator's data directory: its limits and times, for whoever runs it.
- * Absent is the usual case. Every key is described in docs/reference/limits.md.
+ * `coordinator.json` in a coordinator's data directory: its limits, times and shares, for whoever runs it.
+ * Absent is the usual case. Every key is described in docs/reference/limits.md and docs/reference/shares.md.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { defaultOverloadLimits, type OverloadLimits } from '../coordinator/overload.ts'
 import { defaultSessionTimes, type SessionTimes } from '../coordinator/worker-sessions.ts'
 import { defaultLimits, type Limits } from '../core/limits.ts'
+import { noShares, type Shares } from '../core/shares.ts'
 import { MusterError } from '../protocol/errors.ts'
+import { parseShares } from './share-settings.ts'
 
 export type Settings = {
   readonly limits: Limits
   readonly times: SessionTimes
   readonly overload: OverloadLimits
+  /** Weights and quotas of projects and users. */
+  readonly shares: Shares
 }
 
-const sections = { limits: defaultLimits, times: defaultSessionTimes, overload: defaultOverloadLimits }
+const numbers = { limits: defaultLimits, times: defaultSessionTimes, overload: defaultOverloadLimits }
 
 /** Throws MusterError config_invalid that names file, key, what was expected and what came. */
 export function readSettings(directory: string): Settings {
@@ -24,12 +28,12 @@ export function readSettings(directory: string): Settings {
   try {
     text = readFileSync(file, 'utf8')
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return sections
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { ...numbers, shares: noShares }
     throw new MusterError('config_invalid', `Cannot read ${file}: ${(error as Error).message}`, { cause: error })
   }
   const given = parse(file, text)
-  checkKeys(file, '', given, sections)
-  for (const [name, known] of Object.entries(sections)) {
+  checkKeys(file, '', given, { ...numbers, shares: noShares })
+  for (const [name, known] of Object.entries(numbers)) {
     const section = given[name] ?? {}
     if (!isObject(section)) throw invalid(file, name, 'an object', section)
     checkKeys(file, `${name}.`, section, known)
@@ -39,7 +43,10 @@ export function readSettings(directory: string): Settings {
       }
     }
   }
+  const parsed = parseShares(given['shares'] ?? {})
+  if (!('shares' in parsed)) throw invalid(file, parsed.place, parsed.expected, parsed.received, 'shares.md')
   return {
+    shares: parsed.shares,
     limits: { ...defaultLimits, ...(given['limits'] as Partial<Limits>) },
     times: { ...defaultSessionTimes, ...(given['times'] as Partial<SessionTimes>) },
     overload: { ...defaultOverloadLimits, ...(given['overload'] as Partial<OverloadLimits>) },
@@ -68,10 +75,10 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function invalid(file: string, place: string, expected: string, received: unknown): MusterError {
+function invalid(file: string, place: string, expected: string, received: unknown, page = 'limits.md'): MusterError {
   return new MusterError(
     'config_invalid',
     `Cannot use ${place} in ${file}: expected ${expected}, received ${JSON.stringify(received)}`,
-    { hint: 'Every key is described in docs/reference/limits.md.' },
+    { hint: `Every key is described in docs/reference/${page}.` },
   )
 }

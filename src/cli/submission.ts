@@ -6,10 +6,12 @@ import { availableCpus } from '../worker/capabilities.ts'
 import { hostId } from '../worker/host-id.ts'
 import { addressesOf, serverOf, type Connection } from './connect.ts'
 import { labelsOf, letterKindsOf } from './flags.ts'
+import { admissionFlag, afterFlag, deadlineFlag, priorityFlag, type NeedFlags } from './need-flags.ts'
 import { retryOf } from './retry-flag.ts'
+import { runsBefore } from './suites-before.ts'
 import type { RunPlan } from './run-plan.ts'
 
-export type SubmissionFlags = {
+export type SubmissionFlags = Pick<NeedFlags, 'deadline' | 'admission' | 'after' | 'priority'> & {
   readonly workers?: number
   readonly cpus?: number
   readonly retries?: number
@@ -17,7 +19,6 @@ export type SubmissionFlags = {
   /** Of the run that is repeated, instead of the configuration's. */
   readonly policy?: RetryPolicy
   readonly maxFailures?: number
-  readonly priority?: number
   readonly label?: readonly string[]
   readonly deadLetters?: string
   readonly env?: readonly string[]
@@ -46,6 +47,7 @@ export async function submission(
         ...(flags.env ?? []),
       ])
     : { cwd: suite.project.cwd, workspace: { type: 'in-place' as const, host: hostId() }, env: suite.project.env }
+  const after = [...afterFlag(flags.after), ...(await runsBefore(connection.client, plan))]
   const letterKinds = flags.deadLetters === undefined ? {} : { deadLetters: letterKindsOf(flags.deadLetters) }
   return {
     framework: suite.detection.framework,
@@ -65,7 +67,9 @@ export async function submission(
     ...(retry === undefined ? {} : { retry }),
     taskTimeoutMs: times.taskMs ?? suite.timeoutMs ?? taskTimeoutMs,
     maxFailures: flags.maxFailures ?? 0,
-    priority: flags.priority ?? 0,
+    priority: priorityFlag(flags.priority ?? suite.order?.priority) ?? 0,
+    ...orderOf(plan, flags),
+    ...(after.length === 0 ? {} : { after }),
     labels: { ...suite.labels, ...labelsOf(flags.label ?? []) },
     noWorkerTimeoutMs: times.noWorkerMs,
     // They would be gone with this run's own coordinator.
@@ -75,6 +79,22 @@ export async function submission(
       detection: suite.detection,
       ...(suite.command === undefined ? {} : { suite: suite.command }),
     },
+  }
+}
+
+/** What is needed, in which order, and by when. */
+function orderOf({ needs, suite: { order = {} } }: RunPlan, flags: SubmissionFlags): Partial<SubmitBody> {
+  const deadline = deadlineFlag(flags.deadline ?? order.deadline)
+  const admission = admissionFlag(flags.admission ?? order.admission)
+  const { onDependencyFailure } = order
+  return {
+    ...(needs.needs.length === 0 ? {} : { needs: [...needs.needs], kinds: [...needs.kinds] }),
+    ...(needs.dependencies.length === 0
+      ? {}
+      : { dependencies: needs.dependencies.map(({ task, after }) => ({ task, after: [...after] })) }),
+    ...(needs.dependencies.length === 0 || onDependencyFailure === undefined ? {} : { onDependencyFailure }),
+    ...(deadline === undefined ? {} : { deadline }),
+    ...(deadline === undefined || admission === undefined ? {} : { admission }),
   }
 }
 

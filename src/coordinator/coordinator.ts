@@ -15,11 +15,13 @@ import type { ReadableStream } from 'node:stream/web'
 import { zstdDecompressSync } from 'node:zlib'
 import { DirectoryBlobs } from '../blobs/directory.ts'
 import type { Blobs } from '../blobs/blobs.ts'
-import type { RunSpec } from '../core/entities.ts'
+import type { RunSpec, TaskDependency } from '../core/entities.ts'
 import { readableFormat } from '../core/format.ts'
 import { Refused, type Input } from '../core/input.ts'
 import { defaultLimits, type Limits } from '../core/limits.ts'
+import type { Shares } from '../core/shares.ts'
 import { restore, type SnapshotData } from '../core/snapshot.ts'
+import { schedulerOf } from '../core/scheduler.ts'
 import type { Group, Run, State, Worker } from '../core/state.ts'
 import type { AboutFiles, Estimates, History } from '../history/history.ts'
 import type { Log, MemberCard, SharedLog } from '../log/log.ts'
@@ -31,7 +33,10 @@ import type { RunView, WorkerDetailView, WorkerView } from '../protocol/run-view
 import type { RunContext } from '../protocol/worker-messages.ts'
 import { Fleets, hasFitting, type View } from '../scheduling/fleet.ts'
 import { forecasts } from '../scheduling/forecast.ts'
-import { noWorkerWords } from '../scheduling/waiting-words.ts'
+import { nobodyReason } from '../scheduling/reasons.ts'
+import { builtinStrategies, defaultStrategy } from '../scheduling/strategies/builtin.ts'
+import { reasonWords } from '../scheduling/waiting-words.ts'
+import { explain, type ChosenStrategy, type Why } from '../scheduling/why.ts'
 import { systemClock } from '../stdx/clock.ts'
 import { defaultClusterTimes, type ClusterTimes } from './cluster-times.ts'
 import { clusterView, ownMember } from './cluster-view.ts'
@@ -102,6 +107,11 @@ export type SubmitRequest = {
   readonly files: readonly string[]
   /** Their sizes, for estimates of those that never ran. */
   readonly fileBytes?: readonly (number | null)[]
+  /** Index into the spec's needs, per file. */
+  readonly kinds?: readonly number[]
+  readonly dependencies?: readonly TaskDependency[]
+  /** What to do when it can't be over by its deadline; default: say so in its view. */
+  readonly admission?: 'warn' | 'refuse'
   readonly context?: RunContext
 }
 
@@ -409,6 +419,8 @@ export class Coordinator implements AsyncDisposable {
         files: request.files,
         // What is usual for a framework says nothing of how files differ: the core is told that it doesn't know.
         estimates: estimates.durationsMs.map((ms, at) => (estimates.bases[at] === 'framework' ? null : ms)),
+        ...(request.kinds === undefined ? {} : { kinds: request.kinds }),
+        ...(request.dependencies === undefined ? {} : { dependencies: request.dependencies }),
       })
     } catch (error) {
       // Otherwise nobody knows: it may be a run yet.
@@ -455,8 +467,9 @@ export class Coordinator implements AsyncDisposable {
   }
 
   /** Returns the index of the first of the new tasks. */
-  async extendRun(run: string, who: string, files: readonly string[]): Promise<number> {
-    await this.submit({ type: 'extend', run, who, files, estimates: files.map(() => null) })
+  async extendRun(run: string, who: string, files: readonly string[], kinds?: readonly number[]): Promise<number> {
+    const about = kinds === undefined ? {} : { kinds }
+    await this.submit({ type: 'extend', run, who, files, estimates: files.map(() => null), ...about })
     // Applied in one go, so what was asked for last is last; others may have extended it since.
     const { tasks } = this.run(run)
     return tasks.findLastIndex((task) => task.file === files.at(-1)) - files.length + 1
@@ -481,6 +494,18 @@ export class Coordinator implements AsyncDisposable {
       this.#outlook = { atMs: nowMs, tookMs: performance.now() - sinceMs, of, fleets }
     }
     return runView(this.#view, run, this.#outlook, nowMs)
+  }
+
+  /** What a run or one of its tasks waits for, and until when; on any coordinator. */
+  why(run: Run, task?: number): Why {
+    return explain(this.#view, run, task, this.#strategyOf(run), Date.now())
+  }
+
+  #strategyOf({ spec: { project } }: Run): ChosenStrategy {
+    const chosen = schedulerOf(this.state, project)
+    const strategy = builtinStrategies.find((one) => one.name === chosen?.strategy) ?? defaultStrategy
+    const sameStrategy = (run: Run) => schedulerOf(this.state, run.spec.project)?.strategy === chosen?.strategy
+    return { strategy, config: chosen?.config, mine: sameStrategy }
   }
 
   runs(): Run[] {
@@ -564,7 +589,7 @@ export class Coordinator implements AsyncDisposable {
       this.#runsWithoutWorker.set(id, since)
       if (now - since < run.spec.noWorkerTimeoutMs) continue
       this.#runsWithoutWorker.delete(id)
-      const why = noWorkerWords(this.#view, run, starved[0]!)
+      const why = reasonWords(nobodyReason(this.#view, run, starved[0]!), now)
       const kinds = starved.length === run.groups.length ? {} : { kinds: starved.map((group) => group.kind) }
       // Refused: the run has ended meanwhile. Unavailable: the next tick finds it again.
       this.seat.submit({ type: 'abandon', run: id, ...kinds, why }, () => undefined)

@@ -102,7 +102,8 @@ export class Replica {
   }
 
   #install(snapshot: Snapshot | 'none'): void {
-    const fresh = snapshot === 'none' ? emptyState(this.state.limits) : this.#options.restore(snapshot)
+    const fresh =
+      snapshot === 'none' ? emptyState(this.state.limits, this.state.shares) : this.#options.restore(snapshot)
     Object.assign(this.state, fresh)
     this.position = snapshot === 'none' ? 0 : snapshot.position
     this.snapshotPosition = this.position

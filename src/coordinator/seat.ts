@@ -10,6 +10,7 @@
 import { readableFormat } from '../core/format.ts'
 import type { Input } from '../core/input.ts'
 import type { Limits } from '../core/limits.ts'
+import type { Shares } from '../core/shares.ts'
 import { emptyState, type Run, type State, type Worker } from '../core/state.ts'
 import type { Head, Leadership, MemberCard, Snapshot } from '../log/log.ts'
 import { MusterError } from '../protocol/errors.ts'
@@ -46,6 +47,8 @@ export type SeatOptions = {
   readonly peers?: PeerPort
   readonly card: MemberCard
   readonly limits: Limits
+  /** Weights and quotas; default: none. */
+  readonly shares?: Shares
   readonly sessionTimes: SessionTimes
   readonly times: ClusterTimes
   readonly inputsMax?: number
@@ -125,7 +128,7 @@ export class Seat {
     this.#clock = options.clock
     this.#draining = options.card.draining
     this.#owner = ownerOf(options.card)
-    this.state = emptyState(options.limits)
+    this.state = emptyState(options.limits, options.shares)
     this.#replica = new Replica({
       clock: options.clock,
       log: options.log,

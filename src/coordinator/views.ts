@@ -7,7 +7,7 @@ import type { TestCounts } from '../protocol/results.ts'
 import type { RunView, TaskView, WorkerDetailView, WorkerView } from '../protocol/run-view.ts'
 import type { Fleets, View } from '../scheduling/fleet.ts'
 import type { Forecast } from '../scheduling/forecast.ts'
-import { afterWords, classWords, heldUpWords, noWorkerWords } from '../scheduling/waiting-words.ts'
+import { behindClassWords, reasonWords, waitingWords } from '../scheduling/waiting-words.ts'
 
 export function taskIsFinal(task: Task): boolean {
   return isTerminal(task.state)
@@ -72,22 +72,12 @@ export function runView(view: View, run: Run, outlook: Outlook, nowMs: number): 
 const waitWordsAfterMs = 1500
 
 function waitingReason(view: View, run: Run, fleets: Fleets, nowMs: number): string | undefined {
-  if (run.state === 'paused') return 'paused; muster resume goes on'
-  const behindClass = classWords(view.state, run, nowMs)
+  if (run.state === 'paused') return reasonWords({ type: 'paused' }, nowMs)
+  const behindClass = behindClassWords(view, run, nowMs)
   if (behindClass !== undefined) return behindClass
   if (run.queuedCount === 0 || run.startedAtMs !== undefined) return undefined
   if (nowMs - run.createdAtMs < waitWordsAfterMs) return undefined
-  const after = afterWords(view.state, run)
-  if (after !== undefined) return after
-  for (const group of run.groups) {
-    if (group.queuedCount === 0) continue
-    const { workers, busy } = fleets.of(run, group)
-    if (workers.length === 0) return noWorkerWords(view, run, group)
-    const heldUp = heldUpWords(view, run, group, fleets, nowMs)
-    if (heldUp !== undefined) return heldUp
-    if (busy === workers.length) return 'every worker that fits is busy'
-  }
-  return undefined
+  return waitingWords(view, run, fleets, nowMs)
 }
 
 export function taskView(state: State, run: Run, index: number): TaskView {
@@ -100,6 +90,7 @@ export function taskView(state: State, run: Run, index: number): TaskView {
     version: task.version,
     attempts: task.attempts,
     ...defined({
+      kind: task.kind === 0 ? undefined : task.kind,
       worker: task.batch === undefined ? undefined : state.batches.get(task.batch)?.worker,
       estimateMs: task.estimateMs < 0 ? undefined : task.estimateMs,
       durationMs: isTerminal(task.state) ? task.durationMs : undefined,

@@ -301,6 +301,7 @@ export class WorkerSessions {
       tasks: batch.tasks,
       files: batch.tasks.map((index) => run.tasks[index]!.file),
       cpus: batch.cpus,
+      ...batch.grant,
       taskTimeoutMs: spec.taskTimeoutMs,
     }
     this.#tell(session, message)

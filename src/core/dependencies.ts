@@ -80,6 +80,24 @@ export function makeDependencies(given: readonly TaskDependency[] = []): Depende
   return { open, dependents }
 }
 
+/** Those between some tasks of a run, by their places among these; also of a run that is over. */
+export function dependenciesAmong(run: Run, tasks: readonly TaskIndex[]): TaskDependency[] {
+  const after = new Map<TaskIndex, TaskIndex[]>()
+  const places = new Map(tasks.map((index, place) => [index, place]))
+  for (const [index, dependents] of run.dependencies?.dependents ?? []) {
+    const before = places.get(index)
+    if (before === undefined) continue
+    for (const dependent of dependents) {
+      const place = places.get(dependent)
+      if (place === undefined) continue
+      const list = after.get(place)
+      if (list) list.push(before)
+      else after.set(place, [before])
+    }
+  }
+  return [...after].map(([task, list]) => ({ task, after: list }))
+}
+
 /** Called by `apply`: one that others wait for has ended. */
 export function countDown(run: Run, index: TaskIndex): void {
   for (const task of run.dependencies?.dependents.get(index) ?? []) {

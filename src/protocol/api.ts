@@ -1,5 +1,6 @@
 /** Bodies and queries of the REST API, version 1. Defaults make the smallest useful submission two fields: framework and files. */
 import Type from 'typebox'
+import { NeedSchema } from './needs.ts'
 import { RetryPolicy } from './retry-policy.ts'
 
 const strict = { additionalProperties: false }
@@ -7,6 +8,10 @@ const text = (maxLength: number) => Type.String({ minLength: 1, maxLength })
 const Files = Type.Array(text(4096))
 const FileBytes = Type.Array(Type.Union([Type.Number({ minimum: 0 }), Type.Null()]))
 const Labels = Type.Record(Type.String(), Type.String())
+/** Index into `needs`, one per file. */
+const Kinds = Type.Array(Type.Integer({ minimum: 0 }))
+/** A file of the submission by its name, or by its index. */
+const FileRef = Type.Union([Type.Integer({ minimum: 0 }), text(4096)])
 
 export const WorkspaceRef = Type.Union([
   /** Run where the files are: only workers of this host (its id, from the worker view) fit. */
@@ -46,8 +51,35 @@ export const SubmitBody = Type.Object(
     retry: Type.Optional(RetryPolicy),
     taskTimeoutMs: Type.Optional(Type.Integer({ minimum: 1 })),
     maxFailures: Type.Optional(Type.Integer({ minimum: 0 })),
-    priority: Type.Optional(Type.Integer({ minimum: -1000, maximum: 1000 })),
+    /** A number, or critical, high, normal, low, background. */
+    priority: Type.Optional(Type.Union([Type.Integer({ minimum: -1000, maximum: 1000 }), text(32)])),
     labels: Type.Optional(Labels),
+    /** What tasks need of a worker; each file names one by its index in `kinds`. */
+    needs: Type.Optional(Type.Array(NeedSchema, { minItems: 1 })),
+    /** Default: 0 for every file. */
+    kinds: Type.Optional(Kinds),
+    /** Files that come after others of the same submission. */
+    dependencies: Type.Optional(Type.Array(Type.Object({ task: FileRef, after: Type.Array(FileRef) }, strict))),
+    /** What becomes of a file when one that it comes after did not pass; default skip. */
+    onDependencyFailure: Type.Optional(Type.Union([Type.Literal('skip'), Type.Literal('run')])),
+    /** Runs that it waits for. `passed` (default): it is cancelled when they end otherwise. */
+    after: Type.Optional(
+      Type.Array(
+        Type.Object(
+          {
+            run: text(64),
+            when: Type.Optional(Type.Union([Type.Literal('passed'), Type.Literal('finished')])),
+          },
+          strict,
+        ),
+      ),
+    ),
+    /** It should be over by then: a time with its zone, or a duration from now. */
+    deadline: Type.Optional(text(64)),
+    /** When it can't be over by its deadline: say so (default), or refuse it. */
+    admission: Type.Optional(Type.Union([Type.Literal('warn'), Type.Literal('refuse')])),
+    /** Who it is for, as far as shares and quotas go; default: who submits. */
+    user: Type.Optional(text(256)),
     startupMs: Type.Optional(Type.Number({ minimum: 0 })),
     open: Type.Optional(Type.Boolean()),
     noWorkerTimeoutMs: Type.Optional(Type.Integer({ minimum: 0 })),
@@ -67,8 +99,16 @@ export const SubmitBody = Type.Object(
 )
 export type SubmitBody = Type.Static<typeof SubmitBody>
 
-export const ExtendBody = Type.Object({ files: Type.Array(text(4096), { minItems: 1 }) }, strict)
-export const TaskBody = Type.Object({ run: text(64), file: text(4096) }, strict)
+export const ExtendBody = Type.Object(
+  { files: Type.Array(text(4096), { minItems: 1 }), kinds: Type.Optional(Kinds) },
+  strict,
+)
+export type ExtendBody = Type.Static<typeof ExtendBody>
+export const TaskBody = Type.Object(
+  { run: text(64), file: text(4096), kind: Type.Optional(Type.Integer({ minimum: 0 })) },
+  strict,
+)
+export type TaskBody = Type.Static<typeof TaskBody>
 
 export const PlanBody = Type.Object(
   {

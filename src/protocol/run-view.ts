@@ -75,6 +75,8 @@ export type TaskView = {
   readonly state: string
   readonly version: number
   readonly attempts: number
+  /** Which of its run's needs is its; absent = the first. */
+  readonly kind?: number
   readonly worker?: string
   readonly estimateMs?: number
   readonly durationMs?: number

@@ -8,7 +8,9 @@ import { MusterError } from '../protocol/errors.ts'
 import { retryCauses, retryPlaces } from '../protocol/retry-causes.ts'
 import { parseDuration } from '../stdx/duration.ts'
 import type { MusterConfig } from './config-types.ts'
+import { orderSchemas } from './requires-schema.ts'
 import { parseRetryRule, retryRuleKeys } from './retry-rule.ts'
+import { firstMistake } from './suite-order.ts'
 
 const text = (description: string) => Type.String({ minLength: 1, description })
 const texts = (description: string) => Type.Array(Type.String({ minLength: 1, description: 'a text' }), { description })
@@ -44,6 +46,7 @@ const suiteSchema = Type.Object(
     args: Type.Optional(texts('a list of arguments')),
     env: Type.Optional(map('variables and their values')),
     labels: Type.Optional(map('labels and their values')),
+    ...orderSchemas,
     retries: Type.Optional(Type.Integer({ minimum: 0, description: 'a whole number, 0 or more' })),
     retry: Type.Optional(retrySchema),
     timeout: Type.Optional(text('a duration such as "90s" or "5m"')),
@@ -102,6 +105,8 @@ export function checkConfig(file: string, value: unknown): MusterConfig {
       throw invalid(file, `${at}.${own[0]!}`, `nothing: ${suite.framework} knows this itself`, 'a value')
     }
   }
+  const mistake = firstMistake(config.suites ?? [])
+  if (mistake !== undefined) throw invalid(file, mistake.place, mistake.expected, mistake.received)
   return config
 }
 

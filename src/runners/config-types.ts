@@ -1,4 +1,6 @@
 /** What `muster.config.*` may say. Every key is described in docs/reference/configuration.md. */
+import type { PriorityName } from '../protocol/priority.ts'
+import type { Requires } from './requires.ts'
 import type { RetryRuleText } from './retry-rule.ts'
 import type { FrameworkName } from './runner.ts'
 
@@ -25,6 +27,20 @@ export type SuiteConfig = {
   readonly env?: Readonly<Record<string, string>>
   /** Labels that a worker must have. */
   readonly labels?: Readonly<Record<string, string>>
+  /** What every file of the suite needs of a worker. */
+  readonly requires?: Requires
+  /** What some of its files need, and which come after others. All that match count; see docs/reference/configuration.md. */
+  readonly rules?: readonly RuleConfig[]
+  /** Suites of this configuration whose runs under way it waits for. */
+  readonly after?: string | readonly string[]
+  /** What becomes of a file when one that it comes after did not pass; default `skip`. */
+  readonly onDependencyFailure?: 'skip' | 'run'
+  /** `high`, or a number from -1000 to 1000; larger goes first. */
+  readonly priority?: PriorityName | number
+  /** It should be over by then: `20m` after it was submitted, or at `14:00`. */
+  readonly deadline?: string
+  /** When it can't be over by its deadline: say so (default), or refuse it. */
+  readonly admission?: 'warn' | 'refuse'
   /** How often a failed file is tried again. */
   readonly retries?: number
   /** The same in more detail, by cause: how often, after which wait, and where. */
@@ -41,4 +57,15 @@ export type SuiteConfig = {
   readonly run?: readonly string[]
   /** Any command: read JUnit XML from `{junit}`, or let the exit code of each file's own process decide. */
   readonly results?: 'junit' | 'exit-code'
+}
+
+/** Is about files that match one of the patterns and have one of the tags. */
+export type RuleConfig = {
+  /** Patterns relative to the suite's directory: `gpu/**`. */
+  readonly files?: string | readonly string[]
+  /** Tags of tests in it (Playwright), or of a `muster: tags` comment. */
+  readonly tags?: string | readonly string[]
+  readonly requires?: Requires
+  /** Patterns of files that come before these. */
+  readonly dependsOn?: string | readonly string[]
 }

@@ -12,7 +12,7 @@ import { pathToFileURL } from 'node:url'
 import { MusterError } from '../protocol/errors.ts'
 import type { MusterConfig } from './config-types.ts'
 
-export type { MusterConfig, SuiteConfig } from './config-types.ts'
+export type { MusterConfig, RuleConfig, SuiteConfig } from './config-types.ts'
 
 export type LoadedConfig = MusterConfig & {
   /** Absolute path. */

@@ -45,7 +45,14 @@ export type Suite = {
   readonly timeoutMs?: number
   readonly setup?: string
   readonly command?: CommandSuite
+  /** What its files need, and in which order they and it run. */
+  readonly order?: SuiteOrder
 }
+
+export type SuiteOrder = Pick<
+  SuiteConfig,
+  'requires' | 'rules' | 'after' | 'onDependencyFailure' | 'priority' | 'deadline' | 'admission'
+>
 
 export type DetectRequest = {
   readonly cwd: string
@@ -188,6 +195,7 @@ async function inSuite(
     ...(suite.retry === undefined ? {} : { retry: policyOf(suite.retry) }),
     ...(suite.timeout === undefined ? {} : { timeoutMs: parseDuration(suite.timeout)! }),
     ...(suite.setup === undefined ? {} : { setup: suite.setup }),
+    order: suite,
   }
   if (framework !== 'command') {
     const found = await inProject(project, framework)

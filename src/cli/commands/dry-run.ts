@@ -1,13 +1,20 @@
 /** `muster run --dry-run`: the plan on stdout, nothing submitted. */
 import type { PlanView } from '../../client/client.ts'
 import { formatDuration } from '../../stdx/duration.ts'
+import { needWords } from '../need-words.ts'
 import { table } from '../table.ts'
 import type { RunPlan } from '../run-plan.ts'
 
 export function printPlan(plan: RunPlan, known: PlanView, json: boolean): number {
-  const { suite, files } = plan
+  const { suite, files, needs } = plan
+  const after = new Map(needs.dependencies.map((one) => [one.task, one.after]))
   const order = files
-    .map((file, index) => ({ file, estimateMs: known.durationsMs[index] ?? null }))
+    .map((file, index) => ({
+      file,
+      estimateMs: known.durationsMs[index] ?? null,
+      ...(needs.needs.length === 0 ? {} : { need: needs.kinds[index]! }),
+      ...(after.has(index) ? { after: after.get(index)!.map((before) => files[before]!) } : {}),
+    }))
     .toSorted((a, b) => (b.estimateMs ?? -1) - (a.estimateMs ?? -1))
   if (json) {
     const { framework, version } = suite.detection
@@ -17,6 +24,7 @@ export function printPlan(plan: RunPlan, known: PlanView, json: boolean): number
       suite: suite.name,
       project: plan.project,
       planned: files.length,
+      ...(needs.needs.length === 0 ? {} : { needs: needs.needs }),
       files: order,
     }
     process.stdout.write(`${JSON.stringify(data, null, 2)}\n`)
@@ -26,11 +34,25 @@ export function printPlan(plan: RunPlan, known: PlanView, json: boolean): number
   process.stdout.write(
     `${suite.detection.framework} ${suite.detection.version} (${suite.detection.reason}) · ${files.length} files · ${share} % with a duration from history\n`,
   )
-  process.stdout.write(
+  const rows = (kind: number | undefined) =>
     table(
-      ['EXPECTED', 'FILE'],
-      order.map((one) => [one.estimateMs === null ? '?' : formatDuration(one.estimateMs), one.file]),
-    ),
-  )
+      ['EXPECTED', 'FILE', ...(after.size > 0 ? ['AFTER'] : [])],
+      order
+        .filter((one) => one.need === kind)
+        .map((one) => [
+          one.estimateMs === null ? '?' : formatDuration(one.estimateMs),
+          one.file,
+          afterWords(one.after),
+        ]),
+    )
+  if (needs.needs.length === 0) process.stdout.write(rows(undefined))
+  for (const [kind, need] of needs.needs.entries()) process.stdout.write(`\nneeds ${needWords(need)}\n${rows(kind)}`)
   return 0
+}
+
+const afterShown = 3
+
+function afterWords(files: readonly string[] = []): string {
+  const more = files.length > afterShown ? ` and ${files.length - afterShown} more` : ''
+  return `${files.slice(0, afterShown).join(', ')}${more}`
 }

@@ -15,9 +15,10 @@ export async function rerunCommand(id: string, options: RerunOptions): Promise<n
   const which = lost ? 'lost' : failed ? 'failed' : 'all'
   await using connection = await connect(options)
   const spec = await connection.client.spec(id)
-  const files: string[] = []
+  const kinds = new Map<string, number>()
   for await (const task of connection.client.tasks(id, which === 'all' ? undefined : statesOf[which]))
-    files.push(task.file)
+    kinds.set(task.file, task.kind ?? 0)
+  const files = [...kinds.keys()]
   if (files.length === 0)
     throw new MusterError('conflict', `Run ${id} has no ${which} files`, { hint: `'muster show ${id}' lists them.` })
   const inPlace = spec.workspace?.type === 'in-place'
@@ -30,6 +31,7 @@ export async function rerunCommand(id: string, options: RerunOptions): Promise<n
     paths: spec.paths ?? [],
     args: spec.args ?? [],
     only: files,
+    ...(spec.needs === undefined ? {} : { needed: { needs: spec.needs, kinds } }),
     retries: spec.retries ?? 0,
     ...(spec.retry === undefined ? {} : { policy: spec.retry }),
     ...(spec.deadLetters === undefined ? {} : { deadLetters: spec.deadLetters.join(',') || 'none' }),

@@ -9,6 +9,7 @@ import { exitCodeOf } from '../exit-code.ts'
 import { fallbackOf, RunCoordinator } from '../fallback.ts'
 import { durationFlag } from '../flags.ts'
 import { Interrupts } from '../interrupts.ts'
+import { checkNeedFlags } from '../need-flags.ts'
 import { summarise, type Reporter } from '../reporters/reporter.ts'
 import { parseReporters } from '../reporters/select.ts'
 import { isSet } from '../reporters/terminal.ts'
@@ -45,6 +46,7 @@ const severalAwayMaxMs = 5000
 type Times = RunTimes & { readonly patienceMs: number }
 
 export async function runCommand(flags: RunFlags): Promise<number> {
+  checkNeedFlags(flags)
   const times: Times = {
     taskMs: durationFlag('--timeout', flags.timeout) ?? undefined,
     noWorkerMs: durationFlag('--wait-for-worker', flags.waitForWorker) ?? noWorkerTimeoutMs,

@@ -1,0 +1,153 @@
+/**
+ * What each file of a plan needs and comes after: what the suite, its rules, the file's own comment, the framework and
+ * the command line say, put together as docs/reference/configuration.md describes. Files of equal needs share one entry,
+ * because tasks of one need share batches.
+ */
+import path from 'node:path'
+import { checkDependencies } from '../core/dependencies.ts'
+import { Refused } from '../core/input.ts'
+import { MusterError } from '../protocol/errors.ts'
+import type { NeedBody } from '../protocol/needs.ts'
+import type { RuleConfig } from '../runners/config.ts'
+import type { SuiteOrder } from '../runners/detect.ts'
+import type { FileComments } from '../runners/file-comments.ts'
+import { mergeNeeds, needKey, needOf, type Requires } from '../runners/requires.ts'
+import { listOf } from '../runners/suite-order.ts'
+
+export type FileNeeds = {
+  /** Empty: no file needs anything. */
+  readonly needs: readonly NeedBody[]
+  /** Index into `needs`, per file. */
+  readonly kinds: readonly number[]
+  /** By index. */
+  readonly dependencies: readonly { readonly task: number; readonly after: readonly number[] }[]
+}
+
+export type NeedSources = {
+  readonly project: string
+  readonly files: readonly string[]
+  readonly order: SuiteOrder | undefined
+  /** Of the framework. */
+  readonly tags: Readonly<Record<string, readonly string[]>>
+  readonly groups: Readonly<Record<string, readonly string[]>>
+  readonly comments: ReadonlyMap<string, FileComments>
+  /** Of the command line, for every file. */
+  readonly flags: Requires
+}
+
+/** More pairs than this are a mistake in a pattern, and would take longer to send than to run. */
+const pairsMax = 1_000_000
+
+export function fileNeeds(sources: NeedSources): FileNeeds {
+  const { files, order = {}, comments, project } = sources
+  const rules = order.rules ?? []
+  const flags = checked(sources.flags, project)
+  const base = checked(order.requires ?? {}, project)
+  const parts = rules.map((rule) => (rule.requires === undefined ? undefined : checked(rule.requires, project)))
+  const known = new Map<string, number>()
+  const needs: NeedBody[] = []
+  const kinds: number[] = []
+  const matches = files.map((file) => rules.map((rule) => isAbout(rule, file, sources)))
+  for (const [at, file] of files.entries()) {
+    let need = base
+    parts.forEach((part, rule) => {
+      if (part !== undefined && matches[at]![rule]) need = mergeNeeds(need, part)
+    })
+    for (const group of sources.groups[file] ?? []) need = mergeNeeds(need, checked({ together: group }, project))
+    const own = comments.get(file)
+    if (own !== undefined) need = mergeNeeds(need, checked(own.requires, project))
+    need = mergeNeeds(need, flags)
+    const key = needKey(need)
+    let kind = known.get(key)
+    if (kind === undefined) {
+      kind = needs.push(need) - 1
+      known.set(key, kind)
+    }
+    kinds.push(kind)
+  }
+  const dependencies = dependenciesOf(sources, rules, matches)
+  const anything = needs.length > 1 || needs.some((need) => Object.keys(need).length > 0)
+  return anything ? { needs, kinds, dependencies } : { needs: [], kinds: [], dependencies }
+}
+
+function checked(requires: Requires, scope: string): NeedBody {
+  const need = needOf(requires, scope)
+  // The configuration and comments have been checked, and so have flags.
+  if ('key' in need) throw new MusterError('config_invalid', `${need.key}: expected ${need.expected}`)
+  return need
+}
+
+function isAbout(rule: RuleConfig, file: string, { tags, comments }: NeedSources): boolean {
+  const wanted = listOf(rule.tags).map(bare)
+  if (rule.files !== undefined && !matchesAny(file, listOf(rule.files))) return false
+  if (wanted.length === 0) return true
+  const has = new Set([...(tags[file] ?? []), ...(comments.get(file)?.tags ?? [])].map(bare))
+  return wanted.some((tag) => has.has(tag))
+}
+
+/** Playwright writes `@slow`; who writes a rule may leave the sign out. */
+function bare(tag: string): string {
+  return tag.replace(/^@/, '')
+}
+
+function matchesAny(file: string, patterns: readonly string[]): boolean {
+  const name = file.replace(/^\.\//, '')
+  return patterns.some((pattern) => {
+    const one = pattern.replace(/^\.\//, '')
+    return name === one || path.posix.matchesGlob(name, one)
+  })
+}
+
+/** A file that is itself among those that come before doesn't wait for the others of them. */
+function dependenciesOf(
+  { files, comments }: NeedSources,
+  rules: readonly RuleConfig[],
+  matches: readonly (readonly boolean[])[],
+): FileNeeds['dependencies'] {
+  const after = new Map<number, Set<number>>()
+  let pairs = 0
+  const add = (task: number, before: readonly number[]): void => {
+    const list = after.get(task) ?? new Set()
+    for (const one of before) list.add(one)
+    pairs += before.length
+    if (pairs > pairsMax) throw tooMany()
+    if (list.size > 0) after.set(task, list)
+  }
+  const indicesOf = (patterns: readonly string[]): number[] =>
+    files.flatMap((file, index) => (matchesAny(file, patterns) ? [index] : []))
+  for (const [at, rule] of rules.entries()) {
+    if (rule.dependsOn === undefined) continue
+    const before = indicesOf(listOf(rule.dependsOn))
+    const isBefore = new Set(before)
+    for (const index of files.keys()) if (matches[index]![at] && !isBefore.has(index)) add(index, before)
+  }
+  for (const [index, file] of files.entries()) {
+    const patterns = comments.get(file)?.dependsOn ?? []
+    if (patterns.length > 0)
+      add(
+        index,
+        indicesOf(patterns).filter((one) => one !== index),
+      )
+  }
+  const dependencies = [...after].map(([task, before]) => ({ task, after: [...before].toSorted((a, b) => a - b) }))
+  refuseCycle(files, dependencies)
+  return dependencies
+}
+
+/** As the core would, but before anything is sent. */
+function refuseCycle(files: readonly string[], dependencies: FileNeeds['dependencies']): void {
+  try {
+    checkDependencies(files, dependencies)
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error
+    throw new MusterError('config_invalid', `Cannot order the files: ${error.message}`, {
+      hint: "They follow from 'dependsOn' in the suite's rules and from 'muster: after' comments.",
+    })
+  }
+}
+
+function tooMany(): MusterError {
+  return new MusterError('config_invalid', `Cannot order the files: expected at most ${pairsMax} pairs, found more`, {
+    hint: "Let 'dependsOn' name fewer files, e.g. one that the others come after.",
+  })
+}

@@ -1,0 +1,51 @@
+/** The needs of tasks as they cross the API: the shape of core's `Need`. What the numbers may be, the core says. */
+import Type from 'typebox'
+import { ExpressionError, parseExpression } from '../core/expression.ts'
+
+const strict = { additionalProperties: false }
+const name = Type.String({ minLength: 1, maxLength: 256 })
+const count = Type.Integer({ minimum: 1 })
+
+export const LockSchema = Type.Union([
+  Type.Object({ name, mode: Type.Union([Type.Literal('exclusive'), Type.Literal('shared')]) }, strict),
+  Type.Object({ name, mode: Type.Literal('counted'), max: count }, strict),
+])
+
+export const NeedSchema = Type.Object(
+  {
+    cpus: Type.Optional(count),
+    memoryBytes: Type.Optional(count),
+    gpus: Type.Optional(
+      Type.Object(
+        {
+          count,
+          memoryBytes: Type.Optional(count),
+          vendor: Type.Optional(name),
+          exclusive: Type.Optional(Type.Boolean()),
+        },
+        strict,
+      ),
+    ),
+    resources: Type.Optional(Type.Record(Type.String({ minLength: 1 }), count)),
+    where: Type.Optional(Type.String({ minLength: 1 })),
+    locks: Type.Optional(Type.Array(LockSchema, { maxItems: 100 })),
+    exclusive: Type.Optional(Type.Boolean()),
+    affinity: Type.Optional(name),
+    antiAffinity: Type.Optional(name),
+    spread: Type.Optional(name),
+    batchMax: Type.Optional(count),
+  },
+  strict,
+)
+export type NeedBody = Type.Static<typeof NeedSchema>
+
+/** What is wrong with an expression, with its place in it; undefined = nothing. */
+export function expressionFault(text: string): string | undefined {
+  try {
+    parseExpression(text)
+    return undefined
+  } catch (error) {
+    if (error instanceof ExpressionError) return error.message
+    throw error
+  }
+}
