@@ -37,14 +37,19 @@ export function workLeftMs(state: State, group: Group, startupMs: number, nowMs:
 export function targetWorkMs(run: Run, cpus: number, { fleetCpus, leftMs, startupMs }: Share): number {
   if (cpus >= fleetCpus) return Infinity
   const fairMs = (leftMs * cpus) / fleetCpus
-  const known = run.tasks.length === 0 ? 0 : run.knownCount / run.tasks.length
-  const uncertainty = uncertaintyKnown * known + uncertaintyUnknown * (1 - known)
+  const uncertainty = uncertaintyOf(run)
   const offMs = fairMs * uncertainty
   const startMs = startupMs * cpus
   if (offMs < startMs) return fairMs
   // Where another process costs next to nothing, holding back half is free and evens out more.
   const heldBack = Math.max(uncertainty, 0.5 * (1 - (cheapStart * startMs) / offMs))
   return fairMs * (1 - heldBack)
+}
+
+/** How far the run's estimates may be off, as a part of them: by how many of them history knows. */
+export function uncertaintyOf(run: Run): number {
+  const known = run.tasks.length === 0 ? 0 : run.knownCount / run.tasks.length
+  return uncertaintyKnown * known + uncertaintyUnknown * (1 - known)
 }
 
 /** Work that a batch under way still has: by its reports, or by the clock where that says less. */

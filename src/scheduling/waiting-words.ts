@@ -1,63 +1,160 @@
-/** Why something waits, in words; for people, never for decisions. */
-import { classScope } from '../core/breaker-state.ts'
-import { fits } from '../core/fit.ts'
-import { cpusOf, lockInTheWay, quotaInTheWay, type QuotaHit } from '../core/holdings.ts'
-import { spentBelowAtMs } from '../core/spent.ts'
-import type { Group, Run, State } from '../core/state.ts'
+/** Why something waits, in words: one sentence for each reason. For people, never for decisions. */
+import type { Need } from '../core/entities.ts'
+import { cpusOf, quotaInTheWay } from '../core/holdings.ts'
+import type { Run } from '../core/state.ts'
+import { bytesText } from '../stdx/bytes.ts'
 import { formatDuration } from '../stdx/duration.ts'
+import type { Interval } from './expected.ts'
 import type { Fleets, View } from './fleet.ts'
+import type { Lack } from './nearest.ts'
+import { afterReason, classReason, lockReason, nobodyReason, quotaReason, type Holder, type Reason } from './reasons.ts'
 
-/** Of a group that no worker can take, now or later. */
-export function noWorkerWords(view: View, run: Run, group: Group): string {
-  const connected = [...view.state.workers.values()].filter(view.available)
-  if (connected.length === 0) return 'no worker is connected'
-  // None of those that fit is left, so they are all behind breakers.
-  const count = connected.filter((worker) => fits(run, group, worker)).length
-  if (count === 0) return `none of the ${connected.length} connected workers fits (host, labels or needs)`
-  const whose = count === 1 ? 'the only worker that fits' : `all ${count} workers that fit`
-  return `the breaker of ${whose} is open; 'muster breakers' says why`
-}
-
-/** Of a run whose class of tasks is left alone for now; undefined for any other. */
-export function classWords(state: State, run: Run, nowMs: number): string | undefined {
-  const scope = classScope(run.spec)
-  if (run.queuedCount === 0 || !state.breakers.notClosed.has(scope)) return undefined
-  const { stand, untilMs, why } = state.breakers.byScope.get(scope)!
-  if (stand === 'half-open') return `${scope} is tried again with a few files (its breaker is half-open)`
-  const until =
-    untilMs === undefined ? 'until it is reset' : `for another ${formatDuration(Math.max(0, untilMs - nowMs))}`
-  return `${scope} waits behind its breaker ${until} (${why}); 'muster breakers reset ${scope}' ends that`
-}
-
-/** Of a run that comes after others. */
-export function afterWords(state: State, run: Run): string | undefined {
-  if (run.after.length === 0) return undefined
-  const [first, ...others] = run.after
-  const more = others.length === 0 ? '' : ` and ${others.length} more`
-  return `waits for run ${first}${more} to end (it is ${state.runs.get(first!)!.state})`
-}
-
-/** What stands in a group's way, whatever workers there are: a lock or a quota. */
-export function heldUpWords(view: View, run: Run, group: Group, fleets: Fleets, nowMs: number): string | undefined {
-  const { state } = view
-  const lock = lockInTheWay(state, group.need)
-  if (lock) {
-    const holders = lock.holders.map((id) => state.batches.get(id)!)
-    const [first] = holders
-    const worker = state.workers.get(first!.worker)
-    const more = holders.length > 1 ? ` and ${holders.length - 1} more` : ''
-    return `waits for lock '${lock.lock.name}', held by run ${first!.run} on ${worker?.name ?? first!.worker}${more}`
+export function reasonWords(reason: Reason, nowMs: number): string {
+  switch (reason.type) {
+    case 'paused':
+      return "paused; 'muster resume' goes on"
+    case 'cancelling':
+      return `is being cancelled (${reason.why})`
+    case 'after-runs': {
+      const [first] = reason.runs
+      const passed = first!.when === 'passed' ? ' and pass' : ''
+      return `waits for run ${first!.run}${others(reason.count)} to end${passed} (it is ${first!.state})`
+    }
+    case 'after-tasks': {
+      const [first] = reason.tasks
+      return `comes after ${first!.file}${others(reason.count)} (it is ${first!.state})`
+    }
+    case 'back-off':
+      return `waits out its back-off for another ${inWords(reason.untilMs, nowMs)} before it is tried again`
+    case 'class-breaker':
+      return classWords(reason, nowMs)
+    case 'workers-max':
+      return `the run is on ${reason.max} ${reason.max === 1 ? 'worker' : 'workers'} already, and asked for no more`
+    case 'lock':
+      return `waits for lock '${reason.name}', held by ${holderWords(reason.holders[0]!, nowMs)}${others(reason.count)}`
+    case 'no-worker':
+      return 'no worker is connected'
+    case 'worker-breakers': {
+      const whose = reason.count === 1 ? 'the only worker that fits' : `all ${reason.count} workers that fit`
+      return `the breaker of ${whose} is open; 'muster breakers' says why`
+    }
+    case 'no-fit':
+      return noFitWords(reason)
+    case 'quota': {
+      const until = reason.freeAtMs === undefined ? '' : `; again in ${inWords(reason.freeAtMs, nowMs)}`
+      const used = Math.round(reason.used * 100) / 100
+      return `${reason.scope} has ${used} of its quota of ${reason.max} ${quotaUnits[reason.of]}${until}`
+    }
+    case 'busy':
+      return busyWords(reason, nowMs)
+    case 'reserved':
+      return `${countOf(reason.count, 'worker')} that fits is kept for run ${reason.run}, which comes first`
+    case 'recycling':
+      return `worker ${reason.name} is being recycled, for another ${inWords(reason.untilMs, nowMs)} at most`
+    case 'probing':
+      return `${countOf(reason.count, 'worker')} that fits is being tried with a few files first (its breaker is half-open)`
+    case 'avoided':
+      return `should not run on ${countOf(reason.count, 'free worker')} after what happened there, for another ${inWords(reason.untilMs, nowMs)} or until another is free`
+    case 'scheduler':
+      return `a worker is free for it; scheduler '${reason.strategy}' has not placed it`
   }
-  const [worker] = fleets.of(run, group).workers
-  const quota = worker && quotaInTheWay(state, run, group.need, cpusOf(run, group.need, worker), nowMs)
-  return quota && quotaWords(state, quota, nowMs)
 }
 
 const quotaUnits = { cpus: 'CPUs at once', gpus: 'GPUs at once', cpuHours: 'CPU-hours in an hour' } as const
 
-function quotaWords(state: State, { scope, of, max }: QuotaHit, nowMs: number): string {
-  const spent = state.spent.get(scope)
-  const freeMs = of === 'cpuHours' && spent ? spentBelowAtMs(spent, max * 3_600_000, nowMs) : undefined
-  const until = freeMs === undefined ? '' : `; again in ${formatDuration(freeMs - nowMs)}`
-  return `${scope} has used its quota of ${max} ${quotaUnits[of]}${until}`
+function classWords({ scope, stand, untilMs, why }: Extract<Reason, { type: 'class-breaker' }>, nowMs: number): string {
+  if (stand === 'half-open') return `${scope} is tried again with a few files (its breaker is half-open)`
+  const until = untilMs === undefined ? 'until it is reset' : `for another ${inWords(untilMs, nowMs)}`
+  return `${scope} waits behind its breaker ${until} (${why}); 'muster breakers reset ${scope}' ends that`
+}
+
+function noFitWords({ connected, nearest: { name, lacks } }: Extract<Reason, { type: 'no-fit' }>): string {
+  const who =
+    connected === 1 ? 'the only connected worker does not fit' : `none of the ${connected} connected workers fits`
+  return `${who}: ${lackWords(lacks, name)}`
+}
+
+/** `needs gpu.memory >= 24GiB; nearest: worker gpu-2 has 16 GiB` */
+export function lackWords(lacks: readonly Lack[], name: string): string {
+  const found = lacks.map(({ wanted, found: is }) => {
+    const attribute = lacks.length > 1 ? `${wanted.split(/ (?:==|!=|>=|<=|<|>|in|has|matches|not) ?/)[0]} ` : ''
+    if (is === 'is draining') return is
+    return is === undefined ? `${attribute}none` : `${attribute}${is}`
+  })
+  const has = found.length === 1 && found[0] === 'is draining' ? found[0] : `has ${found.join(', ')}`
+  return `needs ${lacks.map((lack) => lack.wanted).join(' and ')}; nearest: worker ${name} ${has}`
+}
+
+function busyWords({ workers, count }: Extract<Reason, { type: 'busy' }>, nowMs: number): string {
+  const [first] = workers
+  const who = count === 1 ? 'the only worker that fits is busy' : `every worker that fits is busy (${count})`
+  const holder = first!.holders[0]
+  if (!holder) return `${who}; ${first!.name} has too little free (${first!.short})`
+  return `${who}; ${first!.name} with run ${holder.run}, for another ${spanWords(first!.free, nowMs)}`
+}
+
+function holderWords({ run, name, sinceMs, ends }: Holder, nowMs: number): string {
+  return `run ${run} on ${name} for ${formatDuration(Math.max(0, nowMs - sinceMs))} and another ${spanWords(ends, nowMs)}`
+}
+
+/** How long it is until then: `41.0 s to 57.5 s`, `about 3 m 05 s`, `up to 2.0 s`. */
+export function spanWords({ fromMs, toMs }: Interval, nowMs: number): string {
+  const from = Math.max(0, fromMs - nowMs)
+  const to = Math.max(0, toMs - nowMs)
+  if (to < 1000) return 'less than 1 s'
+  if (from < 1000) return `up to ${formatDuration(to)}`
+  const words = [formatDuration(from), formatDuration(to)]
+  return words[0] === words[1] ? `about ${words[0]!}` : `${words[0]!} to ${words[1]!}`
+}
+
+function inWords(atMs: number, nowMs: number): string {
+  return formatDuration(Math.max(0, atMs - nowMs))
+}
+
+function others(count: number): string {
+  return count > 1 ? ` and ${count - 1} more` : ''
+}
+
+function countOf(count: number, noun: string): string {
+  return count === 1 ? `1 ${noun}` : `each of ${count} ${noun}s`
+}
+
+/** What a need asks of a worker, shortly; empty when it asks for nothing. */
+export function needWords(need: Need): string {
+  const { cpus, memoryBytes, gpus, resources = {}, where, locks = [], exclusive } = need
+  const words = [
+    ...(cpus === undefined ? [] : [`${cpus} CPUs`]),
+    ...(memoryBytes === undefined ? [] : [`${bytesText(memoryBytes)} of memory`]),
+    ...(gpus === undefined ? [] : [`${gpus.count} ${gpus.count === 1 ? 'GPU' : 'GPUs'}`]),
+    ...Object.entries(resources).map(([name, count]) => `${count} ${name}`),
+    ...(where === undefined ? [] : [where]),
+    ...locks.map((lock) => `lock ${lock.name}`),
+    ...(exclusive ? ['a host for itself'] : []),
+  ]
+  return words.join(', ')
+}
+
+/** Cheap enough to be asked for every run that is shown: the first thing that is in the way, looked at no closer than needed. */
+export function waitingWords(view: View, run: Run, fleets: Fleets, nowMs: number): string | undefined {
+  const { state } = view
+  const after = afterReason(state, run)
+  if (after) return reasonWords(after, nowMs)
+  for (const group of run.groups) {
+    if (group.queuedCount === 0) continue
+    const { workers, busy } = fleets.of(run, group)
+    if (workers.length === 0) return reasonWords(nobodyReason(view, run, group, fleets), nowMs)
+    const lock = lockReason(state, group, nowMs)
+    if (lock) return reasonWords(lock, nowMs)
+    const [worker] = workers
+    const quota = quotaInTheWay(state, run, group.need, cpusOf(run, group.need, worker!), nowMs)
+    if (quota) return reasonWords(quotaReason(state, quota, nowMs), nowMs)
+    if (busy === workers.length) return 'every worker that fits is busy'
+  }
+  return undefined
+}
+
+/** Of a run whose class of tasks is left alone for now; undefined for any other. */
+export function behindClassWords(view: View, run: Run, nowMs: number): string | undefined {
+  const reason = run.queuedCount === 0 ? undefined : classReason(view.state, run)
+  return reason && reasonWords(reason, nowMs)
 }

@@ -134,6 +134,9 @@ describe('machines', { concurrency: 4 }, () => {
       submitter(stage),
     )
     assert.equal(label.code, 3)
-    assert.match(label.stderr, /none of the 1 connected workers fits/)
+    assert.match(
+      label.stderr,
+      /the only connected worker does not fit: needs label\.gpu == yes; nearest: worker one has none/,
+    )
   })
 })

@@ -1,0 +1,122 @@
+/** What would make waiting work start sooner: concrete things that a person can do, or wait for. For people, never for decisions. */
+import type { Group, Run } from '../core/state.ts'
+import { formatDuration } from '../stdx/duration.ts'
+import { remainingMs } from './urgency.ts'
+import { needWords, spanWords } from './waiting-words.ts'
+import type { Reason, Situation } from './reasons.ts'
+
+export type Sooner = {
+  readonly type: 'resume' | 'wait' | 'worker' | 'priority' | 'workers-max' | 'quota' | 'reset-breaker' | 'cancel-first'
+  readonly words: string
+}
+
+/** Of the API; beyond, nothing is offered. */
+const priorityMax = 1000
+
+/** Tries out in which order the strategy would serve runs, one of them changed. */
+export type Reorder = (change: { readonly run: Run; readonly as: Run }) => readonly Run[] | undefined
+
+export function soonerThan(
+  situation: Situation,
+  run: Run,
+  group: Group,
+  reasons: readonly Reason[],
+  reorder: Reorder,
+): readonly Sooner[] {
+  const found: Sooner[] = []
+  for (const reason of reasons) found.push(...ofReason(situation, run, group, reason))
+  if (reasons.some((reason) => reason.type === 'busy' || reason.type === 'reserved' || reason.type === 'quota')) {
+    const priority = priorityToBeNext(situation, run, reorder)
+    if (priority !== undefined)
+      found.push({ type: 'priority', words: `raising its priority to ${priority} (now ${run.priority}) puts it next` })
+  }
+  return found
+}
+
+function ofReason({ view, nowMs, fleets }: Situation, run: Run, group: Group, reason: Reason): readonly Sooner[] {
+  switch (reason.type) {
+    case 'paused':
+      return [{ type: 'resume', words: `'muster resume ${run.id}' lets it go on` }]
+    case 'no-worker':
+      return [
+        { type: 'worker', words: `a worker${withWords(run, group)} would start it now: 'muster worker --join …'` },
+      ]
+    case 'no-fit': {
+      const wanted = reason.nearest.lacks.map((lack) => lack.wanted).join(' and ')
+      return [{ type: 'worker', words: `a worker like ${reason.nearest.name} with ${wanted} would start it now` }]
+    }
+    case 'busy': {
+      const [first] = reason.workers
+      const holder = first!.holders[0]
+      const more: Sooner[] = [{ type: 'worker', words: `one more worker${withWords(run, group)} would start it now` }]
+      if (holder) more.push({ type: 'wait', words: `${first!.name} may be free in ${spanWords(first!.free, nowMs)}` })
+      return more
+    }
+    case 'reserved': {
+      const leftMs = remainingMs(view.state.runs.get(reason.run)!, fleets)
+      return [
+        {
+          type: 'worker',
+          words: `one more worker for run ${reason.run} (about ${formatDuration(leftMs)} of work) or for this one`,
+        },
+      ]
+    }
+    case 'lock': {
+      const [holder] = reason.holders
+      return [
+        { type: 'wait', words: `run ${holder!.run} holds the lock for another ${spanWords(holder!.ends, nowMs)}` },
+      ]
+    }
+    case 'quota':
+      return [{ type: 'quota', words: `a larger quota for ${reason.scope} (${reason.of}: ${reason.max})` }]
+    case 'workers-max':
+      return [{ type: 'workers-max', words: `more than --workers ${reason.max}` }]
+    case 'class-breaker':
+      return [{ type: 'reset-breaker', words: `'muster breakers reset ${reason.scope}', once what failed is mended` }]
+    case 'worker-breakers':
+      return [{ type: 'reset-breaker', words: `'muster breakers reset worker:ID', once what failed is mended` }]
+    case 'after-runs':
+      return [
+        {
+          type: 'wait',
+          words: `run ${reason.runs[0]!.run} has to end${reason.runs[0]!.when === 'passed' ? ' and pass' : ''} first`,
+        },
+      ]
+    case 'after-tasks':
+    case 'back-off':
+    case 'recycling':
+    case 'avoided':
+    case 'probing':
+    case 'cancelling':
+    case 'scheduler':
+      return []
+  }
+}
+
+/** What any worker must have: `` with gpu.memory >= 24GiB``. */
+function withWords(run: Run, group: Group): string {
+  const labels = Object.entries(run.spec.labels).map(([key, value]) => `label ${key}=${value}`)
+  // Locks and being alone are nothing that a worker has.
+  const { locks: _, exclusive: __, ...need } = group.need
+  const words = [...labels, needWords(need)].filter((part) => part !== '').join(', ')
+  const where = run.spec.workspace.type === 'in-place' ? ' on its host' : ''
+  return `${where}${words === '' ? '' : ` with ${words}`}`
+}
+
+/** Undefined when it is next anyway, or when priorities don't decide. */
+function priorityToBeNext({ order }: Situation, run: Run, reorder: Reorder): number | undefined {
+  const at = order?.indexOf(run) ?? -1
+  if (at <= 0) return undefined
+  const isNext = (priority: number) => {
+    const as = { ...run, priority }
+    return reorder({ run, as })?.[0] === as
+  }
+  if (!isNext(priorityMax)) return undefined
+  let [low, high] = [run.priority, priorityMax]
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2)
+    if (isNext(middle)) high = middle
+    else low = middle
+  }
+  return high
+}
