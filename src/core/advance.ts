@@ -224,17 +224,19 @@ export function advance(state: State, input: Input, nowMs: number): readonly Eve
   /** Runs to settle; the one that something happened to last is last, also when it was here before. */
   const touched = new Set<RunId>()
   const follow = (more: readonly Event[]) => {
-    take(more)
-    for (const event of more) {
-      if (!('run' in event)) continue
-      touched.delete(event.run)
-      touched.add(event.run)
+    // What leads to more of it again and again may do so very often: not by recursion.
+    while (more.length > 0) {
+      take(more)
+      for (const event of more) {
+        if (!('run' in event)) continue
+        touched.delete(event.run)
+        touched.add(event.run)
+      }
+      take(letterEvents(state, more, input.type))
+      const moved = breakerEvents(state, more, nowMs)
+      take(moved)
+      more = dependencyEvents(state, moved.length === 0 ? more : [...more, ...moved])
     }
-    take(letterEvents(state, more, input.type))
-    const moved = breakerEvents(state, more, nowMs)
-    take(moved)
-    const next = dependencyEvents(state, moved.length === 0 ? more : [...more, ...moved])
-    if (next.length > 0) follow(next)
   }
   follow(first)
   for (const id of touched) {

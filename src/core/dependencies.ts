@@ -1,7 +1,7 @@
 /**
  * What waits for what: tasks of one run for each other, and runs for runs. A cycle is refused at submission, with its
- * path. When a task ends, those behind it are queued, or skipped if it did not do well and the run says so; what that
- * leads to follows within the same entry, so that nothing ever waits for something that is over.
+ * path. When a task ends, those behind it are queued, or skipped with all that is behind them if it did not do well and the
+ * run says so; that follows within the same entry, so that nothing ever waits for something that is over.
  */
 import { assert } from '../stdx/assert.ts'
 import type { RunDependency, TaskDependency, TaskIndex } from './entities.ts'
@@ -116,35 +116,53 @@ function didWell(task: Task): boolean {
 /** What follows for those behind the tasks that these events, already applied, ended. */
 export function dependencyEvents(state: State, events: readonly Event[]): Event[] {
   const follow: Event[] = []
+  const ended = new Map<Run, TaskIndex[]>()
   for (const event of events) {
-    if (event.type === 'task.ended') followTasks(state.runs.get(event.run)!, event.tasks, follow)
+    if (event.type === 'task.ended') {
+      const run = state.runs.get(event.run)!
+      if (!run.dependencies) continue
+      const tasks = ended.get(run)
+      if (tasks) for (const index of event.tasks) tasks.push(index)
+      else ended.set(run, [...event.tasks])
+    }
     if (event.type === 'run.finished') followRuns(state, event.run, follow)
     if (event.type === 'run.submitted') followBefore(state, event.run, event.spec.after ?? [], follow)
   }
+  for (const [run, tasks] of ended) followTasks(run, run.dependencies!, tasks, follow)
   return follow
 }
 
-function followTasks(run: Run, ended: readonly TaskIndex[], follow: Event[]): void {
-  const { dependencies } = run
-  if (!dependencies) return
-  const ready: TaskIndex[] = []
-  const skipped = new Map<string, TaskIndex[]>()
+function followTasks(run: Run, dependencies: Dependencies, ended: readonly TaskIndex[], follow: Event[]): void {
   const seen = new Set<TaskIndex>()
+  const blocked = (index: TaskIndex) =>
+    (dependencies.dependents.get(index) ?? []).filter((one) => run.tasks[one]!.state === 'blocked' && !seen.has(one))
+  const goesOn = (index: TaskIndex) => run.spec.onDependencyFailure === 'run' || didWell(run.tasks[index]!)
+  // Those that will never run first, all the way down: one of them may also come after something that did well.
+  const skipped = new Map<string, TaskIndex[]>()
   for (const index of ended) {
-    const task = run.tasks[index]!
-    const fine = didWell(task) || run.spec.onDependencyFailure === 'run'
-    for (const dependent of dependencies.dependents.get(index) ?? []) {
-      if (run.tasks[dependent]!.state !== 'blocked' || seen.has(dependent)) continue
-      if (!fine) {
-        seen.add(dependent)
-        const why = `${task.file}, which it comes after, ${task.state === 'skipped' ? 'was skipped' : `is ${task.state}`}`
-        const tasks = skipped.get(why)
-        if (tasks) tasks.push(dependent)
-        else skipped.set(why, [dependent])
-      } else if (dependencies.open.get(dependent) === 0) {
-        seen.add(dependent)
-        ready.push(dependent)
+    if (goesOn(index)) continue
+    const lost = blocked(index)
+    for (const one of lost) seen.add(one)
+    for (let at = 0; at < lost.length; at += 1) {
+      for (const one of blocked(lost[at]!)) {
+        seen.add(one)
+        lost.push(one)
       }
+    }
+    if (lost.length === 0) continue
+    const { file, state } = run.tasks[index]!
+    const why = `${file}, which it comes after, ${state === 'skipped' ? 'was skipped' : `is ${state}`}`
+    const tasks = skipped.get(why)
+    if (tasks) for (const one of lost) tasks.push(one)
+    else skipped.set(why, lost)
+  }
+  const ready: TaskIndex[] = []
+  for (const index of ended) {
+    if (!goesOn(index)) continue
+    for (const one of blocked(index)) {
+      if (dependencies.open.get(one) !== 0) continue
+      seen.add(one)
+      ready.push(one)
     }
   }
   if (ready.length > 0) follow.push({ type: 'task.unblocked', run: run.id, tasks: ready })
