@@ -81,7 +81,7 @@ docker  docker ended with 1: Cannot connect to the Docker daemon at
 
 test('machineLines: a machine of which nothing is known', () => {
   const machine = { os: 'linux', arch: 'arm64', cpus: 1, memoryBytes: gibibyte, tools: {} }
-  assert.equal(machineLines([], machine, 80), 'system  linux, arm64\nCPUs    1 for tests\nmemory  1.0 GiB for tests\n')
+  assert.equal(machineLines([], machine, 80), 'system  linux, arm64\nCPUs    1 for tests\nmemory  1 GiB for tests\n')
 })
 
 test('gpuWords: cards of one kind are counted', () => {

@@ -1,5 +1,7 @@
 /** What a machine has, as text for people: a few lines of what matters most, then everything, then what is not known and why. */
+import { formatAttribute } from '../core/attributes.ts'
 import type { Gpu } from '../protocol/worker-messages.ts'
+import { formatBytes } from '../stdx/bytes.ts'
 import { width } from './reporters/text-fit.ts'
 
 type Value = string | number | boolean | readonly string[]
@@ -18,8 +20,6 @@ export type Machine = {
   readonly speed?: number
 }
 
-/** These are amounts of memory. */
-const byteAttributes = /^(memory|disk)\.(total|limit|swap|free)$/
 const gibibyte = 2 ** 30
 
 export function gigabytes(bytes: number): string {
@@ -52,7 +52,7 @@ export function machineLines(head: readonly (readonly [string, string])[], machi
     ['speed', machine.speed === undefined ? '' : `${machine.speed} (1 = the reference machine)`],
     ['system', joined(text('os.name') || machine.os, machine.arch, text('kernel') && `kernel ${text('kernel')}`)],
     ['CPUs', joined(`${machine.cpus} for tests`, text('cpu.model'), cores)],
-    ['memory', `${gigabytes(machine.memoryBytes)} for tests`],
+    ['memory', `${formatBytes(machine.memoryBytes)} for tests`],
     ...(machine.gpus ?? []).map((gpu): [string, string] => [`GPU ${shortId(gpu.id)}`, describeGpu(gpu)]),
     ['resources', entries(machine.resources ?? {})],
     ['tools', entries(machine.tools)],
@@ -61,7 +61,7 @@ export function machineLines(head: readonly (readonly [string, string])[], machi
     paragraphs(summary, columns),
     titled(
       'ATTRIBUTES',
-      Object.entries(attributes).map(([name, value]) => [name, valueText(name, value)]),
+      Object.entries(attributes).map(([name, value]) => [name, formatAttribute(name, value)]),
       columns,
     ),
     titled('NOT AVAILABLE', Object.entries(machine.unavailable ?? {}), columns),
@@ -77,7 +77,7 @@ function shortId(id: string): string {
 function describeGpu(gpu: Gpu): string {
   return [
     gpu.name,
-    ...(gpu.memoryBytes === 0 ? [] : [gigabytes(gpu.memoryBytes)]),
+    ...(gpu.memoryBytes === 0 ? [] : [formatBytes(gpu.memoryBytes)]),
     ...(gpu.driver === undefined ? [] : [`driver ${gpu.driver}`]),
     ...(gpu.computeCapability === undefined ? [] : [`compute capability ${gpu.computeCapability}`]),
     ...(gpu.partOf === undefined ? [] : [`part of ${gpu.partOf}`]),
@@ -88,11 +88,6 @@ function entries(values: Readonly<Record<string, string | number>>): string {
   return Object.entries(values)
     .map(([name, value]) => `${name} ${value}`)
     .join(', ')
-}
-
-function valueText(name: string, value: Value): string {
-  if (typeof value === 'number' && byteAttributes.test(name)) return gigabytes(value)
-  return Array.isArray(value) ? value.join(', ') : String(value as string | number | boolean)
 }
 
 function titled(title: string, rows: readonly (readonly [string, string])[], columns: number): string {

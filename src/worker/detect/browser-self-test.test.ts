@@ -19,7 +19,7 @@ describe('selfTest', () => {
     assert.equal(said.threads, true, JSON.stringify(said.errors))
     assert.equal(said.webgpu?.right ?? true, true)
     const { attributes } = selfTestFinding('chromium', said)
-    assert.ok(['hardware', 'software', 'none'].includes(String(attributes?.['browser.chromium.webgpu'])))
+    assert.ok(['hardware', 'software', false].includes(attributes?.['browser.chromium.webgpu'] as string))
     assert.deepEqual(
       readdirSync(host.directory).filter((name) => name.startsWith('muster-browser-')),
       [],
@@ -55,12 +55,12 @@ describe('selfTestFinding', () => {
     assert.equal(value({ ...answer, webgpu: { ...webgpu, fallback: true } }), 'software')
     assert.equal(value({ ...answer, webgpu: { ...webgpu, vendor: 'google', architecture: 'swiftshader' } }), 'software')
     assert.equal(value({ ...answer, webgpu: { ...webgpu, vendor: 'mesa', architecture: 'llvmpipe' } }), 'software')
-    assert.equal(value(answer), 'none')
+    assert.equal(value(answer), false)
   })
 
-  it('calls a wrong answer none, and says so', () => {
+  it('calls a wrong answer no WebGPU, and says so', () => {
     const said = { ...answer, webgpu: { ...webgpu, right: false } }
-    assert.equal(value(said), 'none')
+    assert.equal(value(said), false)
     const { unavailable } = selfTestFinding('chromium', said)
     assert.deepEqual(unavailable, { 'browser.chromium.webgpu': 'it computed a wrong answer' })
   })

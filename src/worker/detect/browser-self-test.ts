@@ -116,7 +116,7 @@ function serve(
   })
 }
 
-/** As attributes `browser.<name>.…`. */
+/** As attributes `browser.<name>.…`. What it can't do is false, so that an expression may ask for it by its name alone. */
 export function selfTestFinding(browser: string, answer: SelfTest): Finding {
   const { simd, threads, webgl, webgpu, webnn, errors } = answer
   const prefix = `browser.${browser}`
@@ -133,9 +133,9 @@ export function selfTestFinding(browser: string, answer: SelfTest): Finding {
     attributes: {
       [`${prefix}.wasm.simd`]: simd,
       [`${prefix}.wasm.threads`]: threads,
-      [`${prefix}.webgl`]: webgl === undefined ? 'none' : isSoftware(webgl.renderer) ? 'software' : 'hardware',
+      [`${prefix}.webgl`]: webgl === undefined ? false : isSoftware(webgl.renderer) ? 'software' : 'hardware',
       [`${prefix}.webgl.renderer`]: webgl?.renderer,
-      [`${prefix}.webgpu`]: !works ? 'none' : isSoftwareAdapter(webgpu) ? 'software' : 'hardware',
+      [`${prefix}.webgpu`]: !works ? false : isSoftwareAdapter(webgpu) ? 'software' : 'hardware',
       [`${prefix}.webgpu.adapter`]: works ? `${webgpu.vendor} ${webgpu.architecture}`.trim() || 'unnamed' : undefined,
       [`${prefix}.webgpu.features`]: works ? [...webgpu.features] : undefined,
       [`${prefix}.webnn`]: webnn.length > 0,

@@ -40,7 +40,7 @@ async function marksOf(host: Host): Promise<string[]> {
     if (board !== undefined && !meaningless.test(board)) return [`board ${board}`]
   }
   // A container's comes with its image, and is the same on every machine.
-  const machine = (await containerOf(host)) === 'none' ? ((await textOf(host, '/etc/machine-id')) ?? '') : ''
+  const machine = (await containerOf(host)) === false ? ((await textOf(host, '/etc/machine-id')) ?? '') : ''
   const unique = [
     ...(/^[\da-f]{32}$/.test(machine) ? [`machine ${machine}`] : []),
     ...(await networkCards(host)),

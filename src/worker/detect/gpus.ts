@@ -69,12 +69,7 @@ function gpuOf(card: DrmCard): Gpu {
 function attributesOf(gpus: readonly Gpu[]): Record<string, AttributeValue | undefined> {
   if (gpus.length === 0) return {}
   const capabilities = gpus.flatMap((gpu) => gpu.computeCapability ?? []).sort(byVersion)
-  const unique = (values: readonly (string | undefined)[]): string[] => [
-    ...new Set(values.filter((value) => value !== undefined)),
-  ]
   return {
-    'gpu.vendors': unique(gpus.map((gpu) => gpu.vendor)),
-    'gpu.models': unique(gpus.map((gpu) => gpu.name)),
     'gpu.driver': gpus[0]!.driver,
     // What any of them has: a batch is not told which it will get.
     'gpu.computeCapability': capabilities[0],

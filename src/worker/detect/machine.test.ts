@@ -132,7 +132,7 @@ describe('findSystem', () => {
     assert.equal(attributes?.['os.distribution'], 'debian')
     assert.equal(attributes?.['os.version'], '12')
     assert.equal(attributes?.['libc'], 'musl')
-    assert.deepEqual([attributes?.['container'], attributes?.['vm']], ['none', 'none'])
+    assert.deepEqual([attributes?.['container'], attributes?.['vm']], [false, false])
   })
 
   for (const [what, files, env, expected] of [
@@ -151,9 +151,9 @@ describe('findSystem', () => {
   for (const [vendor, product, flags, expected] of [
     ['QEMU', 'Standard PC', 'hypervisor', 'kvm'],
     ['VMware, Inc.', 'VMware7,1', 'hypervisor', 'vmware'],
-    ['Amazon EC2', 'm7i.metal', '', 'none'],
+    ['Amazon EC2', 'm7i.metal', '', false],
     ['Amazon EC2', 'm7i.large', 'hypervisor', 'amazon'],
-    ['Dell Inc.', 'PowerEdge', '', 'none'],
+    ['Dell Inc.', 'PowerEdge', '', false],
     ['', '', 'hypervisor', 'unknown'],
   ] as const) {
     it(`tells the virtual machine of '${vendor} ${product}': ${expected}`, async () => {

@@ -39,7 +39,7 @@ export async function findElsewhere(host: Host): Promise<Finding & { fingerprint
       'cpu.features': processor.flags === '' ? undefined : processor.flags.split(' ').sort(),
       'os.distribution': release.distro || undefined,
       'os.version': release.release || undefined,
-      vm: board.virtual ? (board.virtualHost ?? 'unknown').toLowerCase() : 'none',
+      vm: board.virtual ? (board.virtualHost ?? 'unknown').toLowerCase() : false,
       'disk.kind': kindOf(disks[0]),
     },
     gpus,

@@ -30,8 +30,8 @@ async function libc(host: Host): Promise<string | undefined> {
   return loaders.some((name) => name.startsWith('ld-linux')) ? 'glibc' : undefined
 }
 
-/** `none`, or what it is. */
-export async function containerOf(host: Host): Promise<string> {
+/** What it is; false = none. */
+export async function containerOf(host: Host): Promise<string | false> {
   const there = (file: string): boolean => existsSync(host.root + file)
   if (host.env['KUBERNETES_SERVICE_HOST']) return 'kubernetes'
   if (there('/run/.containerenv')) return 'podman'
@@ -41,11 +41,11 @@ export async function containerOf(host: Host): Promise<string> {
   const groups = (await textOf(host, '/proc/1/cgroup')) ?? ''
   return /kubepods/.test(groups)
     ? 'kubernetes'
-    : (/(docker|lxc|containerd|podman|libpod)/.exec(groups)?.[1]?.replace('libpod', 'podman') ?? 'none')
+    : (/(docker|lxc|containerd|podman|libpod)/.exec(groups)?.[1]?.replace('libpod', 'podman') ?? false)
 }
 
 /** From the names that hypervisors give their machines; those that say nothing but set the processor's flag are `unknown`. */
-async function virtualMachine(host: Host): Promise<string | undefined> {
+async function virtualMachine(host: Host): Promise<string | false | undefined> {
   if (host.platform !== 'linux') return undefined
   const vendor = `${(await textOf(host, '/sys/class/dmi/id/sys_vendor')) ?? ''} ${(await textOf(host, '/sys/class/dmi/id/product_name')) ?? ''}`
   const known: readonly [RegExp, string][] = [
@@ -64,7 +64,7 @@ async function virtualMachine(host: Host): Promise<string | undefined> {
   const found = known.find(([pattern]) => pattern.test(vendor))
   // Bare machines of a cloud bear its name too, but not the flag.
   const flag = /^flags\s*:.*\bhypervisor\b/m.test((await textOf(host, '/proc/cpuinfo')) ?? '')
-  if (found) return flag || !['amazon', 'google'].includes(found[1]) ? found[1] : 'none'
+  if (found) return flag || !['amazon', 'google'].includes(found[1]) ? found[1] : false
   if ((await textOf(host, '/sys/hypervisor/type')) === 'xen') return 'xen'
-  return flag ? 'unknown' : 'none'
+  return flag ? 'unknown' : false
 }
