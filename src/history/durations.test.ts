@@ -176,7 +176,7 @@ describe('predict', () => {
       assert.equal(row.heldOut, 240)
       assert.ok(row.figures.learned!.wape < 0.5 * row.figures.simple!.wape, JSON.stringify(row.figures))
       assert.equal(row.files!.length, 40)
-      assert.deepEqual(row.startups, [{ framework: 'vitest', host: 'w1', startupMs: 300, batches: 24 }])
+      assert.deepEqual(row.startups, [{ framework: 'vitest', host: 'w1', name: 'w1', startupMs: 300, batches: 24 }])
       assert.equal('model' in row, false)
       const [first] = row.files!
       assert.ok(first!.ms === first!.learnedMs && first!.durations === 12)

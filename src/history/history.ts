@@ -37,6 +37,8 @@ export type FileEstimate = {
 export type StartupRow = {
   readonly framework: string
   readonly host: string
+  /** What people call its worker. */
+  readonly name: string
   readonly startupMs: number
   readonly batches: number
 }

@@ -16,7 +16,7 @@ export async function predict(
     await write(() => store.models.load(project))
     if (!store.models.isFresh(project)) {
       const row = await store.models.compete(project, () => true)
-      if (row !== undefined) await write(() => store.keepModel(row))
+      if (row !== undefined && row.samples !== 0) await write(() => store.keepModel(row))
     }
     const { model: _, ...kept } = store.models.keptOf(project)!
     const startups = await startupsOf(store, project)
@@ -34,16 +34,17 @@ async function projectsOf(store: HistoryStore): Promise<string[]> {
 /** As measured there, not scaled: the machine is named. The middle of the newest. */
 async function startupsOf(store: HistoryStore, project: string): Promise<StartupRow[]> {
   const rows = await store.query(
-    `WITH machines AS (SELECT worker, arg_max(host, at_ms) AS host FROM workers GROUP BY worker)
-     SELECT r.framework, coalesce(m.host, b.worker) AS host, count(*)::DOUBLE AS batches,
-       list_median(max_by(b.startup_ms, b.at_ms, 12)) AS startup_ms
+    `WITH machines AS (SELECT worker, arg_max(host, at_ms) AS host, arg_max(name, at_ms) AS name FROM workers GROUP BY worker)
+     SELECT r.framework, coalesce(m.host, b.worker) AS host, arg_max(coalesce(m.name, b.worker), b.at_ms) AS name,
+       count(*)::DOUBLE AS batches, list_median(max_by(b.startup_ms, b.at_ms, 12)) AS startup_ms
      FROM batch_ends b JOIN runs r USING (run) LEFT JOIN machines m ON m.worker = b.worker
-     WHERE b.project = $project AND b.startup_ms IS NOT NULL GROUP BY ALL ORDER BY ALL`,
+     WHERE b.project = $project AND b.startup_ms IS NOT NULL GROUP BY r.framework, coalesce(m.host, b.worker) ORDER BY 1, 3, 2`,
     { project },
   )
   return rows.map((row) => ({
     framework: row['framework'] as string,
     host: row['host'] as string,
+    name: row['name'] as string,
     startupMs: row['startup_ms'] as number,
     batches: row['batches'] as number,
   }))

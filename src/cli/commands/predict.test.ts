@@ -18,7 +18,7 @@ const row: PredictRow = {
   },
   atMs: 1,
   tookMs: 100,
-  startups: [{ framework: 'vitest', host: 'h1', startupMs: 1234, batches: 24 }],
+  startups: [{ framework: 'vitest', host: 'a3f', name: 'h1', startupMs: 1234, batches: 24 }],
 }
 
 test('predictText: figures of every model, the one that is used marked, start-ups by machine', () => {
@@ -31,8 +31,8 @@ test('predictText: figures of every model, the one that is used marked, start-up
     'last value  60.0 %  +1.0 %',
     'simple      31.0 %  -5.0 %',
     'learned     8.2 %   +0.4 %   used',
-    'FRAMEWORK  HOST  START-UP  BATCHES',
-    'vitest     h1    1.2 s          24',
+    'FRAMEWORK  WORKER  START-UP  BATCHES',
+    'vitest     h1      1.2 s          24',
     'EXPECTED  SIMPLE  LEARNED  FROM  FILE',
     '2.0 s     1.5 s   2.0 s      12  a.test.ts',
     '',

@@ -38,8 +38,8 @@ function projectText(row: PredictRow): string {
   if (row.startups.length > 0) {
     parts.push(
       table(
-        ['FRAMEWORK', 'HOST', 'START-UP', 'BATCHES'],
-        row.startups.map((one) => [one.framework, one.host, formatDuration(one.startupMs), one.batches]),
+        ['FRAMEWORK', 'WORKER', 'START-UP', 'BATCHES'],
+        row.startups.map((one) => [one.framework, one.name, formatDuration(one.startupMs), one.batches]),
       ),
     )
   }

@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { after, before, test } from 'node:test'
+import type { PredictRow } from '../../history/history.ts'
 import type { RunView, WorkerView } from '../../protocol/run-view.ts'
 import type { JsonReport } from '../../reports/json.ts'
 import { muster } from './fixtures/program.ts'
@@ -53,6 +54,21 @@ test('show, logs, rerun --failed, --last-failed', async () => {
   assert.equal((await stage.json<JsonReport>(['run', '--last-failed'], 1, { cwd })).planned, 1)
   await writeFile(`${cwd}/t/b.sh`, '')
   assert.equal((await stage.json<JsonReport>(['run', '--last-failed'], 0, { cwd })).planned, 1)
+})
+
+test('predict shows how far off estimates are, and what is missing for a better one', async () => {
+  const cwd = await project('predicted', { 'a.sh': 'sleep 0.2', 'b.sh': '' })
+  for (let run = 0; run < 2; run += 1) await stage.json<JsonReport>(['run'], 0, { cwd })
+  const all = await stage.json<PredictRow[]>(['predict', '--files'])
+  const mine = all.find((row) => row.files?.some((one) => one.durations === 2 && one.file.endsWith('a.sh')))
+  assert.ok(mine !== undefined)
+  assert.deepEqual([mine.used, mine.samples, mine.figures.learned], ['simple', 4, null])
+  assert.ok(mine.files![0]!.file.endsWith('a.sh') && mine.files![0]!.ms >= 200)
+  assert.ok(mine.startups[0]!.batches >= 2)
+  const { stdout, stderr } = await stage.muster(['predict', mine.project])
+  assert.match(stdout + stderr, /used: simple \(needs 200 durations/)
+  const [unknown] = await stage.json<PredictRow[]>(['predict', 'nobody'])
+  assert.equal(unknown!.samples, 0)
 })
 
 test('a reader that has seen enough is no error, except of a backup', async () => {
