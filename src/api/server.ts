@@ -25,6 +25,7 @@ import { healthRoutes } from './routes-health.ts'
 import { shareRoutes } from './routes-shares.ts'
 import { systemRoutes } from './routes-system.ts'
 import { taskRoutes } from './routes-tasks.ts'
+import { whyRoutes } from './routes-why.ts'
 
 const bodyBytesMax = 128 * 1024 * 1024
 /** A coordinator passes on to another what it may be sent itself, as a string in JSON: up to twice as long. */
@@ -102,6 +103,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
     async (api) => {
       await api.register(runRoutes, options)
       await api.register(taskRoutes, options)
+      await api.register(whyRoutes, options)
       await api.register(blobRoutes, options)
       await api.register(historyRoutes, options)
       await api.register(feedRoutes, options)

@@ -150,6 +150,17 @@ look(program.command('tests').description('tests over all runs'))
   .action(ends(async (options: never) => (await import('./commands/look.ts')).testsCommand(options)))
 look(
   program
+    .command('why')
+    .description('what a run or a file waits for, until when, and what would make it sooner')
+    .argument('<subject>', 'a run id, or RUN/INDEX')
+    .argument('[file]', 'a file of the run, or its number'),
+).action(
+  ends(async (subject: string, file: string | undefined, options: never) =>
+    (await import('./commands/why.ts')).whyCommand(subject, file, options),
+  ),
+)
+look(
+  program
     .command('predict')
     .description('how well durations are predicted, and by which model')
     .argument('[project]', 'only this project'),

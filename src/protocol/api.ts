@@ -174,6 +174,8 @@ export const PredictQuery = Type.Object({
   /** With the estimate of every file. */
   files: Type.Optional(Type.Boolean()),
 })
+export const WhyQuery = Type.Object({ file: Type.Optional(text(4096)) })
+export type WhyQuery = Type.Static<typeof WhyQuery>
 export const TestsQuery = Type.Object({
   order: Type.Optional(Type.Union([Type.Literal('slowest'), Type.Literal('flaky'), Type.Literal('failed')])),
   project: Type.Optional(Type.String()),

@@ -49,7 +49,7 @@ function join(pick: number): Input {
     cpus: 1 + (pick % 4),
     memoryBytes: (1 + (pick % 3)) * GiB,
     host: `h${pick % 3}`,
-    labels: pick % 3 === 0 ? { zone: 'eu' } : {},
+    labels: (pick % 3 === 0 ? { zone: 'eu' } : {}) as Record<string, string>,
     tools: {},
     gpus,
     resources: { phone: pick % 2 },
