@@ -15,7 +15,7 @@ import path from 'node:path'
 import { endLeftovers } from '../process-tree.ts'
 import { lowerPriority } from './ask.ts'
 import type { Finding, Host } from './probe.ts'
-import { selfTestPage, type SelfTest } from './self-test-page.ts'
+import { isSelfTest, selfTestPage, type SelfTest } from './self-test-page.ts'
 
 const answerBytesMax = 64 * 1024
 
@@ -104,16 +104,23 @@ function serve(
     })
     request.on('end', () => {
       response.writeHead(204).end()
-      try {
-        resolve(JSON.parse(body) as SelfTest)
-      } catch (error) {
-        reject(new Error(`the self-test page answered '${body.slice(0, 80)}'`, { cause: error }))
-      }
+      const answer = parse(body)
+      if (isSelfTest(answer)) resolve(answer)
+      else reject(new Error(`the self-test page answered '${body.slice(0, 80)}'`))
     })
   })
   return new Promise((started, failed) => {
     server.once('error', failed).listen(0, '127.0.0.1', () => started(server))
   })
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // Not JSON: the caller says what it was instead.
+    return undefined
+  }
 }
 
 /** As attributes `browser.<name>.…`. What it can't do is false, so that an expression may ask for it by its name alone. */

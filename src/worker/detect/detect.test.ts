@@ -134,10 +134,37 @@ describe('Detection', () => {
     assert.equal((await again.first).speed, speed)
   })
 
+  it('looks again at what comes and goes, and tells when it has changed', async () => {
+    using host = new PlantedHost().files(machine).program('nvidia-smi', nvidiaOf(twoCards))
+    host.program('go', 'echo go1.26.3')
+    const changes = { cards: Promise.withResolvers<Detected>(), tools: Promise.withResolvers<Detected>() }
+    await using found = detection(host, {
+      level: 'all',
+      againMs: 20,
+      onUpdate: (detected) => {
+        if (detected.unavailable['gpu']?.startsWith('nvidia-smi ended') === true) changes.cards.resolve(detected)
+        if (detected.tools['deno'] === '2.9.1') changes.tools.resolve(detected)
+      },
+    })
+    assert.equal((await found.complete).gpus.length, 2)
+    host.program('nvidia-smi', 'echo Unable to determine the device handle; exit 15')
+    const later = await changes.cards.promise
+    assert.deepEqual(later.gpus, [])
+    assert.equal(later.tools['go'], '1.26.3')
+    host.program('deno', 'echo deno 2.9.1')
+    await changes.tools.promise
+  })
+
   it('does without what it remembered when that is damaged', async () => {
     using host = new PlantedHost().files(machine).program('go', 'echo go1.26.3')
-    writeFileSync(path.join(host.directory, 'detected.json'), '{"tool')
+    const file = path.join(host.directory, 'detected.json')
+    writeFileSync(file, '{"tool')
     await using found = detection(host)
     assert.equal((await found.complete).tools['go'], '1.26.3')
+    const kept = JSON.parse(readFileSync(file, 'utf8')) as Record<string, object>
+    const print = JSON.stringify([1, process.version, found.detected.fingerprint])
+    writeFileSync(file, JSON.stringify({ ...kept, speed: { print, value: null } }))
+    await using again = detection(host)
+    assert.equal((await again.first).unavailable['speed'], 'not measured yet')
   })
 })

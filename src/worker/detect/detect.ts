@@ -7,9 +7,11 @@
  * remembered, and wait until nothing runs here that they could disturb.
  */
 import os from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Gpu } from '../../protocol/worker-messages.ts'
 import type { WorkerLog } from '../thread-messages.ts'
 import { findAndroidDevices } from './adb.ts'
+import { Announcer } from './announcer.ts'
 import { selfTest, selfTestFinding } from './browser-self-test.ts'
 import { chromiumFile, findBrowsers } from './browsers.ts'
 import { findCpu } from './cpu.ts'
@@ -23,8 +25,8 @@ import { findElsewhere } from './other-systems.ts'
 import type { AttributeValue, Detected } from './detected.ts'
 import type { Finding, Host } from './probe.ts'
 import { Remembered } from './remembered.ts'
-import type { SelfTest } from './self-test-page.ts'
-import { benchmarkVersion, measureSpeed, type Speed } from './speed.ts'
+import { isSelfTest } from './self-test-page.ts'
+import { benchmarkVersion, isSpeed, measureSpeed, type Speed } from './speed.ts'
 import { findSystem } from './system.ts'
 import { findTools, printOf, type FoundTools } from './tools.ts'
 
@@ -42,6 +44,8 @@ export type DetectOptions = {
   readonly idle?: () => Promise<void>
   /** Default 2 s. */
   readonly startWaitMs?: number
+  /** Default 10 min. */
+  readonly againMs?: number
   /** Default 15 s: nvidia-smi wakes sleeping cards up one after the other. */
   readonly askMs?: number
   /** Where a browser keeps what it writes while it is asked; default: the system's. */
@@ -59,8 +63,8 @@ const askMs = 15_000
 const selfTestMs = 60_000
 /** Group of what the self-test finds out. */
 const chromium = 'browser.chromium'
-/** Several findings are told as one. */
-const updateMs = 100
+/** What comes and goes is looked at again so often. */
+const againMs = 10 * 60_000
 
 export class Detection implements AsyncDisposable {
   /** What is known when a worker's start has waited long enough. */
@@ -73,15 +77,16 @@ export class Detection implements AsyncDisposable {
   readonly #abort = new AbortController()
   /** By probe; later ones win. */
   readonly #findings = new Map<string, Finding>()
-  readonly #tools: FoundTools = { versions: {}, files: {}, unavailable: {} }
+  #tools: FoundTools = noTools()
   #fingerprint: string | undefined
   #speed: Speed | undefined
   #untested: { readonly program: string; readonly print: string } | undefined
-  #told = ''
-  #update: NodeJS.Timeout | undefined
+  readonly #announcer: Announcer
+  #current: Promise<void> = Promise.resolve()
 
   constructor(options: DetectOptions) {
     this.#options = options
+    this.#announcer = new Announcer(() => this.detected, options.onUpdate)
     this.#remembered = new Remembered(options.dataDir, options.log)
     this.#host = {
       root: options.root ?? '',
@@ -95,10 +100,11 @@ export class Detection implements AsyncDisposable {
     }
     const loaded = options.level === 'none' ? undefined : this.#remembered.load()
     const quick = loaded?.then(() => this.#quick())
-    const tools = loaded?.then(() => this.#findTools(quick!))
+    const tools = loaded?.then(() => this.#findTools(this.#tools)).then(() => this.#recallSelfTest(quick!))
     const rest = quick?.then(() => this.#slow(tools!))
     this.first = this.#first(quick, tools)
     this.complete = this.#complete([quick, tools, rest])
+    if (options.level === 'all') this.#current = this.complete.then(() => this.#keepCurrent(options.againMs ?? againMs))
   }
 
   get detected(): Detected {
@@ -124,56 +130,34 @@ export class Detection implements AsyncDisposable {
 
   /** Whatever it has started ends. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#announcer.close()
     this.#abort.abort()
-    clearTimeout(this.#update)
     await this.complete
+    await this.#current
   }
 
   async #first(quick: Promise<void> | undefined, tools: Promise<void> | undefined): Promise<Detected> {
-    await Promise.all([
-      atMost(quick, this.#options.startWaitMs ?? startWaitMs),
-      atMost(tools, Math.min(toolsWaitMs, this.#options.startWaitMs ?? startWaitMs)),
-    ])
-    const { detected } = this
-    this.#told = JSON.stringify(detected)
-    return detected
+    const waitMs = this.#options.startWaitMs ?? startWaitMs
+    await Promise.all([atMost(quick, waitMs), atMost(tools, Math.min(toolsWaitMs, waitMs))])
+    return this.#announcer.begin()
   }
 
   async #complete(parts: readonly (Promise<void> | undefined)[]): Promise<Detected> {
     await Promise.all([this.first, ...parts])
     await this.#remembered.saved()
-    clearTimeout(this.#update)
-    if (!this.#abort.signal.aborted) this.#tell()
+    this.#announcer.flush()
     return this.detected
-  }
-
-  // Telling.
-
-  #changed(): void {
-    this.#update ??= setTimeout(() => {
-      this.#update = undefined
-      this.#tell()
-    }, updateMs).unref()
-  }
-
-  #tell(): void {
-    // Before the worker has started there is nobody to tell.
-    if (this.#told === '' || this.#abort.signal.aborted) return
-    const { detected } = this
-    const text = JSON.stringify(detected)
-    if (text === this.#told) return
-    this.#told = text
-    this.#options.onUpdate?.(detected)
   }
 
   #found(name: string, finding: Finding): void {
     this.#findings.set(name, finding)
-    this.#changed()
+    this.#announcer.changed()
   }
 
   /** `name`: the group under which it is unavailable while it is asked, and when it fails. */
   async #probe(name: string, look: () => Promise<Finding>): Promise<void> {
-    this.#findings.set(name, { unavailable: { [name]: 'not known yet' } })
+    // What is looked at again counts until that is done.
+    if (!this.#findings.has(name)) this.#findings.set(name, { unavailable: { [name]: 'not known yet' } })
     try {
       this.#found(name, await look())
     } catch (error) {
@@ -204,20 +188,21 @@ export class Detection implements AsyncDisposable {
     return finding
   }
 
-  async #findTools(quick: Promise<void>): Promise<void> {
+  async #findTools(tools: FoundTools): Promise<void> {
+    const host = this.#host
     const atOnce = this.#options.level === 'all' ? 2 : 1
-    await findTools(this.#host, this.#remembered, this.#tools, atOnce, () => this.#changed())
+    await findTools(host, this.#remembered, tools, atOnce, () => this.#announcer.changed())
+    const { docker, adb } = tools.files
     await Promise.all([
-      this.#probe('browser', () => findBrowsers(this.#host, this.#tools)),
-      this.#tools.files['docker'] === undefined ? undefined : this.#probe('docker', () => findDocker(this.#host)),
-      this.#tools.files['adb'] === undefined ? undefined : this.#probe('adb', () => findAndroidDevices(this.#host)),
+      this.#probe('browser', () => findBrowsers(host, tools)),
+      docker === undefined ? undefined : this.#probe('docker', () => findDocker(host)),
+      adb === undefined ? undefined : this.#probe('adb', () => findAndroidDevices(host)),
     ])
-    await this.#recallSelfTest(quick)
   }
 
   #recallSpeed(): void {
     const remembered = this.#remembered.get('speed', this.#speedPrint())
-    if (remembered !== undefined) this.#tellSpeed(remembered as Speed)
+    if (isSpeed(remembered)) this.#tellSpeed(remembered)
     else this.#found('speed', { unavailable: { speed: 'not measured yet' } })
   }
 
@@ -234,18 +219,27 @@ export class Detection implements AsyncDisposable {
     await this.#measure()
   }
 
+  /** Those that were found before count until it is done. */
+  async #lookForTools(): Promise<void> {
+    const found = noTools()
+    await this.#findTools(found)
+    this.#tools = found
+    await this.#recallSelfTest(Promise.resolve())
+  }
+
   async #recallSelfTest(quick: Promise<void>): Promise<void> {
     const program = await chromiumFile(this.#host, this.#tools)
     if (program === undefined) return
     // What it answers depends on the cards and their drivers, too.
     await quick
     const print = JSON.stringify([selfTestVersion, await printOf(program), this.detected.gpus])
-    const known = this.#remembered.get(`self-test ${program}`, print) as SelfTest | undefined
+    const known = this.#remembered.get(`self-test ${program}`, print)
+    const isKnown = isSelfTest(known)
     this.#found(
       chromium,
-      known === undefined ? { unavailable: { [chromium]: 'not tested yet' } } : selfTestFinding('chromium', known),
+      isKnown ? selfTestFinding('chromium', known) : { unavailable: { [chromium]: 'not tested yet' } },
     )
-    if (known === undefined) this.#untested = { program, print }
+    this.#untested = isKnown ? undefined : { program, print }
   }
 
   async #testBrowser(): Promise<void> {
@@ -256,6 +250,23 @@ export class Detection implements AsyncDisposable {
       this.#remembered.set(`self-test ${program}`, print, answer)
       return selfTestFinding('chromium', answer)
     })
+  }
+
+  /** Drivers fail, daemons start, devices are plugged in. Looked at while nothing runs that could hold a card. */
+  async #keepCurrent(everyMs: number): Promise<void> {
+    const { signal } = this.#abort
+    const isOver = (): boolean => signal.aborted
+    while (!isOver()) {
+      await sleep(everyMs, undefined, { signal, ref: false }).catch(isOver)
+      if (!(await this.#mayDisturb())) return
+      await Promise.all([
+        this.#probe('gpu', () => findGpus(this.#host)),
+        this.#probe('npu', () => findNpus(this.#host)),
+        this.#lookForTools(),
+      ])
+      await this.#testBrowser()
+      this.#announcer.flush()
+    }
   }
 
   async #measure(): Promise<void> {
@@ -296,6 +307,10 @@ const selfTestVersion = 1
 
 function speedFinding({ cpu, memory, disk }: Speed): Finding {
   return { attributes: { 'speed.cpu': cpu, 'speed.memory': memory, 'speed.disk': disk } }
+}
+
+function noTools(): FoundTools {
+  return { versions: {}, files: {}, unavailable: {} }
 }
 
 function sorted<T>(values: Readonly<Record<string, T>>): Record<string, T> {

@@ -2,6 +2,7 @@
  * The page that a browser is shown to find out what it can do. Each part computes something whose answer is
  * known: that a property exists says nothing. It posts what it found to where it came from.
  */
+import { arrayOf, boolean, object, optional, record, string } from '../shape.ts'
 
 /** What the page posts. An error's text where a part could not be done. */
 export type SelfTest = {
@@ -19,6 +20,18 @@ export type SelfTest = {
   readonly webnn: readonly string[]
   readonly errors: Readonly<Record<string, string>>
 }
+
+/** What comes from a browser, or from a file that may be damaged. */
+export const isSelfTest = object({
+  simd: boolean,
+  threads: boolean,
+  webgl: optional(object({ version: string, renderer: string })),
+  webgpu: optional(
+    object({ right: boolean, fallback: boolean, vendor: string, architecture: string, features: arrayOf(string) }),
+  ),
+  webnn: arrayOf(string),
+  errors: record(string),
+}) as (value: unknown) => value is SelfTest
 
 const script = /* js */ `
 const errors = {}

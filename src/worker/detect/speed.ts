@@ -6,6 +6,7 @@
  * The reference machine is a virtual one of two cores of an Intel Xeon (Sapphire Rapids, 2.3 GHz) with Node.js 26: what it measured
  * are the constants below.
  */
+import { number, object } from '../shape.ts'
 import { ask } from './ask.ts'
 import type { Host } from './probe.ts'
 
@@ -21,6 +22,10 @@ export type Speed = {
   readonly memory: number
   readonly disk: number
 }
+
+export const isSpeed = object({ speed: number, cpu: number, memory: number, disk: number }) as (
+  value: unknown,
+) => value is Speed
 
 /** To be raised when the benchmark or the reference changes: what was measured before is then measured again. */
 export const benchmarkVersion = 1
