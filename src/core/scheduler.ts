@@ -14,8 +14,8 @@ export function stepChooseScheduler(state: State, input: ChooseScheduler): reado
   if (state.format < 3)
     throw new Refused('conflict', 'the scheduler can be chosen once all coordinators have been upgraded')
   const { who, project, strategy, config } = input
-  const known = state.schedulers.get(project ?? forAll)
-  if (known?.strategy === strategy && JSON.stringify(known?.config) === JSON.stringify(config)) return []
+  // The one that is chosen already is chosen again: that gives it another chance, should it be suspended.
+  if (strategy === undefined && !state.schedulers.has(project ?? forAll)) return []
   return [
     {
       type: 'scheduler.chosen',

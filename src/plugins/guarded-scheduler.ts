@@ -1,0 +1,154 @@
+/**
+ * A plugin's scheduler as a strategy like any other: it sees a view of state, every call of it is guarded and counts towards
+ * the time that it has in a round, and what it returns is checked. What is wrong ends the round with a StrategyFault.
+ */
+import type { Group, Run, Worker } from '../core/state.ts'
+import { Fleets } from '../scheduling/fleet.ts'
+import { placeInOrder, waitingRuns, type Ordering, type Placement, type StrategyView } from '../scheduling/place.ts'
+import type { OrderedScheduler, PlacingScheduler, PluginScheduler } from './contract.ts'
+import type { FaultKind } from './faults.ts'
+import { guarded } from './guard.ts'
+import { readPlacement } from './placement-check.ts'
+import { PluginRun, PluginView } from './view.ts'
+
+export class StrategyFault extends Error {
+  override readonly name = 'StrategyFault'
+  readonly kind: FaultKind
+
+  constructor(kind: FaultKind, why: string) {
+    super(why)
+    this.kind = kind
+  }
+}
+
+/** Returned from within the guard, where throwing would be the plugin's. */
+type Found<Value> = { readonly value: Value } | { readonly fault: string }
+
+/** The time that a strategy has in one round. */
+class Budget {
+  readonly #allMs: number
+  #leftMs: number
+
+  constructor(ms: number) {
+    this.#allMs = ms
+    this.#leftMs = ms
+  }
+
+  call<Value>(what: string, call: () => Found<Value>): Value {
+    if (this.#leftMs <= 0) throw this.#hung(what)
+    const sinceMs = performance.now()
+    const outcome = guarded(call, this.#leftMs)
+    this.#leftMs -= performance.now() - sinceMs
+    if (outcome.type === 'late') throw this.#hung(what)
+    if (outcome.type === 'threw') throw new StrategyFault('threw', `${what} threw ${outcome.why}`)
+    if ('fault' in outcome.value) throw new StrategyFault('nonsense', `${what}: ${outcome.value.fault}`)
+    return outcome.value.value
+  }
+
+  #hung(what: string): StrategyFault {
+    return new StrategyFault('hung', `${what} was ended: a round may take ${this.#allMs} ms`)
+  }
+}
+
+export function placeGuarded(
+  scheduler: PluginScheduler,
+  view: StrategyView,
+  config: unknown,
+  roundMs: number,
+): Iterable<Placement> {
+  const budget = new Budget(roundMs)
+  return 'order' in scheduler
+    ? placeInOrder(view, orderingOf(scheduler, view, config, budget))
+    : placements(scheduler, view, config, budget)
+}
+
+function orderingOf(scheduler: OrderedScheduler, view: StrategyView, config: unknown, budget: Budget): Ordering {
+  let seen: PluginView | undefined
+  const ordering: Ordering = {
+    turn: scheduler.turn ?? 'run',
+    sort: (_view, waiting, fleets) => {
+      seen = new PluginView(view, fleets, waiting)
+      if (waiting.length < 2) return waiting
+      const shown = seen
+      return budget.call('order', () => readOrder(scheduler.order(shown.runs, shown, config), waiting))
+    },
+  }
+  if (scheduler.rank === undefined) return ordering
+  return {
+    ...ordering,
+    ranks: (run, group, workers) => budget.call('rank', () => readRanks(scheduler, seen!, run, group, workers, config)),
+  }
+}
+
+/** Those that the plugin left out come last: nobody waits for ever because it was forgotten. */
+function readOrder(given: unknown, waiting: readonly Run[]): Found<Run[]> {
+  if (!isIterable(given)) return { fault: `expected the runs in another order, received ${String(given)}` }
+  const left = new Set(waiting)
+  const ordered: Run[] = []
+  for (const one of given) {
+    const run = PluginRun.of(one)
+    if (run === undefined) return { fault: `expected runs that it was given, received ${String(one)}` }
+    if (!left.delete(run)) return { fault: `expected each run that it was given once, received ${run.id} again` }
+    ordered.push(run)
+  }
+  for (const run of left) ordered.push(run)
+  return { value: ordered }
+}
+
+function readRanks(
+  scheduler: OrderedScheduler,
+  shown: PluginView,
+  run: Run,
+  group: Group,
+  workers: readonly Worker[],
+  config: unknown,
+): Found<number[]> {
+  const seen = PluginView.see(shown, run, group)
+  const ranks: number[] = []
+  for (const worker of workers) {
+    const rank: unknown = scheduler.rank!(seen.run, seen.group, PluginView.seeWorker(shown, worker), shown, config)
+    if (typeof rank !== 'number' || Number.isNaN(rank)) return { fault: `expected a number, received ${String(rank)}` }
+    ranks.push(rank)
+  }
+  return { value: ranks }
+}
+
+function* placements(
+  scheduler: PlacingScheduler,
+  view: StrategyView,
+  config: unknown,
+  budget: Budget,
+): Generator<Placement> {
+  const { state, nowMs, mine, kept } = view
+  const waiting = waitingRuns(state, nowMs, mine)
+  if (waiting.length === 0) return
+  const shown = new PluginView(view, new Fleets(view), waiting)
+  const iterator = budget.call('place', (): Found<Iterator<unknown>> => {
+    const given: unknown = scheduler.place(shown, config)
+    return isIterable(given)
+      ? { value: given[Symbol.iterator]() }
+      : { fault: `expected an iterable of placements, received ${String(given)}` }
+  })
+  for (;;) {
+    const placement = budget.call('place', (): Found<Placement | undefined> => {
+      const next = iterator.next()
+      if (next.done) return { value: undefined }
+      const read = readPlacement(next.value)
+      return 'fault' in read ? read : { value: read }
+    })
+    if (placement === undefined) return
+    const run = state.runs.get(placement.run)
+    const worker = state.workers.get(placement.worker)
+    if (run && mine && !mine(run)) throw new StrategyFault('refused', `run ${run.id} is placed by another scheduler`)
+    const need = run?.groups[run.tasks[placement.tasks[0]!]?.kind ?? 0]?.need
+    if (worker && need && kept && !kept.mayUse(worker, need))
+      throw new StrategyFault('refused', `worker ${worker.id} is kept for a run of another scheduler`)
+    yield placement
+  }
+}
+
+function isIterable(value: unknown): value is Iterable<unknown> {
+  return (
+    typeof value === 'object' && value !== null && typeof (value as Iterable<unknown>)[Symbol.iterator] === 'function'
+  )
+}

@@ -1,0 +1,113 @@
+/**
+ * Finds and loads the plugins that a configuration names: files beside it, in TypeScript or JavaScript, and npm packages in
+ * JavaScript. `import … from 'muster/plugin'` leads to the Muster that is running, installed beside the plugin or not. A
+ * plugin's own code runs here for the first time; what it does while it is loaded is waited for only so long.
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { findPackageJSON, registerHooks } from 'node:module'
+import path from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { MusterError } from '../protocol/errors.ts'
+import { prepareGuard } from './guard.ts'
+import { Registry } from './registry.ts'
+
+/** `from`: the file that names it, for paths that begin with `.` and for packages; or a directory. */
+export type Wanted = { readonly plugin: string; readonly from: string }
+
+const loadMaxMs = 10_000
+const entry = new URL(import.meta.url.endsWith('.ts') ? './plugin.ts' : './plugin.js', import.meta.url).href
+
+/** Throws MusterError config_invalid that names the plugin's file. */
+export async function loadPlugins(wanted: readonly Wanted[]): Promise<Registry> {
+  const registry = new Registry()
+  if (wanted.length === 0) return registry
+  await prepareGuard()
+  const loaded = new Set<string>()
+  for (const one of wanted) {
+    const file = fileOf(one)
+    if (loaded.has(file)) continue
+    loaded.add(file)
+    registry.add(file, await defaultExport(file))
+  }
+  return registry
+}
+
+function isPath(plugin: string): boolean {
+  return /^\.{0,2}[/\\]/.test(plugin) || path.isAbsolute(plugin)
+}
+
+function fileOf({ plugin, from }: Wanted): string {
+  if (isPath(plugin)) {
+    const file = path.resolve(path.dirname(from), plugin)
+    if (existsSync(file)) return file
+    throw new MusterError('config_invalid', `Cannot find plugin ${plugin}: expected a file, there is no ${file}`, {
+      hint: `${from} names it.`,
+    })
+  }
+  const described = findPackageJSON(plugin, pathToFileURL(from))
+  if (described === undefined) {
+    throw new MusterError(
+      'config_invalid',
+      `Cannot find plugin ${plugin}: expected a package in a node_modules at or above ${path.dirname(from)}`,
+      { hint: `Install it there, or write './${plugin}' if it is a file.` },
+    )
+  }
+  const { exports, main } = JSON.parse(readFileSync(described, 'utf8')) as { exports?: unknown; main?: string }
+  const file = path.join(path.dirname(described), entryOf(exports) ?? main ?? 'index.js')
+  if (existsSync(file)) return file
+  throw new MusterError(
+    'config_invalid',
+    `Cannot load plugin ${plugin}: expected its entry at ${file}, there is no such file`,
+    {
+      hint: `'exports' or 'main' in ${described} names it.`,
+    },
+  )
+}
+
+/** What `import` of a package by its name alone leads to. */
+function entryOf(exports: unknown): string | undefined {
+  if (typeof exports === 'string') return exports
+  if (typeof exports !== 'object' || exports === null) return undefined
+  const conditions = exports as { readonly [key: string]: unknown }
+  if ('.' in conditions) return entryOf(conditions['.'])
+  for (const condition of ['node', 'import', 'module-sync', 'default'])
+    if (condition in conditions) return entryOf(conditions[condition])
+  return undefined
+}
+
+async function defaultExport(file: string): Promise<unknown> {
+  const hooks = registerHooks({
+    resolve: (specifier, context, nextResolve) =>
+      specifier === 'muster/plugin' ? { url: entry, shortCircuit: true } : nextResolve(specifier, context),
+  })
+  try {
+    const module = await inTime(file, import(pathToFileURL(file).href) as Promise<{ readonly default?: unknown }>)
+    if (module.default !== undefined) return module.default
+    throw new MusterError('config_invalid', `Cannot use plugin ${file}: expected a default export, received none`, {
+      hint: "Write 'export default definePlugin({ name, schedulers: [] })'.",
+    })
+  } catch (cause) {
+    if (cause instanceof MusterError) throw cause
+    const { name, message, code } = cause as NodeJS.ErrnoException
+    const isTyped = code === 'ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING'
+    throw new MusterError('config_invalid', `Cannot load plugin ${file}: ${name}: ${message}`, {
+      cause,
+      ...(isTyped ? { hint: 'Below node_modules Node takes JavaScript only: publish the plugin compiled.' } : {}),
+    })
+  } finally {
+    hooks.deregister()
+  }
+}
+
+function inTime<Value>(file: string, work: Promise<Value>): Promise<Value> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => {
+    late.reject(
+      new MusterError(
+        'config_invalid',
+        `Cannot load plugin ${file}: expected it to be loaded within ${loadMaxMs / 1000} s`,
+      ),
+    )
+  }, loadMaxMs)
+  return Promise.race([work, late.promise]).finally(() => clearTimeout(timer))
+}

@@ -1,0 +1,321 @@
+/**
+ * Asks the strategies that were chosen for placements, whoever they are from, on behalf of the leader. One strategy for all
+ * is asked directly; several share a round: the one whose projects hold least of the fleet against their weights goes first,
+ * for a part of what is free, and so on, and what one waits for is kept from those after it. All of that follows from state.
+ *
+ * A strategy that does something wrong is not asked again in that round; the default places instead, so that work goes on.
+ * Who does too much of it is suspended until somebody chooses it again. Counts and faults are this coordinator's own.
+ */
+import type { Event } from '../core/events.ts'
+import { ruleOfScope } from '../core/shares.ts'
+import type { ChosenScheduler, Run, State } from '../core/state.ts'
+import type { Placement, StrategyView } from '../scheduling/place.ts'
+import { Reservations } from '../scheduling/reservations.ts'
+import { totalsOf } from '../scheduling/share.ts'
+import type { Scheduler } from '../scheduling/strategy.ts'
+import { defaultFaultLimits, Faults, type FaultKind, type FaultLimits, type Record as FaultRecord } from './faults.ts'
+import { placeGuarded, StrategyFault } from './guarded-scheduler.ts'
+import type { Registered, Registry } from './registry.ts'
+
+export type HostOptions = {
+  readonly registry: Registry
+  readonly faults?: FaultLimits
+  /** Time that a plugin's strategy has in one round, in milliseconds. */
+  readonly roundMs?: number
+  readonly say?: (level: 'info' | 'warn' | 'error', message: string, detail: Record<string, unknown>) => void
+  readonly onRound?: (strategy: string, ms: number) => void
+  readonly onFault?: (strategy: string, kind: FaultKind) => void
+}
+
+/** What a strategy did since this coordinator began. */
+export type Counts = {
+  /** Times it was asked. */
+  rounds: number
+  placements: number
+  refused: number
+  faults: number
+  /** In its own code. */
+  totalMs: number
+  longestMs: number
+}
+
+const defaultRoundMs = 200
+/** The key of the choice for everybody. */
+const forAll = ''
+
+/** What a choice comes to; once per choice. */
+type Prepared = { readonly key: string; readonly use: Registered; readonly config: unknown; readonly trouble?: string }
+
+/** The projects that one strategy with one configuration places in this round. */
+type Part = {
+  readonly key: string
+  use: Registered
+  config: unknown
+  readonly projects: Set<string>
+}
+
+export class SchedulerHost implements Scheduler {
+  readonly registry: Registry
+  readonly #options: HostOptions
+  readonly #roundMs: number
+  readonly #faults: Faults
+  readonly #counts = new Map<string, Counts>()
+  readonly #prepared = new WeakMap<ChosenScheduler, Prepared>()
+  readonly #default: Prepared
+  /** Whose placement was yielded last, and whether it was turned down. */
+  #asked: { readonly name: string; refused: string | undefined } | undefined
+
+  constructor(options: HostOptions) {
+    this.#options = options
+    this.registry = options.registry
+    this.#roundMs = options.roundMs ?? defaultRoundMs
+    this.#faults = new Faults(options.faults ?? defaultFaultLimits)
+    for (const name of this.registry.names)
+      this.#counts.set(name, { rounds: 0, placements: 0, refused: 0, faults: 0, totalMs: 0, longestMs: 0 })
+    this.#default = this.#prepare({ strategy: this.registry.default.name })
+  }
+
+  // ---- placing ----
+
+  *place(view: StrategyView): Generator<Placement, undefined> {
+    const { state } = view
+    if (state.queuedCount === 0 || state.free.size === 0) return
+    const parts = this.#parts(state)
+    if (parts.length === 1) yield* this.#turn(parts[0]!, view, Infinity)
+    else if (parts.length > 1) yield* this.#several(parts, view)
+  }
+
+  refused(_placement: Placement, why: string): void {
+    const asked = this.#asked
+    if (asked === undefined) return
+    asked.refused = why
+    this.#counts.get(asked.name)!.refused += 1
+  }
+
+  *#several(parts: readonly Part[], view: StrategyView): Generator<Placement, undefined> {
+    const { state } = view
+    const left = new Set(parts)
+    let kept: Reservations | undefined
+    while (left.size > 0 && state.free.size > 0) {
+      const part = this.#neediest(state, left)
+      const max = left.size === 1 ? Infinity : Math.max(1, Math.floor(state.free.size / (2 * left.size)))
+      const own = new Reservations(kept)
+      const mine = (run: Run) => part.projects.has(run.spec.project)
+      const done = yield* this.#turn(part, { ...view, mine, kept: own }, max)
+      if (!done) continue
+      left.delete(part)
+      kept = own
+    }
+  }
+
+  #neediest(state: State, parts: Iterable<Part>): Part {
+    const totals = totalsOf(state)
+    let best: { readonly part: Part; readonly standing: number } | undefined
+    for (const part of parts) {
+      let held = 0
+      let weight = 0
+      for (const project of part.projects) {
+        const scope = `project:${project}`
+        const spent = state.spent.get(scope)
+        weight += ruleOfScope(state.shares, scope)?.weight ?? 1
+        if (spent) held += Math.max(spent.cpus / Math.max(1, totals.cpus), spent.gpus / Math.max(1, totals.gpus))
+      }
+      const standing = held / weight
+      if (!best || standing < best.standing || (standing === best.standing && part.key < best.part.key))
+        best = { part, standing }
+    }
+    return best!.part
+  }
+
+  /** Up to `max` placements of one part; true: there are no more. */
+  *#turn(part: Part, view: StrategyView, max: number): Generator<Placement, boolean> {
+    const before = view.state.lastToken
+    const fault = yield* this.#ask(part, view, max)
+    if (fault === undefined) return view.state.lastToken - before < max
+    if (part.use === this.#default.use) return true
+    // It has had its chance in this round.
+    part.use = this.#default.use
+    part.config = this.#default.config
+    const left = max - (view.state.lastToken - before)
+    if (left > 0) yield* this.#ask(part, view, left)
+    return view.state.lastToken - before < max
+  }
+
+  /** Undefined: all went well. */
+  *#ask(part: Part, view: StrategyView, max: number): Generator<Placement, StrategyFault | undefined> {
+    const { name, code } = part.use
+    const asked: { readonly name: string; refused: string | undefined } = { name, refused: undefined }
+    const counts = this.#counts.get(name)!
+    let ms = 0
+    let fault: StrategyFault | undefined
+    try {
+      let sinceMs = performance.now()
+      const given =
+        code.type === 'built-in'
+          ? code.strategy.place(view, part.config)
+          : placeGuarded(code.scheduler, view, part.config, this.#roundMs)
+      const iterator = given[Symbol.iterator]()
+      for (let placed = 0; placed < max; placed += 1) {
+        const next = iterator.next()
+        ms += performance.now() - sinceMs
+        if (next.done) return undefined
+        this.#asked = asked
+        counts.placements += 1
+        yield next.value
+        if (asked.refused !== undefined) {
+          counts.placements -= 1
+          return (fault = new StrategyFault('refused', refusedWords(next.value, asked.refused)))
+        }
+        sinceMs = performance.now()
+      }
+      return undefined
+    } catch (error) {
+      if (!(error instanceof StrategyFault)) {
+        // There is nothing to fall back to, and it is a bug of ours.
+        if (part.use === this.#default.use) throw error
+        fault = new StrategyFault('threw', error instanceof Error ? `${error.name}: ${error.message}` : String(error))
+      } else fault = error
+      return fault
+    } finally {
+      if (asked.refused !== undefined) fault ??= new StrategyFault('refused', asked.refused)
+      this.#asked = undefined
+      counts.rounds += 1
+      counts.totalMs += ms
+      if (ms > counts.longestMs) counts.longestMs = ms
+      this.#options.onRound?.(name, ms)
+      if (fault) this.#fault(name, fault, view.nowMs)
+    }
+  }
+
+  // ---- who places what ----
+
+  #parts(state: State): readonly Part[] {
+    const { schedulers } = state
+    if (schedulers.size === 0) return [this.#part(this.#default)]
+    const common = this.#use(schedulers.get(forAll))
+    if (schedulers.size === 1 && schedulers.has(forAll)) return [this.#part(common)]
+    const parts = new Map<string, Part>()
+    for (const id of state.active) {
+      const run = state.runs.get(id)!
+      if (run.queuedCount === 0) continue
+      const { project } = run.spec
+      const own = schedulers.get(project)
+      const prepared = own === undefined ? common : this.#use(own)
+      let part = parts.get(prepared.key)
+      if (!part) {
+        part = this.#part(prepared)
+        parts.set(prepared.key, part)
+      }
+      part.projects.add(project)
+    }
+    return [...parts.values()]
+  }
+
+  #part({ key, use, config }: Prepared): Part {
+    return { key, use, config, projects: new Set() }
+  }
+
+  /** The default where nothing was chosen, or what was chosen can't be had. */
+  #use(chosen: ChosenScheduler | undefined): Prepared {
+    if (chosen === undefined) return this.#default
+    const prepared = this.#prepare(chosen)
+    return this.#faults.isSuspended(prepared.use.name) ? this.#default : prepared
+  }
+
+  #prepare(chosen: ChosenScheduler): Prepared {
+    let prepared = this.#prepared.get(chosen)
+    if (prepared === undefined) {
+      prepared = this.#resolve(chosen)
+      this.#prepared.set(chosen, prepared)
+    }
+    return prepared
+  }
+
+  #resolve({ strategy, config }: ChosenScheduler): Prepared {
+    const use = this.registry.get(strategy)
+    if (use === undefined)
+      return { ...this.#default, trouble: `this coordinator has no plugin with a scheduler '${strategy}'` }
+    const checked = use.check(config)
+    if ('fault' in checked)
+      return { ...this.#default, trouble: `scheduler '${strategy}' can't be used as configured: ${checked.fault}` }
+    return { key: `${strategy} ${JSON.stringify(checked.config)}`, use, config: checked.config }
+  }
+
+  // ---- faults ----
+
+  #fault(name: string, { kind, message: why }: StrategyFault, atMs: number): void {
+    this.#counts.get(name)!.faults += 1
+    const suspended = this.#faults.note(name, { kind, why, atMs })
+    this.#options.onFault?.(name, kind)
+    const other = this.#default.use.name
+    this.#options.say?.('warn', `scheduler '${name}' is at fault; '${other}' placed instead`, { kind, why })
+    if (!suspended || name === other) return
+    this.#options.say?.('error', `scheduler '${name}' is suspended; '${other}' places until it is chosen again`, {
+      why,
+    })
+  }
+
+  faultsOf(name: string, nowMs: number): FaultRecord {
+    return this.#faults.of(name, nowMs)
+  }
+
+  countsOf(name: string): Readonly<Counts> {
+    return this.#counts.get(name)!
+  }
+
+  /** To be called with every durable entry: who is chosen again gets another chance. */
+  committed(events: readonly Event[]): void {
+    for (const event of events)
+      if (event.type === 'scheduler.chosen' && event.strategy !== undefined) this.#faults.forgive(event.strategy)
+  }
+
+  // ---- for people ----
+
+  /** What places for a choice now, and why not what was chosen. */
+  inEffect(chosen: ChosenScheduler | undefined): {
+    readonly name: string
+    readonly config: unknown
+    readonly why?: string
+  } {
+    const { use, config } = this.#use(chosen)
+    if (chosen === undefined) return { name: use.name, config }
+    const { trouble } = this.#prepare(chosen)
+    const suspended = this.#faults.isSuspended(chosen.strategy) && use.name !== chosen.strategy
+    const why = trouble ?? (suspended ? `scheduler '${chosen.strategy}' is suspended after too many faults` : undefined)
+    return { name: use.name, config, ...(why === undefined ? {} : { why }) }
+  }
+
+  /** Why a choice can't be taken; undefined = it can. */
+  faultOf({ strategy, config }: ChosenScheduler): { readonly unknown: boolean; readonly why: string } | undefined {
+    const known = this.registry.get(strategy)
+    if (known === undefined)
+      return { unknown: true, why: `no scheduler '${strategy}'; expected one of ${this.registry.names.join(', ')}` }
+    const checked = known.check(config)
+    return 'fault' in checked ? { unknown: false, why: `scheduler '${strategy}': ${checked.fault}` } : undefined
+  }
+
+  problems(state: State, nowMs: number): readonly string[] {
+    const problems: string[] = []
+    const other = this.#default.use.name
+    for (const [project, chosen] of state.schedulers) {
+      const { trouble } = this.#prepare(chosen)
+      const whose = project === forAll ? '' : ` of project ${project}`
+      if (trouble !== undefined) problems.push(`scheduler${whose}: ${trouble}; '${other}' places instead`)
+    }
+    for (const name of this.registry.names) {
+      const { recent, suspended } = this.#faults.of(name, nowMs)
+      const last = recent.at(-1)
+      if (last === undefined) continue
+      const words = `scheduler '${name}': ${recent.length} faults, last: ${last.why}`
+      const rest = suspended
+        ? `; '${other}' places instead until somebody chooses it again: muster scheduler use ${name}`
+        : ''
+      problems.push(`${words}${rest}`)
+    }
+    return problems
+  }
+}
+
+function refusedWords({ run, worker }: Placement, why: string): string {
+  return `run ${run} on worker ${worker} would have broken a rule: ${why}`
+}
