@@ -222,7 +222,7 @@ function* train(
     return off
   }
   const options = trees === undefined ? { ...defaultTraining, score } : { ...defaultTraining, treesMax: trees }
-  const used = replayed.samples.map((one) => one.observation)
+  const used = chosen.map((row) => replayed.samples[row]!.observation)
   const cpus = used.flatMap((one) => one.cpus ?? [])
   return {
     trees: yield* trainingSteps(rows, options),

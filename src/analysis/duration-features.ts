@@ -21,7 +21,6 @@ export const featureNames = [
   'cpus',
   'bytes',
 ] as const
-export type FeatureName = (typeof featureNames)[number]
 
 export type Asked = {
   readonly atMs: number

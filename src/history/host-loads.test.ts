@@ -31,3 +31,16 @@ test('HostLoads: a batch that is over leaves nothing running, and an unseen star
   assert.equal(loads.ended('w1', 'b2', next, 30).beside, 0)
   assert.equal(loads.ended('w1', 'b2', null, 30).beside, null)
 })
+
+test('HostLoads: what ran on a machine that has left is forgotten, unless others of its host are there', () => {
+  const loads = new HostLoads()
+  for (const worker of ['w1', 'w2']) loads.joined(worker, machine)
+  const a = loads.started('w1', 'b1', 0)
+  loads.started('w2', 'b2', 0)
+  loads.left('w2')
+  assert.equal(loads.ended('w1', 'b1', a, 10).beside, 1)
+  loads.left('w1')
+  loads.joined('w1', machine)
+  const again = loads.started('w1', 'b3', 20)
+  assert.equal(loads.ended('w1', 'b3', again, 30).beside, 0)
+})

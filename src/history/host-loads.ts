@@ -36,6 +36,15 @@ export class HostLoads {
     this.#machines.set(worker, machine)
   }
 
+  /** Machines that come for a day and go must not pile up here. */
+  left(worker: string): void {
+    const machine = this.#machines.get(worker)
+    this.#machines.delete(worker)
+    const host = machine?.host ?? worker
+    for (const other of this.#machines.values()) if (other.host === host) return
+    this.#hosts.delete(host)
+  }
+
   speedOf(worker: string): number | null {
     return this.#machines.get(worker)?.speed ?? null
   }

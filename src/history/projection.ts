@@ -169,6 +169,9 @@ function projectEvent(rows: Rows, atMs: number, event: Event, context: Context):
       rows.workers.push({ worker, name, host, cpus, speed, fingerprint, at_ms: atMs })
       return
     }
+    case 'worker.left':
+      context.hosts.left(event.worker)
+      return
     case 'dead-letter.added':
     case 'dead-letter.replayed':
     case 'dead-letter.settled':
