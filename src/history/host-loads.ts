@@ -31,8 +31,12 @@ type Host = {
 export class HostLoads {
   readonly #machines = new Map<string, Machine>()
   readonly #hosts = new Map<string, Host>()
+  /** How many workers a host has. */
+  readonly #workers = new Map<string, number>()
 
   joined(worker: string, machine: Machine): void {
+    this.#count(this.#machines.get(worker)?.host, -1)
+    this.#count(machine.host, 1)
     this.#machines.set(worker, machine)
   }
 
@@ -41,8 +45,15 @@ export class HostLoads {
     const machine = this.#machines.get(worker)
     this.#machines.delete(worker)
     const host = machine?.host ?? worker
-    for (const other of this.#machines.values()) if (other.host === host) return
-    this.#hosts.delete(host)
+    this.#count(machine?.host, -1)
+    if (!this.#workers.has(host)) this.#hosts.delete(host)
+  }
+
+  #count(host: string | undefined, by: number): void {
+    if (host === undefined) return
+    const count = (this.#workers.get(host) ?? 0) + by
+    if (count > 0) this.#workers.set(host, count)
+    else this.#workers.delete(host)
   }
 
   speedOf(worker: string): number | null {
