@@ -7,11 +7,10 @@
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { advance } from '../src/core/advance.ts'
 import type { Input } from '../src/core/input.ts'
-import { emptyState, type State } from '../src/core/state.ts'
 import { plainSpec } from '../src/core/transcript.ts'
-import { place } from '../src/scheduling/fixtures/placing.ts'
+import { play } from '../src/scheduling/player.ts'
+import { history } from '../src/scheduling/strategies/builtin.ts'
 import { formatTable } from './table.ts'
 
 type Recorded = {
@@ -27,63 +26,21 @@ function noise(index: number): number {
 }
 
 function simulate(durationsMs: readonly number[], hosts: number, startupMs: number): number {
-  const state = emptyState()
-  let nowMs = 0
-  const running: { batch: string; worker: string; token: number; tasks: readonly number[]; endsAtMs: number }[] = []
-  const feed = (input: Input) => {
-    advance(state, input, nowMs)
-    placeAll(state, nowMs, (batch) => {
-      const workMs = batch.tasks.reduce((sum, task) => sum + durationsMs[task]!, 0)
-      running.push({ ...batch, endsAtMs: nowMs + startupMs + workMs })
-    })
-  }
-  for (let host = 0; host < hosts; host += 1) {
-    const capabilities = { os: 'linux', arch: 'x64', cpus: 1, memoryBytes: 1, host: `h${host}`, labels: {}, tools: {} }
-    feed({ type: 'join', worker: `w${host}`, name: `w${host}`, version: '1', capabilities, draining: false })
-  }
   const estimates = durationsMs.map((ms, index) => ms * (1 + noise(index) * 0.2))
   const files = durationsMs.map((_, index) => `f${index}`)
-  feed({ type: 'submit', run: 'r', who: 'bench', spec: { ...plainSpec, startupMs }, files, estimates })
-  while (running.length > 0) {
-    running.sort((a, b) => a.endsAtMs - b.endsAtMs)
-    const { batch, worker, token, tasks, endsAtMs } = running.shift()!
-    nowMs = endsAtMs
-    const reports = tasks.map((task) => ({
-      task,
-      outcome: 'passed' as const,
-      durationMs: durationsMs[task]!,
-      counts: [1, 0, 0, 0] as const,
-    }))
-    feed({ type: 'report', worker, batch, token, reports })
-    feed({
-      type: 'end',
-      worker,
-      batch,
-      token,
-      reason: 'completed',
-      exitCode: 0,
-      signal: null,
-      startupMs,
-      wallMs: 1,
-      interrupted: [],
-      timedOut: [],
-      errors: [],
-    })
-  }
-  if (state.runs.get('r')!.verdict !== 'passed') throw new Error('the simulated run did not pass')
-  return nowMs
-}
-
-function placeAll(
-  state: State,
-  nowMs: number,
-  onBatch: (batch: { batch: string; worker: string; token: number; tasks: readonly number[] }) => void,
-): void {
-  for (;;) {
-    const next = place({ state, available: () => true }, nowMs)
-    if (!next) return
-    for (const event of advance(state, next, nowMs)) if (event.type === 'batch.assigned') onBatch(event)
-  }
+  const submit: Input = { type: 'submit', run: 'r', who: 'bench', spec: { ...plainSpec, startupMs }, files, estimates }
+  const joins = Array.from({ length: hosts }, (_, host): Input => {
+    const capabilities = { os: 'linux', arch: 'x64', cpus: 1, memoryBytes: 1, host: `h${host}`, labels: {}, tools: {} }
+    return { type: 'join', worker: `w${host}`, name: `w${host}`, version: '1', capabilities, draining: false }
+  })
+  const { runs, endMs } = play({
+    strategy: history,
+    inputs: [...joins, submit].map((input) => ({ atMs: 0, input })),
+    taskMs: (_run, task) => durationsMs[task]!,
+    startupMs: () => startupMs,
+  })
+  if (runs[0]!.endedAtMs === undefined) throw new Error('the simulated run did not end')
+  return endMs
 }
 
 /** File i to shard i mod N; the slowest shard counts. */

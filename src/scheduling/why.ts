@@ -150,10 +150,9 @@ function explainTask(situation: Situation, run: Run, index: TaskIndex, reorder: 
   const batch = task.batch === undefined ? undefined : view.state.batches.get(task.batch)
   if (batch && (task.state === 'assigned' || task.state === 'running')) {
     const on = holderOf(view.state, batch.id, nowMs)
-    const words =
-      task.state === 'running'
-        ? `runs on ${on.name}`
-        : `given to ${on.name} with ${batch.tasks.length - 1} others, not begun`
+    const others = batch.tasks.length - 1
+    const beside = others === 0 ? '' : ` with ${others} ${others === 1 ? 'other' : 'others'}`
+    const words = task.state === 'running' ? `runs on ${on.name}` : `given to ${on.name}${beside}, not begun`
     const finishes = batchEnds(view.state, batch, nowMs)
     return { ...base, words, on, waits: [], finishes, restsOn: restsOn(run), sooner: [] }
   }

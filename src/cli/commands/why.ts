@@ -50,7 +50,7 @@ export function whyText(why: Why, columns: number): string {
   if (why.starts && why.starts.toMs > why.nowMs) say('starts', timeWords(why.starts, why.nowMs))
   if (why.finishes) say('ends', timeWords(why.finishes, why.nowMs))
   else if (why.waits.length > 0) say('ends', 'nobody can say while this is so')
-  if (why.finishes && why.restsOn !== undefined) say('', `from ${why.restsOn}`)
+  if (why.finishes && why.restsOn !== undefined) say('', `rests on ${why.restsOn}`)
   why.sooner.forEach(({ words }, at) => say(at === 0 ? 'sooner' : '', `- ${words}`))
   const attempts = why.attempts ?? []
   for (const [at, attempt] of attempts.slice(-attemptsShown).entries())
@@ -96,7 +96,7 @@ const nameWidth = 9
 
 /** Words that don't fit go on below, in line with the first. */
 function wrapped(name: string, text: string, columns: number): string[] {
-  const indent = name === '' && !text.startsWith('- ') && !text.startsWith('from ') ? 0 : nameWidth
+  const indent = name === '' && !text.startsWith('- ') && !text.startsWith('rests on ') ? 0 : nameWidth
   const hang = indent + (text.startsWith('- ') ? 2 : 0)
   const lines: string[] = []
   let line = name.padEnd(indent)

@@ -1,0 +1,160 @@
+/**
+ * How long work would take on fleets of several sizes: played several times, as estimated and with estimates that are off
+ * by as much as they may be, for a range instead of one number. Made-up workers have whatever tasks ask for beside CPUs;
+ * locks and batch sizes stay as they are.
+ */
+import type { Capabilities, Need, RunSpec } from '../core/entities.ts'
+import type { Input, Submit } from '../core/input.ts'
+import { play } from './player.ts'
+import { joinOf } from './recording.ts'
+import type { Strategy } from './strategy.ts'
+
+export type Work = {
+  readonly spec: RunSpec
+  readonly files: readonly string[]
+  /** Of the reference machine; null = nothing is known. */
+  readonly estimatesMs: readonly (number | null)[]
+  readonly kinds?: readonly number[]
+  readonly dependencies?: Submit['dependencies']
+  readonly startupMs: number
+}
+
+export type FleetShape = {
+  /** Of each worker. */
+  readonly cpus: number
+  /** Of the workers in turn; 1 = the reference machine. */
+  readonly speeds: readonly number[]
+}
+
+export type FleetPlan = {
+  readonly workers: number
+  readonly cpus: number
+  /** As estimated, and from best to worst of what estimates may be off by. */
+  readonly expectedMs: number
+  readonly fromMs: number
+  readonly toMs: number
+  /** No schedule is shorter: all work over all CPUs, or the longest file. */
+  readonly lowerBoundMs: number
+  /** Time in tests over time of all CPUs until the end, 0 to 1. */
+  readonly efficiency: number
+  readonly batches: number
+}
+
+export type WhatIf = {
+  readonly files: number
+  /** Share of files with an estimate. */
+  readonly knownRatio: number
+  readonly workMs: number
+  readonly fleets: readonly FleetPlan[]
+  /** More workers than this cannot help: the longest file (or what may not run at the same time) decides. */
+  readonly workersMax: number
+  readonly longest: { readonly file: string; readonly ms: number }
+}
+
+const plays = [0, -1, -0.5, 0.5, 1]
+/** Beyond so many files, one play says enough: what single files are off by evens out. */
+const manyFiles = 20_000
+const [offKnown, offUnknown] = [0.2, 0.6]
+const unknownMs = 500
+
+export function whatIf(work: Work, sizes: readonly number[], shape: FleetShape, strategy: Strategy): WhatIf {
+  const known = work.estimatesMs.filter((ms): ms is number => ms !== null).sort((a, b) => a - b)
+  const usualMs = known.length > 0 ? known[known.length >> 1]! : unknownMs
+  const meansMs = work.estimatesMs.map((ms) => ms ?? usualMs)
+  const workMs = meansMs.reduce((sum, ms) => sum + ms, 0)
+  const longestAt = meansMs.reduce((best, ms, at) => (ms > meansMs[best]! ? at : best), 0)
+  const longestMs = meansMs[longestAt] ?? 0
+  const fleets = sizes.map((workers) => planFleet(work, meansMs, workers, shape, strategy))
+  const usualSpeed = shape.speeds.reduce((sum, speed) => sum + speed, 0) / shape.speeds.length
+  const fastest = Math.max(...shape.speeds)
+  const perWorker = shape.cpus * usualSpeed
+  const workersMax = longestMs === 0 ? 1 : Math.max(1, Math.ceil(workMs / perWorker / (longestMs / fastest)))
+  return {
+    files: work.files.length,
+    knownRatio: work.files.length === 0 ? 0 : known.length / work.files.length,
+    workMs: Math.round(workMs),
+    fleets,
+    workersMax,
+    longest: { file: work.files[longestAt] ?? '', ms: Math.round(longestMs) },
+  }
+}
+
+function planFleet(
+  work: Work,
+  meansMs: readonly number[],
+  workers: number,
+  shape: FleetShape,
+  strategy: Strategy,
+): FleetPlan {
+  const speeds = Array.from({ length: workers }, (_, at) => shape.speeds[at % shape.speeds.length]!)
+  const joins = speeds.map((speed, at) => joinOf(`w${at}`, `w${at}`, machine(at, shape.cpus, speed)))
+  const submit = submitOf(work, shape.cpus)
+  const inputs = [...joins, submit].map((input) => ({ atMs: 0, input }))
+  const durations = work.files.length > manyFiles ? [meansMs] : plays.map((lean) => leaning(work, meansMs, lean))
+  const played = durations.map((durationsMs) =>
+    play({
+      strategy,
+      inputs,
+      taskMs: (_run, task, worker) => durationsMs[task]! / (worker.capabilities.speed ?? 1),
+      startupMs: (_run, worker) => work.startupMs / (worker.capabilities.speed ?? 1),
+    }),
+  )
+  const ends = played.map((one) => one.endMs)
+  const expectedMs = ends[0]!
+  const workMs = meansMs.reduce((sum, ms) => sum + ms, 0)
+  const power = speeds.reduce((sum, speed) => sum + speed * shape.cpus, 0)
+  const fastest = Math.max(...speeds)
+  const longestMs = meansMs.reduce((most, ms) => Math.max(most, ms), 0)
+  const boundMs = work.startupMs / fastest + Math.max(workMs / power, longestMs / fastest)
+  return {
+    workers,
+    cpus: workers * shape.cpus,
+    expectedMs: Math.round(expectedMs),
+    fromMs: Math.round(Math.min(...ends)),
+    toMs: Math.round(Math.max(...ends)),
+    lowerBoundMs: Math.round(boundMs),
+    efficiency: expectedMs === 0 ? 1 : Math.round((workMs / (power * expectedMs)) * 1000) / 1000,
+    batches: played[0]!.batches.length,
+  }
+}
+
+/** Every file is off by something of its own, and all of them lean one way. */
+function leaning({ estimatesMs }: Work, meansMs: readonly number[], lean: number): readonly number[] {
+  if (lean === 0) return meansMs
+  return meansMs.map((ms, at) => {
+    const off = estimatesMs[at] === null ? offUnknown : offKnown
+    return ms * Math.max(0.05, 1 + off * (0.5 * lean + 0.5 * noise(at * 4 + lean)))
+  })
+}
+
+/** The same for the same number, -1 to 1. */
+function noise(seed: number): number {
+  let x = Math.imul(Math.round((seed + 1) * 2) >>> 0, 2654435761)
+  x = Math.imul(x ^ (x >>> 15), 2246822519)
+  return (((x ^ (x >>> 13)) >>> 0) / 2 ** 32) * 2 - 1
+}
+
+function machine(at: number, cpus: number, speed: number): Capabilities {
+  const host = `host-${at}`
+  return { os: 'linux', arch: 'x64', cpus, memoryBytes: Number.MAX_SAFE_INTEGER, host, labels: {}, tools: {}, speed }
+}
+
+function submitOf({ spec, files, estimatesMs, kinds, dependencies, startupMs }: Work, cpus: number): Input {
+  const { after: _, needs, deadlineAtMs: __, workersMax: ___, ...rest } = spec
+  const own: RunSpec = {
+    ...rest,
+    labels: {},
+    workspace: { type: 'none' },
+    open: false,
+    startupMs,
+    ...(needs === undefined ? {} : { needs: needs.map((need) => anywhere(need, cpus)) }),
+  }
+  const about = { ...(kinds === undefined ? {} : { kinds }), ...(dependencies === undefined ? {} : { dependencies }) }
+  return { type: 'submit', run: 'plan', who: 'client:plan', spec: own, files, estimates: estimatesMs, ...about }
+}
+
+/** Without what a made-up worker is taken to have. */
+function anywhere(need: Need, cpusMax: number): Need {
+  const { cpus, memoryBytes: _, gpus: __, resources: ___, where: ____, ...rest } = need
+  return { ...rest, ...(cpus === undefined ? {} : { cpus: Math.min(cpus, cpusMax) }) }
+}
