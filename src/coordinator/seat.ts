@@ -145,6 +145,7 @@ export class Seat {
       clock: options.clock,
       waitMs: options.times.submitWaitMs,
       reached: (position, call) => void this.whenReached(position, call),
+      has: (run) => this.state.runs.has(run),
     })
     this.#takeover = new Takeover({
       clock: options.clock,

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Refused, type Input } from '../core/input.ts'
+import { plainSpec } from '../core/transcript.ts'
 import { MusterError } from '../protocol/errors.ts'
 import { ManualClock } from './fixtures/manual-clock.ts'
 import { Writes, type Outcome, type Take } from './writes.ts'
@@ -12,9 +13,14 @@ const lost = {
   error: new MusterError('unavailable', 'the leader went away'),
 } as const
 
-function setUp() {
+function setUp(runs: readonly string[] = []) {
   const clock = new ManualClock()
-  const writes = new Writes({ clock, waitMs: 10_000, reached: (_position, call) => call() })
+  const writes = new Writes({
+    clock,
+    waitMs: 10_000,
+    reached: (_position, call) => call(),
+    has: (run) => runs.includes(run),
+  })
   const outcomes: Outcome[] = []
   return { clock, writes, outcomes, submit: (input: Input) => writes.submit(input, (one) => outcomes.push(one)) }
 }
@@ -83,6 +89,24 @@ for (const input of [
     assert.ok(outcome?.type === 'unavailable' && outcome.error.hint?.includes('may or may not'))
   })
 }
+
+test('a submission that is refused after a leader went away with it counts as taken only if its run is there', () => {
+  for (const there of [true, false]) {
+    const { clock, writes, outcomes, submit } = setUp(there ? ['r1'] : [])
+    writes.attach((_input, done) => {
+      writes.detach()
+      done(lost)
+    })
+    submit({ type: 'submit', run: 'r1', who: 'me', spec: plainSpec, files: [], estimates: [] })
+    // It may also be a conflict of another kind: what it asks for is not taken before all have been upgraded.
+    writes.attach((_input, done) => done({ type: 'refused', error: new Refused('conflict', 'not now') }))
+    clock.advance(10)
+    assert.deepEqual(
+      outcomes.map((outcome) => outcome.type),
+      [there ? 'ok' : 'refused'],
+    )
+  }
+})
 
 test('a write that no leader ever answers ends after a bound, and its late answer is nobody’s', () => {
   const { clock, writes, outcomes, submit } = setUp()

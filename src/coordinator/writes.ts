@@ -4,6 +4,7 @@
  * without an answer, what may be repeated is repeated with the next one; for the rest the caller is
  * told that nobody knows.
  */
+import type { RunId } from '../core/entities.ts'
 import type { Input } from '../core/input.ts'
 import { Refused } from '../core/input.ts'
 import { MusterError, type ErrorCode } from '../protocol/errors.ts'
@@ -24,6 +25,8 @@ export type WritesOptions = {
   /** How long a write waits for somebody to lead. */
   readonly waitMs: number
   readonly reached: (position: number, call: () => void) => void
+  /** Whether state here has the run. */
+  readonly has: (run: RunId) => boolean
 }
 
 type Write = {
@@ -112,8 +115,9 @@ export class Writes {
     // In view of what the caller may not see here yet.
     const position = 'position' in result ? result.position : 0
     this.#options.reached(position, () => {
-      // A submission that was given before and now "exists": it had been taken.
-      if (write.undecided > 0 && write.input.type === 'submit' && error.code === 'conflict') {
+      // A submission that was given before and is refused because it is there: it had been taken.
+      const { input, undecided } = write
+      if (undecided > 0 && input.type === 'submit' && error.code === 'conflict' && this.#options.has(input.run)) {
         return write.done({ type: 'ok', position, changed: true })
       }
       write.done({ type: 'refused', error })

@@ -73,10 +73,17 @@ class World {
 
   placeAll(): void {
     const view = { state: this.state, available: () => true }
-    for (const next of placements(view, this.atMs, this.story.strategy))
-      this.#record(advance(this.state, next, this.atMs))
-    for (const again of placements(view, this.atMs, this.story.strategy))
-      assert.fail(`a second look places ${JSON.stringify(again)}`)
+    for (let look = 1, placed = 1; placed > 0; look += 1) {
+      // With less to do, a run with a deadline may be less urgent than it was; then another one's turn comes. Whoever
+      // made that one wait is under way, so that somebody will look again.
+      const underWay = this.state.batches.size
+      placed = 0
+      for (const next of placements(view, this.atMs, this.story.strategy)) {
+        this.#record(advance(this.state, next, this.atMs))
+        placed += 1
+      }
+      assert.ok(look === 1 || placed === 0 || underWay > 0, 'all that can be placed is found at the first look')
+    }
   }
 
   #record(events: readonly Event[]): void {

@@ -16,6 +16,8 @@ export type BookAttempt = {
 
 export type BookTask = {
   readonly file: string
+  /** Something comes before it. */
+  readonly after: boolean
   state: string
   batch: string | undefined
   batchMax: number

@@ -8,6 +8,7 @@ import type { Entry } from '../../log/log.ts'
 import type { Event } from '../../core/events.ts'
 import type { Input } from '../../core/input.ts'
 import type { Limits } from '../../core/limits.ts'
+import type { Shares } from '../../core/shares.ts'
 import type { State } from '../../core/state.ts'
 import type { Ended, Reported, Started } from '../../protocol/worker-messages.ts'
 import { Ledger } from './ledger.ts'
@@ -27,9 +28,9 @@ export class Checker {
   readonly #told: Told[] = []
   #toldMax = 0
 
-  constructor(limits: Limits, compareEvery: number) {
-    this.ledger = new Ledger(this.violations, limits)
-    this.shadow = new Shadow(this.violations, limits, compareEvery)
+  constructor(limits: Limits, compareEvery: number, shares: Shares) {
+    this.ledger = new Ledger(this.violations, limits, shares)
+    this.shadow = new Shadow(this.violations, limits, compareEvery, shares)
     this.ledger.onTaskEnded = (run, index) => {
       const task = run.tasks[index]!
       const wrong = wrongEnd(run, task)

@@ -4,6 +4,7 @@
  */
 import type { Event } from '../../core/events.ts'
 import type { WorkerPorts } from '../../worker/protocol.ts'
+import { simShares } from './asks.ts'
 import { Checker } from './checker.ts'
 import { Counters } from './counters.ts'
 import { noTrouble, type LogTrouble } from './log-access.ts'
@@ -64,7 +65,7 @@ export class Cluster {
     this.trace = new Trace(this.timeline, traced)
     this.#random = new Random(plan.seed, 'cluster')
     this.network = new Network(this.timeline, this.#random.fork('network'))
-    this.checker = new Checker(simLimits, 1 + (Math.abs(plan.seed) % 7))
+    this.checker = new Checker(simLimits, 1 + (Math.abs(plan.seed) % 7), simShares)
     this.#members = new Members(this.timeline)
     this.physical = new PhysicalWatch(
       this.checker.violations,
@@ -173,6 +174,7 @@ export class Cluster {
       members: this.#members,
       random: this.#random.fork(`coordinator ${process.name}`),
       limits: simLimits,
+      shares: simShares,
       alone: this.#plan.coordinators === 1,
       old,
       checker: this.checker,

@@ -16,7 +16,7 @@ export function runEvent(ledger: Books, event: RunEvent): void {
   switch (event.type) {
     case 'run.extended':
       ledger.check(run.open, 'a sealed run takes no tasks', () => run.id)
-      for (const file of event.files) run.tasks.push(newTask(file))
+      for (const file of event.files) run.tasks.push(newTask(file, false))
       return
     case 'run.sealed':
       run.open = false
@@ -50,16 +50,20 @@ export function runEvent(ledger: Books, event: RunEvent): void {
       return reported(ledger, run, event)
     case 'task.requeued':
       return requeued(ledger, run, event)
+    case 'task.unblocked':
+      for (const index of event.tasks) if (run.tasks[index]?.state === 'blocked') run.tasks[index].state = 'queued'
+      return
     case 'task.ended':
       return taskEnded(ledger, run, event)
     default:
   }
 }
 
-function newTask(file: string): BookTask {
+function newTask(file: string, after: boolean): BookTask {
   return {
     file,
-    state: 'queued',
+    after,
+    state: after ? 'blocked' : 'queued',
     batch: undefined,
     batchMax: 0,
     attempts: [],
@@ -78,12 +82,13 @@ function submitted(ledger: Books, event: Extract<Event, { type: 'run.submitted' 
     })
     ledger.keys.set(event.key, event.run)
   }
+  const behind = new Set(event.dependencies?.filter(({ after }) => after.length > 0).map(({ task }) => task))
   ledger.runs.set(event.run, {
     id: event.run,
     key: event.key,
     submittedAt: ledger.position,
     spec: event.spec,
-    tasks: event.files.map(newTask),
+    tasks: event.files.map((file, index) => newTask(file, behind.has(index))),
     paused: false,
     open: event.spec.open,
     cancelled: false,

@@ -7,7 +7,9 @@
  */
 import { decodeEntry, type Event } from '../../core/events.ts'
 import { formatOf } from '../../core/format.ts'
+import { noShares, type Shares } from '../../core/shares.ts'
 import { defaultLimits, type Limits } from '../../core/limits.ts'
+import { Audit } from '../../scheduling/fixtures/audit.ts'
 import type { Entry } from '../../log/log.ts'
 import type { BookBatch, BookRun, Books, BookWorker } from './book-types.ts'
 import { BreakerBooks } from './ledger-breakers.ts'
@@ -18,6 +20,8 @@ export class Ledger implements Books {
   readonly violations: Violations
   readonly limits: Limits
   readonly breakers: BreakerBooks
+  /** Of what batches hold and what comes before what. */
+  readonly #placements: Audit
   position = 0
   epoch = 0
   format = 1
@@ -36,9 +40,10 @@ export class Ledger implements Books {
   onTaskEnded: (run: BookRun, index: number) => void = () => {}
 
   /** `limits`: those that the coordinators were given. */
-  constructor(violations: Violations, limits: Limits = defaultLimits) {
+  constructor(violations: Violations, limits: Limits = defaultLimits, shares: Shares = noShares) {
     this.violations = violations
     this.limits = limits
+    this.#placements = new Audit(shares)
     this.breakers = new BreakerBooks(this)
   }
 
@@ -59,7 +64,15 @@ export class Ledger implements Books {
     this.#term(entry, events)
     for (const event of events) this.#event(event)
     this.#settled(events)
+    this.#audit(events)
     return events
+  }
+
+  /** What is wrong already would only be found wrong again. */
+  #audit(events: readonly Event[]): void {
+    if (this.violations.first !== undefined) return
+    this.#placements.take(events, this.atMs)
+    for (const { check, words } of this.#placements.violations) this.check(false, check, () => words)
   }
 
   #term(entry: Entry, events: readonly Event[]): void {

@@ -55,6 +55,8 @@ export function wrongEnd(run: BookRun, task: BookTask): string | undefined {
     case 'flaky':
       return last?.ended === 'passed' && failures > 0 ? undefined : said('it is flaky only by passing after a failure')
     case 'skipped':
+      // What came before it did not do well.
+      if (task.attempts.length === 0) return task.after ? undefined : said('nothing came before it')
       return last?.ended === 'skipped' && failures === 0 ? undefined : said('it was not skipped')
     case 'failed':
       return wrongFailure(run, task, failures, said)

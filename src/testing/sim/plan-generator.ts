@@ -75,6 +75,7 @@ function drawKinds(random: Random, most: number): TaskKind[] {
 
 function drawOrders(random: Random, clients: number, workers: number, spanMs: number): Order[] {
   const orders: Order[] = []
+  const needy = random.fork('asks')
   const runs = random.int(1, 4)
   for (let at = 1; at <= runs; at += 1) {
     const run = `r${at}`
@@ -94,6 +95,8 @@ function drawOrders(random: Random, clients: number, workers: number, spanMs: nu
       backoffMs: random.chance(0.2) ? 200 : 0,
       broken: random.chance(0.06),
       elsewhere: random.chance(0.15),
+      ...(needy.chance(0.5) ? { asks: needy.int(1, 1_000_000) } : {}),
+      ...(at > 1 && needy.chance(0.15) ? { after: `r${at - 1}` } : {}),
     })
     const after = (): number => atMs + random.int(50, 3000)
     if (open) {

@@ -35,6 +35,10 @@ export type Order = { readonly atMs: number; readonly client: number; readonly r
       readonly broken: boolean
       /** Crashed and lost attempts are retried elsewhere, by a policy of its own. */
       readonly elsewhere: boolean
+      /** What its tasks need and wait for, drawn from this number (see asks.ts); 0 = nothing. */
+      readonly asks?: number
+      /** It comes after this run has passed. */
+      readonly after?: string
     }
   | { readonly type: 'extend'; readonly tasks: readonly TaskKind[] }
   | { readonly type: 'seal' | 'pause' | 'resume' }

@@ -129,6 +129,8 @@ const leadsWithoutCatchUp: Planted = {
     'equal positions, equal states',
     'the log can be applied',
     'only queued tasks are assigned',
+    'one leader.started per epoch',
+    'a task starts after its assignment',
     'tokens only grow',
     'a run is submitted once',
     'no coordinator gives up',

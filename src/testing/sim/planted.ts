@@ -7,6 +7,7 @@ import type { LogPort } from '../../coordinator/ports.ts'
 import type { Leadership } from '../../log/log.ts'
 import type { CoordinatorMessage } from '../../protocol/worker-messages.ts'
 import { changed, plantedInLog } from './planted-log.ts'
+import { plantedInNeeds } from './planted-needs.ts'
 import type { Fault, Order, Plan } from './plan.ts'
 import { planOf } from './plan-generator.ts'
 import type { LogSetting, Planted } from './sabotage.ts'
@@ -130,6 +131,7 @@ function zombiePlan(seed: number, submitAtMs: number): Plan {
 
 export const planted: readonly Planted[] = [
   ...plantedInLog,
+  ...plantedInNeeds,
   acceptsStale,
   neverFences,
   answersWithoutAsking,

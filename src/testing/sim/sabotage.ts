@@ -4,6 +4,7 @@
  */
 import type { LogPort } from '../../coordinator/ports.ts'
 import type { Input } from '../../core/input.ts'
+import type { State } from '../../core/state.ts'
 import type { CoordinatorMessage, WorkerMessage } from '../../protocol/worker-messages.ts'
 import type { Clock } from '../../stdx/clock.ts'
 import type { WorkerPorts } from '../../worker/protocol.ts'
@@ -25,6 +26,8 @@ export type Sabotage = {
   readonly log?: (port: LogPort, setting: LogSetting) => LogPort
   /** The log is trimmed before the snapshot is stored. */
   readonly trimsFirst?: boolean
+  /** What a coordinator holds, whenever it may have changed. */
+  readonly state?: (state: State) => void
   /** Of a report, before the leader sees it. */
   readonly input?: (input: Input, ledger: Ledger) => Input
   /** A worker's frame as its coordinator gets it; what is returned is sent back at once. */

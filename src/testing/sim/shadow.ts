@@ -6,6 +6,7 @@
 import { apply } from '../../core/advance.ts'
 import type { Event } from '../../core/events.ts'
 import type { Limits } from '../../core/limits.ts'
+import { noShares, type Shares } from '../../core/shares.ts'
 import { restore, type SnapshotData } from '../../core/snapshot.ts'
 import { emptyState, type Run, type State } from '../../core/state.ts'
 import { snapshotText, stateHash, stateText } from './state-hash.ts'
@@ -21,6 +22,7 @@ export class Shadow {
   readonly state: State
   readonly #violations: Violations
   readonly #limits: Limits
+  readonly #shares: Shares
   /** Every so many entries all is hashed; the rest is left out to be quick. */
   readonly #every: number
   readonly #hashes = new Map<number, number>()
@@ -28,11 +30,12 @@ export class Shadow {
   #twin: State | undefined
   #position = 0
 
-  constructor(violations: Violations, limits: Limits, every: number) {
+  constructor(violations: Violations, limits: Limits, every: number, shares: Shares = noShares) {
     this.#violations = violations
     this.#limits = limits
+    this.#shares = shares
     this.#every = every
-    this.state = emptyState(limits)
+    this.state = emptyState(limits, shares)
   }
 
   entry(position: number, atMs: number, events: readonly Event[]): void {
@@ -53,7 +56,7 @@ export class Shadow {
       this.#violations.found('snapshot and tail give the same as the whole log', `log position ${position}: ${words}`)
     }
     if (position % (this.#every * 3) === 0) {
-      this.#twin = restore(JSON.parse(snapshotText(this.state)) as SnapshotData, this.#limits)
+      this.#twin = restore(JSON.parse(snapshotText(this.state)) as SnapshotData, this.#limits, this.#shares)
     }
   }
 

@@ -6,6 +6,7 @@
 import { plainSpec } from '../../core/transcript.ts'
 import type { RunSpec } from '../../core/entities.ts'
 import type { Input } from '../../core/input.ts'
+import { askedBy } from './asks.ts'
 import type { Checker } from './checker.ts'
 import type { Network } from './network.ts'
 import { fileOf } from './oracle.ts'
@@ -35,6 +36,8 @@ export type ClientOptions = {
 }
 
 const answerMs = 2500
+/** How often it asks again for what is refused for now. */
+const askAgainMax = 8
 export const taskTimeoutMs = 1200
 
 export class SimClient {
@@ -78,7 +81,11 @@ export class SimClient {
             ...(order.elsewhere ? { crashed: { where: 'other-worker' }, lost: { where: 'other-host', max: 4 } } : {}),
           },
         }
-        return { type: 'submit', run, who, key: `key-${run}`, spec, ...filesOf(order.tasks, 0) }
+        const input = { type: 'submit', run, who, key: `key-${run}`, ...filesOf(order.tasks, 0) } as const
+        const after = order.after === undefined ? {} : { after: [{ run: order.after, when: 'passed' as const }] }
+        if (order.asks === undefined) return { ...input, spec: { ...spec, ...after } }
+        const { needs, kinds, dependencies } = askedBy(order.asks, order.tasks.length)
+        return { ...input, spec: { ...spec, ...after, needs }, kinds, dependencies }
       }
       case 'extend': {
         const first = this.#extended.get(run) ?? 100
@@ -110,7 +117,9 @@ export class SimClient {
         if (input.type === 'submit') this.open.delete(input.run)
         return checker.acknowledged(input, answer.position, invokedAt, network.timeline.events)
       }
-      if (answer?.type === 'refused') {
+      // Needs are taken once every coordinator can read them; some may be of the old version for long.
+      const early = answer?.type === 'refused' && input.type === 'submit' && answer.code === 'conflict'
+      if (answer?.type === 'refused' && !(early && tries < askAgainMax)) {
         if (input.type === 'submit') this.open.delete(input.run)
         return
       }

@@ -12,6 +12,7 @@ import type { LogPort } from '../../coordinator/ports.ts'
 import { readableFormat, UnreadableFormat } from '../../core/format.ts'
 import type { Input } from '../../core/input.ts'
 import type { Limits } from '../../core/limits.ts'
+import type { Shares } from '../../core/shares.ts'
 import { restore, type SnapshotData } from '../../core/snapshot.ts'
 import type { MemberCard } from '../../log/log.ts'
 import type { PeerMessage } from '../../protocol/peer-messages.ts'
@@ -40,6 +41,7 @@ export type CoordinatorOptions = {
   readonly members: Members
   readonly random: Random
   readonly limits: Limits
+  readonly shares: Shares
   readonly alone: boolean
   /** The version before this one: it can read format 1. */
   readonly old: boolean
@@ -90,20 +92,27 @@ export class SimCoordinator {
       ...(options.alone ? {} : { peers: { dial: (address, handlers) => this.#dial(address, handlers) } }),
       card: this.#card,
       limits: options.limits,
+      shares: options.shares,
       sessionTimes,
       times: { ...defaultClusterTimes, submitWaitMs: 2000 },
       restore: ({ bytes }) => {
         count.reached('snapshot installed')
         const data = JSON.parse(decoder.decode(bytes)) as SnapshotData
         if (old && data.version > oldFormat) throw new UnreadableFormat('the snapshot', data.version)
-        return restore(data, options.limits)
+        return restore(data, options.limits, options.shares)
       },
       inputOf: (worker, message, done) => this.#inputOf(worker, message, done),
-      onCommitted: (entry) => options.checker.applied(name, entry.position, this.seat.state),
+      onCommitted: (entry) => {
+        options.sabotage.state?.(this.seat.state)
+        options.checker.applied(name, entry.position, this.seat.state)
+      },
       onReset: () => {},
       onRole: (role) => {
         options.trace(() => `is ${role}, epoch ${this.seat.epoch}, at ${this.seat.position}`)
-        if (role === 'leading') options.checker.leads(name, this.seat.epoch)
+        if (role === 'leading') {
+          options.sabotage.state?.(this.seat.state)
+          options.checker.leads(name, this.seat.epoch)
+        }
       },
       onLive: () => {},
       onSnapshotWanted: () => this.#snapshot((result) => this.seat.snapshotted(result)),

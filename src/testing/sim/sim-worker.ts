@@ -7,6 +7,7 @@
 import type { CoordinatorMessage } from '../../protocol/worker-messages.ts'
 import { MemoryOutbox } from '../../worker/outbox.ts'
 import { WorkerProtocol, type WorkerPorts } from '../../worker/protocol.ts'
+import { simCapabilities } from './asks.ts'
 import type { End, Network } from './network.ts'
 import type { SimProcess } from './process.ts'
 import type { Random } from './random.ts'
@@ -104,15 +105,7 @@ export class SimWorker {
       describe: () => ({
         name: this.id,
         version: '1',
-        capabilities: {
-          os: 'linux',
-          arch: 'x64',
-          cpus: options.cpus,
-          memoryBytes: 1,
-          host: this.process.host.name,
-          labels: {},
-          tools: {},
-        },
+        capabilities: simCapabilities(options.cpus, this.process.host.name),
       }),
       load: () => ({}),
       start: (assign) => {

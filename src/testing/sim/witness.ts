@@ -55,6 +55,12 @@ export function rareState(event: Event): string | undefined {
       return `requeued: ${event.level ?? event.cause}`
     case 'task.ended':
       return `task ended: ${event.state}`
+    case 'task.unblocked':
+      return 'what comes after begins'
+    case 'batch.assigned':
+      return event.grant?.gpus === undefined ? undefined : 'cards granted'
+    case 'run.submitted':
+      return event.spec.needs?.some((need) => need.locks !== undefined) ? 'run with locks' : undefined
     case 'batch.ended':
       return `batch ended: ${event.reason}`
     default:
