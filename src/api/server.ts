@@ -22,6 +22,7 @@ import { recoveryRoutes } from './routes-recovery.ts'
 import { historyRoutes } from './routes-history.ts'
 import { runRoutes } from './routes-runs.ts'
 import { healthRoutes } from './routes-health.ts'
+import { schedulerRoutes } from './routes-scheduler.ts'
 import { shareRoutes } from './routes-shares.ts'
 import { systemRoutes } from './routes-system.ts'
 import { taskRoutes } from './routes-tasks.ts'
@@ -110,6 +111,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
       await api.register(failureRoutes, options)
       await api.register(breakerRoutes, options)
       await api.register(recoveryRoutes, options)
+      await api.register(schedulerRoutes, options)
       await api.register(shareRoutes, options)
       await api.register(systemRoutes, options)
       await api.register(archiveRoutes, options)

@@ -7,6 +7,7 @@ import type { FastifyInstance } from 'fastify'
 import { createApi } from '../api/server.ts'
 import { ensureTokens, readTokens, tokensRecord } from '../api/tokens.ts'
 import { Coordinator, type ClusterOptions, type CoordinatorOptions } from '../coordinator/coordinator.ts'
+import { loadPlugins, type Wanted } from '../plugins/load.ts'
 import { MusterError } from '../protocol/errors.ts'
 import { logLife } from '../telemetry/life-log.ts'
 import { Metrics } from '../telemetry/metrics.ts'
@@ -25,6 +26,8 @@ export type HostOptions = {
   readonly listen?: { readonly host: string; readonly port: number; readonly hostNames: readonly string[] }
   /** One of several coordinators: opens what they share, given where the others reach this one. */
   readonly cluster?: { readonly address: string; readonly open: () => Promise<ClusterOptions> }
+  /** Beside those of coordinator.json. */
+  readonly plugins?: readonly Wanted[]
   /** Metrics need no token. */
   readonly metricsOpen?: boolean
   /** Start this host's worker. `bound`: it ends with this process, else it outlives a crash and reconnects. */
@@ -76,7 +79,8 @@ export class Host implements AsyncDisposable {
 
   static async start(options: HostOptions): Promise<Host> {
     privateDirectory(options.directory)
-    const { limits, times, overload, shares } = readSettings(options.directory)
+    const { limits, times, overload, shares, plugins } = readSettings(options.directory)
+    const registry = await loadPlugins([...plugins, ...(options.plugins ?? [])])
     const metrics = new Metrics()
     // What it says while it opens has no name yet.
     let say: Say = options.onLog
@@ -92,6 +96,7 @@ export class Host implements AsyncDisposable {
       times,
       overload,
       shares,
+      plugins: registry,
       ...(options.log === undefined ? {} : { log: options.log }),
       ...(options.history === undefined ? {} : { history: options.history }),
       wrapBlobs: metrics.wrapBlobs,

@@ -230,6 +230,42 @@ look(program.command('shares').description('who may have how much of the fleet, 
   ends(async (options: never) => (await import('./commands/shares.ts')).sharesCommand(options)),
 )
 
+const scheduler = program
+  .command('scheduler')
+  .description('who decides which run gets which worker, and choosing another')
+look(
+  scheduler.command('list', { isDefault: true }).description('schedulers, where they are used, what went wrong'),
+).action(ends(async (options: never) => (await import('./commands/scheduler.ts')).listSchedulersCommand(options)))
+look(
+  scheduler
+    .command('show')
+    .description('what is chosen for whom; or one scheduler with its configuration')
+    .argument('[name]', 'a scheduler'),
+).action(
+  ends(async (name: string | undefined, options: never) =>
+    (await import('./commands/scheduler.ts')).showSchedulerCommand(name, options),
+  ),
+)
+look(
+  scheduler
+    .command('use')
+    .description('from now on this one; nothing that runs is touched')
+    .argument('<name>', 'a scheduler'),
+)
+  .option('--project <id>', 'only for runs of this project')
+  .option('--config <json>', 'its configuration, or @FILE with it')
+  .action(
+    ends(async (name: string, options: never) =>
+      (await import('./commands/scheduler.ts')).useSchedulerCommand(name, options),
+    ),
+  )
+look(scheduler.command('reset').description('the default again, or for a project what all others have'))
+  .option('--project <id>', 'only for runs of this project')
+  .action(ends(async (options: never) => (await import('./commands/scheduler.ts')).resetSchedulerCommand(options)))
+look(scheduler.command('stats').description('how often each was asked, what it placed, how long it took')).action(
+  ends(async (options: never) => (await import('./commands/scheduler.ts')).schedulerStatsCommand(options)),
+)
+
 const breakers = program.command('breakers').description('what is left alone for a while because it kept failing')
 look(breakers.command('list', { isDefault: true }).description('those that are not closed, and what failed lately'))
   .option('--all', 'also those where all is well')
@@ -257,6 +293,7 @@ program
   .option('--data <dir>', 'its log, history, blobs and tokens')
   .option('--allow-host <name>', 'another name that clients may call it by; may be repeated', several)
   .option('--metrics-open', 'let /metrics be read without a token')
+  .option('--plugin <path>', 'a plugin: a file, or a package in node_modules here; may be repeated', several)
   .option('--cluster <etcd-url>', 'one of several coordinators: etcd://HOST:PORT,HOST:PORT[/PREFIX]; etcds:// for TLS')
   .option('--blobs <place>', 'with --cluster: a directory that all see, or s3://BUCKET/PREFIX')
   .option('--advertise <url>', 'with --cluster: where others reach this one; default from --listen')

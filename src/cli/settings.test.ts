@@ -27,6 +27,7 @@ describe('readSettings', () => {
       times: defaultSessionTimes,
       overload: defaultOverloadLimits,
       shares: noShares,
+      plugins: [],
     })
     const settings = withFile('{"limits": {"lostRetriesMax": 5}, "times": {"leaseMs": 30000}}', readSettings)
     assert.deepEqual(settings.limits, { ...defaultLimits, lostRetriesMax: 5 })
@@ -44,7 +45,8 @@ describe('readSettings', () => {
   const wrong: [string, RegExp][] = [
     ['{', /expected JSON/],
     ['[]', /the file .*expected an object, received \[\]/],
-    ['{"limit": {}}', /Cannot use limit .*expected one of limits, times, overload, shares, received "limit"/],
+    ['{"limit": {}}', /Cannot use limit .*expected one of limits, times, overload, shares, plugins, received "limit"/],
+    ['{"plugins": "./mine.ts"}', /Cannot use plugins .*expected a list of files and packages/],
     ['{"limits": 3}', /Cannot use limits .*expected an object, received 3/],
     ['{"limits": {"lostRetries": 3}}', /Cannot use limits.lostRetries .*expected one of lostRetriesMax/],
     ['{"shares": []}', /Cannot use shares .*expected an object, received \[\]/],

@@ -8,6 +8,7 @@ import { defaultOverloadLimits, type OverloadLimits } from '../coordinator/overl
 import { defaultSessionTimes, type SessionTimes } from '../coordinator/worker-sessions.ts'
 import { defaultLimits, type Limits } from '../core/limits.ts'
 import { noShares, type Shares } from '../core/shares.ts'
+import type { Wanted } from '../plugins/load.ts'
 import { MusterError } from '../protocol/errors.ts'
 import { parseShares } from './share-settings.ts'
 
@@ -17,6 +18,8 @@ export type Settings = {
   readonly overload: OverloadLimits
   /** Weights and quotas of projects and users. */
   readonly shares: Shares
+  /** Files and packages, as they were written, and the file that names them. */
+  readonly plugins: readonly Wanted[]
 }
 
 const numbers = { limits: defaultLimits, times: defaultSessionTimes, overload: defaultOverloadLimits }
@@ -28,11 +31,11 @@ export function readSettings(directory: string): Settings {
   try {
     text = readFileSync(file, 'utf8')
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { ...numbers, shares: noShares }
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { ...numbers, shares: noShares, plugins: [] }
     throw new MusterError('config_invalid', `Cannot read ${file}: ${(error as Error).message}`, { cause: error })
   }
   const given = parse(file, text)
-  checkKeys(file, '', given, { ...numbers, shares: noShares })
+  checkKeys(file, '', given, { ...numbers, shares: noShares, plugins: [] })
   for (const [name, known] of Object.entries(numbers)) {
     const section = given[name] ?? {}
     if (!isObject(section)) throw invalid(file, name, 'an object', section)
@@ -45,8 +48,12 @@ export function readSettings(directory: string): Settings {
   }
   const parsed = parseShares(given['shares'] ?? {})
   if (!('shares' in parsed)) throw invalid(file, parsed.place, parsed.expected, parsed.received, 'shares.md')
+  const plugins = given['plugins'] ?? []
+  if (!Array.isArray(plugins) || !plugins.every((plugin) => typeof plugin === 'string' && plugin !== ''))
+    throw invalid(file, 'plugins', "a list of files and packages, as in ['./mine.ts']", plugins, 'schedulers.md')
   return {
     shares: parsed.shares,
+    plugins: (plugins as readonly string[]).map((plugin) => ({ plugin, from: file })),
     limits: { ...defaultLimits, ...(given['limits'] as Partial<Limits>) },
     times: { ...defaultSessionTimes, ...(given['times'] as Partial<SessionTimes>) },
     overload: { ...defaultOverloadLimits, ...(given['overload'] as Partial<OverloadLimits>) },

@@ -17,7 +17,7 @@ import { DirectoryBlobs } from '../blobs/directory.ts'
 import type { Blobs } from '../blobs/blobs.ts'
 import type { RunSpec, TaskDependency } from '../core/entities.ts'
 import { readableFormat } from '../core/format.ts'
-import { Refused, type Input } from '../core/input.ts'
+import { Refused, type Input, type Submit } from '../core/input.ts'
 import { defaultLimits, type Limits } from '../core/limits.ts'
 import type { Shares } from '../core/shares.ts'
 import { restore, type SnapshotData } from '../core/snapshot.ts'
@@ -28,8 +28,11 @@ import type { Log, MemberCard, SharedLog } from '../log/log.ts'
 import { MemoryLog } from '../log/memory.ts'
 import { SqliteLog } from '../log/sqlite.ts'
 import type { ClusterView, MemberView, Problem } from '../protocol/api.ts'
+import { Registry } from '../plugins/registry.ts'
+import { SchedulerHost } from '../plugins/scheduler-host.ts'
 import { isMusterError, MusterError, type ErrorCode } from '../protocol/errors.ts'
 import type { RunView, WorkerDetailView, WorkerView } from '../protocol/run-view.ts'
+import type { SchedulersView } from '../protocol/scheduler.ts'
 import type { RunContext } from '../protocol/worker-messages.ts'
 import { Fleets, hasFitting, type View } from '../scheduling/fleet.ts'
 import { forecasts } from '../scheduling/forecast.ts'
@@ -39,6 +42,7 @@ import { reasonWords } from '../scheduling/waiting-words.ts'
 import { explain, type ChosenStrategy, type Why } from '../scheduling/why.ts'
 import { systemClock } from '../stdx/clock.ts'
 import { defaultClusterTimes, type ClusterTimes } from './cluster-times.ts'
+import { refuseLate } from './admission.ts'
 import { clusterView, ownMember } from './cluster-view.ts'
 import { GoneMembers } from './gone-members.ts'
 import type { ArchiveSource } from './archive.ts'
@@ -52,6 +56,7 @@ import { logPort } from './log-port.ts'
 import { addressOf, memberOf } from './owner.ts'
 import type { PeerPort, WorkerSocket } from './ports.ts'
 import { Retention } from './retention.ts'
+import { schedulersView } from './scheduler-views.ts'
 import { Seat, type Role } from './seat.ts'
 import type { Readiness, Standing } from './standing.ts'
 import { StoredInputs } from './stored-input.ts'
@@ -89,6 +94,8 @@ export type CoordinatorOptions = {
   readonly limits?: Partial<Limits>
   /** Weights and quotas of projects and users. */
   readonly shares?: Shares
+  /** Schedulers that may be chosen; default: those that come with Muster. */
+  readonly plugins?: Registry
   readonly times?: SessionTimes
   readonly overload?: Partial<OverloadLimits>
   /** Puts something in front of the blob store, to see what is asked of it. */
@@ -115,6 +122,8 @@ export type SubmitRequest = {
   readonly context?: RunContext
 }
 
+/** Nothing became of a submission that ends so. */
+const refusals: ReadonlySet<string> = new Set<ErrorCode>(['overloaded', 'deadline_unreachable'])
 const outlookAgeMaxMs = 250
 const outlookPause = 10
 const tickMs = 1000
@@ -128,6 +137,12 @@ const transferLookMs = 10
 /** How long a log that can't be written may take to come back, as far as anybody knows. */
 const logRetryAfterMs = 2000
 const historyFetchMs = 10 * 60_000
+
+/** Is told of every time that a strategy was asked for placements, and of everything that one did wrong. */
+export type RoundWatcher = {
+  readonly round: (strategy: string, ms: number) => void
+  readonly fault: (strategy: string, kind: string) => void
+}
 
 type Parts = {
   readonly log: Log
@@ -148,6 +163,9 @@ export class Coordinator implements AsyncDisposable {
   readonly seat: Seat
   /** Asked before something outside is called. */
   readonly integrations: IntegrationBreakers
+  /** Asks the chosen schedulers, as long as this coordinator leads. */
+  readonly scheduling: SchedulerHost
+  readonly #roundWatchers = new Set<RoundWatcher>()
   /** What was answered about runs, while it is right. */
   readonly answers: KeptAnswers
   readonly #options: CoordinatorOptions
@@ -200,8 +218,19 @@ export class Coordinator implements AsyncDisposable {
       disk: () => this.#disk,
       blobTrouble: () => this.#blobTrouble,
     })
+    this.scheduling = new SchedulerHost({
+      registry: options.plugins ?? new Registry(),
+      say: (level, message, detail) => this.#say(level, message, detail),
+      onRound: (strategy, ms) => {
+        for (const watcher of this.#roundWatchers) watcher.round(strategy, ms)
+      },
+      onFault: (strategy, kind) => {
+        for (const watcher of this.#roundWatchers) watcher.fault(strategy, kind)
+      },
+    })
     this.seat = new Seat({
       clock: systemClock,
+      scheduler: this.scheduling,
       log: logPort(parts.log, cluster?.log, (error) => this.#fatal(error)),
       ...(cluster ? { peers: cluster.peers } : { appendFailuresMax }),
       card: parts.card,
@@ -409,22 +438,25 @@ export class Coordinator implements AsyncDisposable {
       context: reference,
       startupMs: estimates.startupMs ?? request.spec.startupMs ?? 0,
     }
+    const input: Submit = {
+      type: 'submit',
+      run: id,
+      who: request.who,
+      ...(request.key === undefined ? {} : { key: request.key }),
+      spec,
+      files: request.files,
+      // What is usual for a framework says nothing of how files differ: the core is told that it doesn't know.
+      estimates: estimates.durationsMs.map((ms, at) => (estimates.bases[at] === 'framework' ? null : ms)),
+      ...(request.kinds === undefined ? {} : { kinds: request.kinds }),
+      ...(request.dependencies === undefined ? {} : { dependencies: request.dependencies }),
+    }
     try {
-      await this.submit({
-        type: 'submit',
-        run: id,
-        who: request.who,
-        ...(request.key === undefined ? {} : { key: request.key }),
-        spec,
-        files: request.files,
-        // What is usual for a framework says nothing of how files differ: the core is told that it doesn't know.
-        estimates: estimates.durationsMs.map((ms, at) => (estimates.bases[at] === 'framework' ? null : ms)),
-        ...(request.kinds === undefined ? {} : { kinds: request.kinds }),
-        ...(request.dependencies === undefined ? {} : { dependencies: request.dependencies }),
-      })
+      if (request.admission === 'refuse' && !(request.key !== undefined && this.state.keys.has(request.key)))
+        refuseLate(this.#view, input, Date.now())
+      await this.submit(input)
     } catch (error) {
       // Otherwise nobody knows: it may be a run yet.
-      if (error instanceof Refused || (isMusterError(error) && error.code === 'overloaded'))
+      if (error instanceof Refused || (isMusterError(error) && refusals.has(error.code)))
         await this.#removeContext(reference)
       throw error
     }
@@ -457,6 +489,7 @@ export class Coordinator implements AsyncDisposable {
 
   /** On the leader: why more work can't be taken on now. */
   #refusal(input: Input): MusterError | undefined {
+    if (input.type === 'choose-scheduler') return this.#schedulerRefusal(input)
     if (input.type !== 'submit' && input.type !== 'extend') return undefined
     if (input.type === 'submit' && input.key !== undefined && this.state.keys.has(input.key)) return undefined
     if (this.#logTrouble !== undefined) {
@@ -464,6 +497,36 @@ export class Coordinator implements AsyncDisposable {
     }
     const priority = input.type === 'submit' ? input.spec.priority : (this.state.runs.get(input.run)?.priority ?? 0)
     return this.#overload.refusal(priority)
+  }
+
+  /** On the leader, who must be able to do it. */
+  #schedulerRefusal({ strategy, config }: Extract<Input, { type: 'choose-scheduler' }>): MusterError | undefined {
+    if (strategy === undefined) return undefined
+    const fault = this.scheduling.faultOf({ strategy, ...(config === undefined ? {} : { config }) })
+    if (!fault) return undefined
+    const hint = fault.unknown
+      ? `Of a plugin, name its file in 'plugins' of coordinator.json of every coordinator, and start them again.`
+      : `'muster scheduler show ${strategy}' prints what it can be configured with.`
+    return new MusterError(fault.unknown ? 'not_found' : 'request_invalid', fault.why, { hint })
+  }
+
+  /** As the coordinator that leads knows them. */
+  async schedulers(): Promise<SchedulersView> {
+    const { role, leadership } = this.seat
+    if (role === 'leading' || memberOf(leadership.owner) === this.name || !this.#options.cluster)
+      return this.ownSchedulers()
+    const signal = AbortSignal.timeout(reachWaitMs)
+    return this.#askMember<SchedulersView>(addressOf(leadership.owner), '/cluster/scheduler', { signal })
+  }
+
+  ownSchedulers(): SchedulersView {
+    return schedulersView(this.name, this.scheduling, this.state, Date.now())
+  }
+
+  /** Until the returned function is called. */
+  watchRounds(watcher: RoundWatcher): () => void {
+    this.#roundWatchers.add(watcher)
+    return () => this.#roundWatchers.delete(watcher)
   }
 
   /** Returns the index of the first of the new tasks. */
@@ -561,6 +624,7 @@ export class Coordinator implements AsyncDisposable {
     this.#history.committed(entry)
     this.#retention.committed(entry)
     this.#overload.committed(entry)
+    this.scheduling.committed(entry.events)
     for (const observer of this.#observers) observer(entry)
   }
 
@@ -625,6 +689,7 @@ export class Coordinator implements AsyncDisposable {
     else if (!this.seat.canWrite) problems.push('no coordinator leads, as far as it knows')
     if (this.#overload.trouble !== undefined) problems.push(`overloaded: ${this.#overload.trouble}`)
     if (this.#history.trouble !== undefined) problems.push(`history: ${this.#history.trouble}`)
+    problems.push(...this.scheduling.problems(this.state, Date.now()))
     for (const [subject, problem] of this.#noted) problems.push(`${subject}: ${problem}`)
     return { status: problems.length === 0 ? 'ok' : 'degraded', problems }
   }

@@ -53,6 +53,8 @@ export type SeatOptions = {
   readonly times: ClusterTimes
   readonly inputsMax?: number
   readonly admit?: LeaderOptions['admit']
+  /** Default: the default strategy alone. */
+  readonly scheduler?: LeaderOptions['scheduler']
   readonly appendFailuresMax?: number
   readonly restore: (snapshot: Snapshot) => State
   readonly inputOf: (worker: string, message: ReportMessage, done: (input: Input | undefined) => void) => void
@@ -656,6 +658,7 @@ export class Seat {
       position: this.#replica.position,
       ...(this.#options.inputsMax === undefined ? {} : { inputsMax: this.#options.inputsMax }),
       ...(this.#options.admit === undefined ? {} : { admit: this.#options.admit }),
+      ...(this.#options.scheduler === undefined ? {} : { scheduler: this.#options.scheduler }),
       ...(this.#options.appendFailuresMax === undefined ? {} : { appendFailuresMax: this.#options.appendFailuresMax }),
       append: (withEpoch, position, bytes, done) => {
         const sinceMs = clock.monotonicMs()

@@ -1,13 +1,23 @@
-/** Configuration of a strategy against its schema. Ajv, because it knows when a schema is none, and fills in defaults. */
-import { Ajv, type ValidateFunction } from 'ajv'
+/**
+ * Configuration of a strategy against its schema. Ajv, because it knows when a schema is none, and fills in defaults; it is
+ * loaded when it is needed first, which for most coordinators is never.
+ */
+import type { Ajv, ValidateFunction } from 'ajv'
+import { createRequire } from 'node:module'
 import { MusterError } from '../protocol/errors.ts'
 import type { JsonSchema } from './contract.ts'
 
 export type ConfigCheck = (config: unknown) => { readonly config: unknown } | { readonly fault: string }
 
-const ajv = new Ajv({ useDefaults: true, allErrors: false, strict: false })
+let loaded: Ajv | undefined
 
-/** Throws MusterError config_invalid when the schema is none. `about` names whose it is. */
+function ajv(): Ajv {
+  const load = createRequire(import.meta.url) as (name: 'ajv') => typeof import('ajv')
+  loaded ??= new (load('ajv').Ajv)({ useDefaults: true, allErrors: false, strict: false })
+  return loaded
+}
+
+/** The check throws MusterError config_invalid when the schema is none. `about` names whose it is. */
 export function configCheck(schema: JsonSchema | undefined, about: string): ConfigCheck {
   if (schema === undefined) {
     return (config) =>
@@ -15,8 +25,9 @@ export function configCheck(schema: JsonSchema | undefined, about: string): Conf
         ? { config: {} }
         : { fault: `expected no configuration, received ${JSON.stringify(config)}` }
   }
-  const validate = compile(schema, about)
+  let validate: ValidateFunction | undefined
   return (config) => {
+    validate ??= compile(schema, about)
     const filled: unknown = structuredClone(config ?? {})
     if (validate(filled)) return { config: deepFreeze(filled) }
     const [first] = validate.errors ?? []
@@ -29,9 +40,14 @@ export function configCheck(schema: JsonSchema | undefined, about: string): Conf
   }
 }
 
+/** Throws MusterError config_invalid when the schema is none. */
+export function assertSchema(schema: JsonSchema | undefined, about: string): void {
+  if (schema !== undefined) compile(schema, about)
+}
+
 function compile(schema: JsonSchema, about: string): ValidateFunction {
   try {
-    return ajv.compile({ ...schema })
+    return ajv().compile({ ...schema })
   } catch (cause) {
     const { message } = cause as Error
     throw new MusterError(

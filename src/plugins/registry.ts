@@ -2,7 +2,7 @@
 import { builtinStrategies, defaultStrategy } from '../scheduling/strategies/builtin.ts'
 import type { Strategy } from '../scheduling/strategy.ts'
 import { checkPlugin, invalid } from './check-plugin.ts'
-import { configCheck, type ConfigCheck } from './config.ts'
+import { assertSchema, configCheck, type ConfigCheck } from './config.ts'
 import type { JsonSchema, PluginScheduler } from './contract.ts'
 
 export type Source = { readonly plugin: string; readonly version?: string; readonly file: string }
@@ -55,7 +55,7 @@ export class Registry {
         throw invalid(file, `schedulers[${at}].name`, `a name that is free (${whose} has it)`, scheduler.name)
       }
       seen.add(scheduler.name)
-      configCheck(scheduler.configSchema, `schedulers[${at}] of plugin ${file}`)
+      assertSchema(scheduler.configSchema, `schedulers[${at}] of plugin ${file}`)
     }
     for (const scheduler of schedulers) this.#add(scheduler, source, { type: 'plugin', scheduler })
   }

@@ -13,6 +13,7 @@ import { failureMetrics } from './metrics-failures.ts'
 import { httpMetrics, type Answered } from './metrics-http.ts'
 import { logMetrics } from './metrics-log.ts'
 import { processMetrics } from './metrics-process.ts'
+import { schedulerMetrics } from './metrics-scheduler.ts'
 import { traceMetrics } from './metrics-traces.ts'
 import { workMetrics } from './metrics-work.ts'
 import type { SpanCounts } from './traces/span.ts'
@@ -48,6 +49,7 @@ export class Metrics implements Disposable {
       clusterMetrics(this.registry, coordinator),
       workMetrics(this.registry, coordinator),
       failureMetrics(this.registry, coordinator),
+      schedulerMetrics(this.registry, coordinator),
     )
   }
 

@@ -4,5 +4,14 @@ import type { Seat } from '../coordinator/seat.ts'
 
 export type Watched = Pick<
   Coordinator,
-  'health' | 'state' | 'feed' | 'observe' | 'workers' | 'standing' | 'readiness' | 'logSizeBytes'
+  | 'health'
+  | 'scheduling'
+  | 'watchRounds'
+  | 'state'
+  | 'feed'
+  | 'observe'
+  | 'workers'
+  | 'standing'
+  | 'readiness'
+  | 'logSizeBytes'
 > & { readonly seat: Pick<Seat, 'failovers'> }

@@ -14,6 +14,7 @@ export type ServeOptions = {
   readonly data?: string
   readonly allowHost?: readonly string[]
   readonly metricsOpen?: boolean
+  readonly plugin?: readonly string[]
   readonly cluster?: string
   readonly blobs?: string
   readonly advertise?: string
@@ -44,6 +45,8 @@ export async function serveCommand(options: ServeOptions): Promise<number> {
         }
       : {}),
     metricsOpen: options.metricsOpen === true,
+    // As any argument that is a path: from where the command was given.
+    plugins: (options.plugin ?? []).map((plugin) => ({ plugin, from: resolve('command-line') })),
     onLog: log.say,
     debug: log.debug,
     onShutdown: () => stopped.resolve(0),
