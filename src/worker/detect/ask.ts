@@ -4,6 +4,7 @@
  * not waited for.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
+import { accessSync, constants } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 
@@ -26,7 +27,10 @@ export function ask(program: string, args: readonly string[], question: Question
   const name = path.basename(program)
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   if (question.signal.aborted) return Promise.reject(new Error(`${name} was not asked: the worker ends`))
-  const child = spawn(program, args, {
+  // To fork only to find that there is no such program costs ten times as much as to look.
+  const file = programOnPath(program, question.env['PATH'])
+  if (file === undefined) return Promise.reject(new Error(`${name} is not on PATH`))
+  const child = spawn(file, args, {
     cwd: '/',
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -46,10 +50,8 @@ export function ask(program: string, args: readonly string[], question: Question
   const timer = setTimeout(() => giveUp(`did not answer within ${question.timeoutMs / 1000} s`), question.timeoutMs)
   const onAbort = (): void => giveUp('was not waited for: the worker ends')
   question.signal.addEventListener('abort', onAbort, { once: true })
-  child.once('error', (error: NodeJS.ErrnoException) => {
-    reject(
-      new Error(error.code === 'ENOENT' ? `${name} is not on PATH` : `${name} cannot be started: ${error.message}`),
-    )
+  child.once('error', (error) => {
+    reject(new Error(`${name} cannot be started: ${error.message}`))
   })
   const finish = (code: number | null, signal: string | null): void => {
     if (code === 0) return resolve(question.stderrToo === true ? output.stdout + output.stderr : output.stdout)
@@ -72,6 +74,22 @@ export function ask(program: string, args: readonly string[], question: Question
     child.stderr.destroy()
     child.unref()
   })
+}
+
+/** Undefined when it is nowhere. A path is taken as it is. */
+export function programOnPath(program: string, searched: string | undefined): string | undefined {
+  if (program.includes('/')) return program
+  for (const folder of (searched ?? '').split(path.delimiter)) {
+    const file = path.join(folder, program)
+    if (!path.isAbsolute(file)) continue
+    try {
+      accessSync(file, constants.X_OK)
+      return file
+    } catch {
+      // Not in this folder, or not for us.
+    }
+  }
+  return undefined
 }
 
 /** Also what it started. */

@@ -5,16 +5,17 @@ import { describe, it } from 'node:test'
 import { selfTest, selfTestFinding } from './browser-self-test.ts'
 import { PlantedHost } from './fixtures/planted-host.ts'
 import type { SelfTest } from './self-test-page.ts'
-import { findOnPath } from './tools.ts'
+import { programOnPath } from './ask.ts'
 
 const answer: SelfTest = { simd: true, threads: true, webnn: [], errors: {} }
 
 describe('selfTest', () => {
   it('gets computed answers from a started Chromium, and leaves nothing behind', async () => {
     using host = new PlantedHost()
-    const found = await findOnPath(['chromium', 'chromium-browser', 'google-chrome'], process.env['PATH'])
+    const names = ['chromium', 'chromium-browser', 'google-chrome']
+    const found = names.map((name) => programOnPath(name, process.env['PATH'])).find((file) => file !== undefined)
     assert.ok(found, 'scripts/setup-tests.sh installs a Chromium')
-    const said = await selfTest({ ...host.host(), env: process.env }, found.file, 90_000)
+    const said = await selfTest({ ...host.host(), env: process.env }, found, 90_000)
     assert.equal(said.simd, true)
     assert.equal(said.threads, true, JSON.stringify(said.errors))
     assert.equal(said.webgpu?.right ?? true, true)

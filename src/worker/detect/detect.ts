@@ -192,11 +192,14 @@ export class Detection implements AsyncDisposable {
     const host = this.#host
     const atOnce = this.#options.level === 'all' ? 2 : 1
     await findTools(host, this.#remembered, tools, atOnce, () => this.#announcer.changed())
-    const { docker, adb } = tools.files
+    await this.#probe('browser', () => findBrowsers(host, tools))
+  }
+
+  async #findServices(): Promise<void> {
+    const { docker, adb } = this.#tools.files
     await Promise.all([
-      this.#probe('browser', () => findBrowsers(host, tools)),
-      docker === undefined ? undefined : this.#probe('docker', () => findDocker(host)),
-      adb === undefined ? undefined : this.#probe('adb', () => findAndroidDevices(host)),
+      docker === undefined ? undefined : this.#probe('docker', () => findDocker(this.#host)),
+      adb === undefined ? undefined : this.#probe('adb', () => findAndroidDevices(this.#host)),
     ])
   }
 
@@ -215,6 +218,7 @@ export class Detection implements AsyncDisposable {
       })
     }
     await tools
+    await this.#findServices()
     await this.#testBrowser()
     await this.#measure()
   }
@@ -262,7 +266,7 @@ export class Detection implements AsyncDisposable {
       await Promise.all([
         this.#probe('gpu', () => findGpus(this.#host)),
         this.#probe('npu', () => findNpus(this.#host)),
-        this.#lookForTools(),
+        this.#lookForTools().then(() => this.#findServices()),
       ])
       await this.#testBrowser()
       this.#announcer.flush()

@@ -44,10 +44,10 @@ export async function numberOf(host: Pick<Host, 'root'>, file: string): Promise<
   return text === undefined || text === '' || !Number.isFinite(Number(text)) ? undefined : Number(text)
 }
 
-/** Names in a folder, in their natural order; none when it is not there. */
+/** Names in a folder, shorter ones first, so that card2 comes before card10; none when it is not there. */
 export async function namesIn(host: Pick<Host, 'root'>, folder: string): Promise<string[]> {
   try {
-    return (await readdir(host.root + folder)).sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
+    return (await readdir(host.root + folder)).sort((a, b) => a.length - b.length || (a < b ? -1 : 1))
   } catch {
     // As in textOf.
     return []

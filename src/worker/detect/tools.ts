@@ -3,7 +3,7 @@
  * work), so they are remembered by the executable's path, size and time; at the first start the
  * worker doesn't wait for slow ones: they are `unknown` until they have answered.
  */
-import { stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { ask } from './ask.ts'
 import type { Host } from './probe.ts'
@@ -50,8 +50,9 @@ export async function findTools(
   changed: () => void,
 ): Promise<void> {
   const toAsk: { readonly tool: string; readonly file: string; readonly print: string }[] = []
+  const searchPath = await SearchPath.read(host.env['PATH'])
   for (const [tool, { names }] of Object.entries(tools)) {
-    const on = await findOnPath(names, host.env['PATH'])
+    const on = await searchPath.find(names)
     if (on === undefined) continue
     found.files[tool] = on.file
     const known = remembered.get(`tool ${on.file}`, on.print)
@@ -82,21 +83,36 @@ export async function findTools(
   await Promise.all(Array.from({ length: atOnce }, askNext))
 }
 
-/** `print` changes when the file does. */
-export async function findOnPath(
-  names: readonly string[],
-  searched: string | undefined,
-): Promise<{ file: string; print: string } | undefined> {
-  for (const name of names) {
-    for (const folder of (searched ?? '').split(path.delimiter)) {
-      if (folder === '') continue
-      const file = path.join(folder, name)
-      const print = await printOf(file)
-      // Not resolved to its real path: version managers put shims here that look at their own name.
-      if (print !== undefined) return { file, print }
-    }
+/** The folders of PATH, each read once: looking for every tool in every folder would be hundreds of questions. */
+class SearchPath {
+  readonly #folders: readonly { readonly folder: string; readonly names: ReadonlySet<string> }[]
+
+  private constructor(folders: readonly { readonly folder: string; readonly names: ReadonlySet<string> }[]) {
+    this.#folders = folders
   }
-  return undefined
+
+  static async read(searched: string | undefined): Promise<SearchPath> {
+    const folders = (searched ?? '').split(path.delimiter).filter((folder) => path.isAbsolute(folder))
+    return new SearchPath(
+      await Promise.all(
+        folders.map(async (folder) => ({ folder, names: new Set(await readdir(folder).catch(() => [])) })),
+      ),
+    )
+  }
+
+  /** The first of the names that is there; `print` changes when its file does. */
+  async find(names: readonly string[]): Promise<{ file: string; print: string } | undefined> {
+    for (const name of names) {
+      for (const one of this.#folders) {
+        if (!one.names.has(name)) continue
+        const file = path.join(one.folder, name)
+        const print = await printOf(file)
+        // Not resolved to its real path: version managers put shims here that look at their own name.
+        if (print !== undefined) return { file, print }
+      }
+    }
+    return undefined
+  }
 }
 
 /** Of an executable file; undefined when there is none. */
