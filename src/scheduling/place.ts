@@ -6,7 +6,6 @@
 import { allowance, scopeAllowance } from '../core/breaker.ts'
 import { classScope } from '../core/breaker-state.ts'
 import { hasReady, isReady } from '../core/due.ts'
-import type { RunId, WorkerId } from '../core/entities.ts'
 import {
   cpusOf,
   grantOf,
@@ -103,20 +102,21 @@ export function orderedRuns(view: StrategyView, ordering: Ordering): readonly Ru
   return ordering.sort(view, waitingRuns(state, nowMs, mine), new Fleets(view, ordering.speed?.(view)), nowMs)
 }
 
-/** Workers that these runs, which come first, keep from everybody after them, and the run for which; for people. */
-export function keptFor(view: View, runs: readonly Run[], fleets: Fleets, nowMs: number): ReadonlyMap<WorkerId, RunId> {
+/** For people: what is kept from everybody after these runs, which come first, as it grows from run to run. */
+export function* keeping(
+  view: View,
+  runs: readonly Run[],
+  fleets: Fleets,
+  nowMs: number,
+): Generator<{ readonly run: Run; readonly kept: Reservations }> {
   const ordering: Ordering = { turn: 'run', sort: (_view, waiting) => waiting }
-  const round: Round = {
-    view,
-    ordering,
-    open: openWorkers(view, nowMs),
-    fleets,
-    speed: measuredSpeed,
-    kept: new Reservations(),
-    nowMs,
+  const kept = new Reservations()
+  const open = openWorkers(view, nowMs)
+  const round: Round = { view, ordering, open, fleets, speed: measuredSpeed, kept, nowMs }
+  for (const run of runs) {
+    reserve(round, run)
+    yield { run, kept }
   }
-  for (const run of runs) reserve(round, run)
-  return round.kept.workers
 }
 
 /** For strategies that choose group and worker themselves: what could go where, by the rules of all. */

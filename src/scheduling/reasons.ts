@@ -17,7 +17,7 @@ import { isTerminal } from '../core/task-state.ts'
 import type { Fleets, View } from './fleet.ts'
 import { batchEnds, type Interval } from './expected.ts'
 import { nearestOf, type Lack } from './nearest.ts'
-import { atWorkerLimit, holdsBatchOf, keptFor } from './place.ts'
+import { atWorkerLimit, holdsBatchOf, keeping } from './place.ts'
 import { mayRunOn, whereabouts } from './whereabouts.ts'
 
 export type Holder = {
@@ -69,6 +69,8 @@ export type Reason =
       readonly holders: readonly Holder[]
       readonly count: number
     }
+  /** The run comes first and waits for that lock, too. */
+  | { readonly type: 'lock-kept'; readonly run: RunId }
   | { readonly type: 'no-worker' }
   | { readonly type: 'worker-breakers'; readonly count: number; readonly untilMs?: number }
   | {
@@ -96,7 +98,7 @@ export type Reason =
     }
   | { readonly type: 'probing'; readonly any: true; readonly count: number }
   | { readonly type: 'avoided'; readonly any: true; readonly count: number; readonly untilMs: number }
-  /** Nothing that is known; the strategy is not one of those that serve runs in an order. */
+  /** Nothing that is known: the strategy serves runs in no order, or others have their turn, too. */
   | { readonly type: 'scheduler'; readonly strategy: string }
 
 /** What is known when somebody asks. */
@@ -107,6 +109,8 @@ export type Situation = {
   readonly strategy: string
   /** Runs that it serves and that have work to hand out, next one first; undefined = it has no order. */
   readonly order: readonly Run[] | undefined
+  /** Other strategies serve other runs, and have their turn before it or after it. */
+  readonly several: boolean
   readonly nowMs: number
 }
 
@@ -133,12 +137,13 @@ export function reasonsOf(situation: Situation, run: Run, group: Group, index?: 
   if (behind && scopeAllowance(state, behind.scope) === 0) reasons.push(behind)
   if (atWorkerLimit(run)) reasons.push({ type: 'workers-max', max: run.spec.workersMax! })
   const lock = lockReason(state, group, situation.nowMs)
-  if (lock) reasons.push(lock)
+  const lockKept = lock ? undefined : lockKeptReason(situation, run, group)
+  if (lock ?? lockKept) reasons.push((lock ?? lockKept)!)
   reasons.push(...workerReasons(situation, run, group, workers, index))
   // A worker is free, but what is left of the group may be there only for others.
   const again = index === undefined ? group.again.find((one) => run.tasks[one]!.state === 'queued') : undefined
   if (reasons.length === 0 && again !== undefined) return reasonsOf(situation, run, group, again)
-  if (reasons.length === 0 && situation.order === undefined)
+  if (reasons.length === 0 && (situation.order === undefined || situation.several))
     reasons.push({ type: 'scheduler', strategy: situation.strategy })
   return reasons
 }
@@ -255,17 +260,15 @@ function workerReasons(
   workers: readonly Worker[],
   index: TaskIndex | undefined,
 ): readonly Reason[] {
-  const { view, fleets, order = [], nowMs } = situation
+  const { view, nowMs } = situation
   const { state } = view
   const task = index === undefined ? undefined : run.tasks[index]!
-  const at = order.indexOf(run)
-  const kept = keptFor(view, at < 0 ? [] : order.slice(0, at), fleets, nowMs)
   const where = whereabouts(workers, nowMs)
   const found = new Map<string, Reason>()
   const busy: { readonly worker: Worker; readonly short: string }[] = []
+  const free: Worker[] = []
   for (const worker of workers) {
     const obstacle = obstacleOn(state, run, group.need, worker)
-    const keptRun = kept.get(worker.id)
     const quota = quotaInTheWay(state, run, group.need, cpusOf(run, group.need, worker), nowMs)
     if (worker.recycling && worker.recycling.untilMs > nowMs) {
       const { untilMs } = worker.recycling
@@ -274,15 +277,44 @@ function workerReasons(
       busy.push({ worker, short: 'name' in obstacle ? `${obstacle.type} ${obstacle.name}` : obstacle.type })
     else if (!sharesHost(group.need) && holdsBatchOf(run, worker)) busy.push({ worker, short: 'batch of this run' })
     else if (quota) found.set(`${quota.scope} ${quota.of}`, quotaReason(state, quota, nowMs))
-    else if (keptRun !== undefined)
-      countUp(found, `kept ${keptRun}`, { type: 'reserved', any: true, run: keptRun, count: 1 })
     else if (allowance(state, run, worker) === 0) countUp(found, 'probing', { type: 'probing', any: true, count: 1 })
     else if (task?.again !== undefined && !mayRunOn(where, task, worker)) {
       const untilMs = Math.max(task.again.on?.untilMs ?? 0, task.again.avoid?.untilMs ?? 0)
       countUp(found, 'avoided', { type: 'avoided', any: true, count: 1, untilMs })
-    } else return []
+    } else free.push(worker)
   }
+  const usable = new Set(free)
+  for (const [keptRun, count] of keptFrom(situation, run, group, usable))
+    found.set(`kept ${keptRun}`, { type: 'reserved', any: true, run: keptRun, count })
+  if (usable.size > 0) return []
   return busy.length === 0 ? [...found.values()] : [busyReason(situation, run, group, busy), ...found.values()]
+}
+
+/** Takes those out of `usable` that are kept for runs which come first, and counts them by run. */
+function keptFrom(situation: Situation, run: Run, group: Group, usable: Set<Worker>): ReadonlyMap<RunId, number> {
+  const counts = new Map<RunId, number>()
+  if (usable.size === 0) return counts
+  for (const { run: first, kept } of keptBefore(situation, run)) {
+    for (const worker of usable) {
+      if (kept.mayUse(worker, group.need)) continue
+      usable.delete(worker)
+      counts.set(first.id, (counts.get(first.id) ?? 0) + 1)
+    }
+    if (usable.size === 0) break
+  }
+  return counts
+}
+
+function keptBefore({ view, fleets, order = [], nowMs }: Situation, run: Run): ReturnType<typeof keeping> {
+  const at = order.indexOf(run)
+  return keeping(view, at < 0 ? [] : order.slice(0, at), fleets, nowMs)
+}
+
+function lockKeptReason(situation: Situation, run: Run, group: Group): Reason | undefined {
+  if (group.need.locks === undefined) return undefined
+  for (const { run: first, kept } of keptBefore(situation, run))
+    if (!kept.mayLock(run, group.need)) return { type: 'lock-kept', run: first.id }
+  return undefined
 }
 
 function countUp(

@@ -25,7 +25,12 @@ export function soonerThan(
 ): readonly Sooner[] {
   const found: Sooner[] = []
   for (const reason of reasons) found.push(...ofReason(situation, run, group, reason))
-  if (reasons.some((reason) => reason.type === 'busy' || reason.type === 'reserved' || reason.type === 'quota')) {
+  if (
+    reasons.some(
+      (reason) =>
+        reason.type === 'busy' || reason.type === 'reserved' || reason.type === 'lock-kept' || reason.type === 'quota',
+    )
+  ) {
     const priority = priorityToBeNext(situation, run, reorder)
     if (priority !== undefined)
       found.push({ type: 'priority', words: `raising its priority to ${priority} (now ${run.priority}) puts it next` })
@@ -83,6 +88,7 @@ function ofReason({ view, nowMs, fleets }: Situation, run: Run, group: Group, re
         },
       ]
     case 'after-tasks':
+    case 'lock-kept':
     case 'back-off':
     case 'recycling':
     case 'avoided':

@@ -32,6 +32,8 @@ export function reasonWords(reason: Reason, nowMs: number): string {
       return `the run is on ${reason.max} ${reason.max === 1 ? 'worker' : 'workers'} already, and asked for no more`
     case 'lock':
       return `waits for lock '${reason.name}', held by ${holderWords(reason.holders[0]!, nowMs)}${others(reason.count)}`
+    case 'lock-kept':
+      return `its lock is kept for run ${reason.run}, which comes first and waits, too`
     case 'no-worker':
       return 'no worker is connected'
     case 'worker-breakers': {

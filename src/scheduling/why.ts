@@ -57,6 +57,8 @@ export type ChosenStrategy = {
   readonly strategy: Strategy
   readonly config: unknown
   readonly mine?: (run: Run) => boolean
+  /** Other strategies serve other runs. */
+  readonly several?: boolean
 }
 
 export function explain(
@@ -72,9 +74,13 @@ export function explain(
     : explainTask(situation, run, index, reorderBy(view, chosen, nowMs))
 }
 
-export function situationOf(view: View, { strategy, config, mine }: ChosenStrategy, nowMs: number): Situation {
+export function situationOf(
+  view: View,
+  { strategy, config, mine, several = false }: ChosenStrategy,
+  nowMs: number,
+): Situation {
   const order = strategy.order?.({ ...view, nowMs, ...(mine === undefined ? {} : { mine }) }, config)
-  return { view, fleets: new Fleets(view), strategy: strategy.name, order, nowMs }
+  return { view, fleets: new Fleets(view), strategy: strategy.name, order, several, nowMs }
 }
 
 /** The same state with one run in another's place; nothing is changed. */
