@@ -31,6 +31,6 @@ function gpuWords({ count, memoryBytes, vendor, exclusive }: NonNullable<NeedBod
 }
 
 function lockWords(lock: NonNullable<NeedBody['locks']>[number]): string {
-  if (lock.mode === 'exclusive') return ''
-  return lock.mode === 'shared' ? ' (shared)' : ` (${lock.max} at most)`
+  if (lock.mode === 'counted') return ` (${lock.max} at most)`
+  return lock.mode === 'shared' ? ' (shared)' : ''
 }

@@ -23,7 +23,7 @@ import type { Shares } from '../core/shares.ts'
 import { restore, type SnapshotData } from '../core/snapshot.ts'
 import { schedulerOf } from '../core/scheduler.ts'
 import type { Group, Run, State, Worker } from '../core/state.ts'
-import type { AboutFiles, Estimates, History } from '../history/history.ts'
+import type { AboutFiles, AuditRow, Estimates, History } from '../history/history.ts'
 import type { Log, MemberCard, SharedLog } from '../log/log.ts'
 import { MemoryLog } from '../log/memory.ts'
 import { SqliteLog } from '../log/sqlite.ts'
@@ -37,7 +37,8 @@ import type { RunContext } from '../protocol/worker-messages.ts'
 import { Fleets, hasFitting, type View } from '../scheduling/fleet.ts'
 import { forecasts } from '../scheduling/forecast.ts'
 import { nobodyReason } from '../scheduling/reasons.ts'
-import { builtinStrategies, defaultStrategy } from '../scheduling/strategies/builtin.ts'
+import type { Recording } from '../scheduling/recording.ts'
+import type { Strategy } from '../scheduling/strategy.ts'
 import { reasonWords } from '../scheduling/waiting-words.ts'
 import { explain, type ChosenStrategy, type Why } from '../scheduling/why.ts'
 import { systemClock } from '../stdx/clock.ts'
@@ -55,6 +56,7 @@ import type { Committed, LogTrouble } from './leader.ts'
 import { logPort } from './log-port.ts'
 import { addressOf, memberOf } from './owner.ts'
 import type { PeerPort, WorkerSocket } from './ports.ts'
+import { recordingOf, type RecordingQuery } from './recording.ts'
 import { Retention } from './retention.ts'
 import { schedulersView } from './scheduler-views.ts'
 import { Seat, type Role } from './seat.ts'
@@ -124,6 +126,8 @@ export type SubmitRequest = {
 
 /** Nothing became of a submission that ends so. */
 const refusals: ReadonlySet<string> = new Set<ErrorCode>(['overloaded', 'deadline_unreachable'])
+/** Joins and leaves of workers that a recording looks at, the newest. */
+const workerEventsMax = 50_000
 const outlookAgeMaxMs = 250
 const outlookPause = 10
 const tickMs = 1000
@@ -566,9 +570,35 @@ export class Coordinator implements AsyncDisposable {
 
   #strategyOf({ spec: { project } }: Run): ChosenStrategy {
     const chosen = schedulerOf(this.state, project)
-    const strategy = builtinStrategies.find((one) => one.name === chosen?.strategy) ?? defaultStrategy
-    const sameStrategy = (run: Run) => schedulerOf(this.state, run.spec.project)?.strategy === chosen?.strategy
-    return { strategy, config: chosen?.config, mine: sameStrategy }
+    const { name, config } = this.scheduling.inEffect(chosen)
+    const known = this.scheduling.registry.get(name)?.code
+    // A plugin's code is asked for placements only: in what order it serves runs is its own business.
+    const strategy: Strategy = known?.type === 'built-in' ? known.strategy : { name, description: '', place: () => [] }
+    const mine = (run: Run) => schedulerOf(this.state, run.spec.project) === chosen
+    // Under the empty name is the choice for all others.
+    const several =
+      this.state.schedulers.size > 1 || (this.state.schedulers.size === 1 && !this.state.schedulers.has(''))
+    return { strategy, config, mine, several }
+  }
+
+  /** What was submitted, how long it took and who was there, for `muster replay` and `muster plan`. */
+  async recording(query: RecordingQuery): Promise<Recording> {
+    const nowMs = Date.now()
+    // Without history it is known only of workers that are here, or that took part.
+    const seen = query.only ? [] : await this.#workerEvents(nowMs)
+    const { name } = this.scheduling.inEffect(schedulerOf(this.state, ''))
+    return recordingOf(this.state, query, name, seen, nowMs)
+  }
+
+  async #workerEvents(untilMs: number): Promise<readonly AuditRow[]> {
+    try {
+      const history = await this.history()
+      return await history.workerEvents({ untilMs, limit: workerEventsMax })
+    } catch (error) {
+      if (!isMusterError(error)) throw error
+      this.#say('warn', 'a recording is made without history', { error: error.message })
+      return []
+    }
   }
 
   runs(): Run[] {

@@ -8,6 +8,7 @@ import type { RunView, TaskView, WorkerDetailView, WorkerView } from '../protoco
 import type { Fleets, View } from '../scheduling/fleet.ts'
 import type { Forecast } from '../scheduling/forecast.ts'
 import { behindClassWords, reasonWords, waitingWords } from '../scheduling/waiting-words.ts'
+import { runWarnings } from './admission.ts'
 
 export function taskIsFinal(task: Task): boolean {
   return isTerminal(task.state)
@@ -23,6 +24,7 @@ export function runView(view: View, run: Run, outlook: Outlook, nowMs: number): 
   const expected = live ? outlook.of.get(run.id) : undefined
   const wallMs = run.wallMs ?? (run.startedAtMs === undefined ? undefined : nowMs - run.startedAtMs)
   const ratio = run.wallMs && run.lowerBoundMs ? Math.min(1, run.lowerBoundMs / run.wallMs) : undefined
+  const warnings = live ? runWarnings(view, run, outlook.fleets, expected, nowMs) : []
   const reason = run.why ?? (live ? waitingReason(view, run, outlook.fleets, nowMs) : undefined)
   return {
     run: run.id,
@@ -59,6 +61,8 @@ export function runView(view: View, run: Run, outlook: Outlook, nowMs: number): 
       predictedMs: run.knownCount > 0 ? expected?.durationMs : undefined,
       queuePosition: expected?.queuePosition,
       expectedStartMs: expected?.startsInMs,
+      deadlineAtMs: run.spec.deadlineAtMs,
+      warnings: warnings.length === 0 ? undefined : warnings,
     }),
     knownRatio: run.tasks.length === 0 ? 0 : run.knownCount / run.tasks.length,
     rerun: run.rerun,

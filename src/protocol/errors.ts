@@ -21,6 +21,7 @@ export const errorCatalogue = {
   overloaded: { exitCode: 3, status: 429, title: 'The coordinator is full' },
   unavailable: { exitCode: 3, status: 503, title: 'The coordinator cannot serve this now' },
   coordinator_unreachable: { exitCode: 3, status: 503, title: 'The coordinator cannot be reached' },
+  deadline_unreachable: { exitCode: 3, status: 409, title: 'It cannot be over by its deadline' },
   no_worker: { exitCode: 3, status: 503, title: 'No worker fits' },
   workspace_invalid: { exitCode: 2, status: 400, title: 'The workspace cannot be used' },
   archive_invalid: { exitCode: 2, status: 400, title: 'The archive cannot be used' },

@@ -45,6 +45,10 @@ export type RunView = {
   readonly predictedMs?: number
   /** Share of tasks with a duration from history, 0..1. */
   readonly knownRatio: number
+  /** It should be over by then. */
+  readonly deadlineAtMs?: number
+  /** What is likely to go wrong: its deadline, or a part of it that no connected worker fits. Absent = nothing. */
+  readonly warnings?: readonly string[]
   /** While it waits: 1 = next. */
   readonly queuePosition?: number
   readonly expectedStartMs?: number

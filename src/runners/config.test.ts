@@ -122,3 +122,52 @@ test('loadConfig: every refusal names the file, the place, what was expected and
     /expected one file, found muster\.config\.ts and muster\.config\.json/,
   )
 })
+
+test('loadConfig: needs, rules, order and deadlines are checked where they stand', async () => {
+  const suite = async (more: object, name = 'a') =>
+    (
+      await refusal(
+        'muster.config.json',
+        JSON.stringify({
+          suites: [
+            { name, ...more },
+            { name: 'b', after: 'a' },
+          ],
+        }),
+      )
+    ).replace('Cannot use suites[0].', '')
+  assert.equal(
+    await suite({ requires: { memory: '8' } }),
+    `requires.memory in muster.config.json: expected an amount such as "8GiB", received '8'`,
+  )
+  assert.equal(
+    await suite({ requires: { gpu: 1 } }),
+    "requires.gpu in muster.config.json: expected one of cpus, memory, gpus, resources, where, locks, exclusive, affinity, antiAffinity, spread, together, batch, received the unknown key 'gpu'",
+  )
+  assert.equal(
+    await suite({ rules: [{ files: 'x', requires: { where: 'os = linux' } }] }),
+    "rules[0].requires.where in muster.config.json: expected an expression, received 'os = linux'\n" +
+      'Cannot read the expression: expected `==`, got `=`\n  os = linux\n     ^',
+  )
+  assert.equal(
+    await suite({ rules: [{ requires: {} }] }),
+    'rules[0] in muster.config.json: expected files or tags that the rule is about, received neither',
+  )
+  assert.equal(
+    await suite({ requires: { locks: ['db', 'db'] } }),
+    "requires.locks[1] in muster.config.json: expected each lock once, received 'db'",
+  )
+  assert.equal(
+    await suite({ after: ['b'] }),
+    'after in muster.config.json: expected suites in some order, received a circle: a -> b -> a',
+  )
+  assert.equal(await suite({ after: 'c' }), "after in muster.config.json: expected one of a, b, received 'c'")
+  assert.equal(
+    await suite({ priority: 'urgent' }),
+    "priority in muster.config.json: expected one of critical, high, normal, low, background, or a whole number from -1000 to 1000, received 'urgent'",
+  )
+  assert.equal(
+    await suite({ deadline: 'soon' }),
+    `deadline in muster.config.json: expected a duration such as "20m", or a time such as "14:00", received 'soon'`,
+  )
+})

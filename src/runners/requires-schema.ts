@@ -61,7 +61,11 @@ export const requiresSchema = Type.Object(
     antiAffinity: Type.Optional(name()),
     spread: Type.Optional(name()),
     together: Type.Optional(name()),
-    batch: Type.Optional(Type.Object({ max: Type.Optional(count) }, { ...strict, description: 'an object: { max }' })),
+    batch: Type.Optional(
+      Type.Union([Type.Integer({ minimum: 1 }), Type.Object({ max: count }, strict)], {
+        description: 'a whole number of at least 1, or { max }',
+      }),
+    ),
   },
   {
     ...strict,

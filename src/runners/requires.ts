@@ -43,7 +43,8 @@ export type Requires = {
   readonly spread?: string
   /** Files of one name run in one place, never two at once. */
   readonly together?: string
-  readonly batch?: { readonly max?: number }
+  /** Most files of one process. */
+  readonly batch?: number | { readonly max: number }
 }
 
 /** What was wrong, and where in the requirement. */
@@ -79,7 +80,12 @@ export function needOf(requires: Requires, scope: string): NeedBody | RequiresFa
   return {
     ...defined({ cpus, memoryBytes, gpus: cards, resources, where, exclusive: exclusive || undefined }),
     ...(all.length === 0 ? {} : { locks: all }),
-    ...defined({ affinity: affinity ?? together, antiAffinity, spread, batchMax: batch?.max }),
+    ...defined({
+      affinity: affinity ?? together,
+      antiAffinity,
+      spread,
+      batchMax: typeof batch === 'number' ? batch : batch?.max,
+    }),
   }
 }
 

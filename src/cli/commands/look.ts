@@ -147,6 +147,8 @@ function runLines(run: RunView): string[] {
     `${tests.passed} passed · ${tests.failed} failed · ${tests.flaky} flaky · ${tests.skipped} skipped · ${run.wallMs === undefined ? 'not started' : formatDuration(run.wallMs)}${ratio}`,
     `planned ${run.planned} files, accounted ${run.accounted}${run.rerun > 0 ? `, ${run.rerun} run again after a loss or crash` : ''}`,
   ]
+  if (run.deadlineAtMs !== undefined) lines.push(`deadline ${new Date(run.deadlineAtMs).toLocaleString()}`)
+  for (const warning of run.warnings ?? []) lines.push(`! ${warning}`)
   if (run.reason !== undefined) lines.push(run.reason)
   for (const worker of run.workers) {
     lines.push(

@@ -140,8 +140,14 @@ async function execute(
       ...(predictedMs === undefined ? {} : { predictedMs }),
     })
   }
+  let isWarned = false
   const onMessage: Reporter['message'] = (message) => {
     for (const reporter of reporters) reporter.message(message)
+    const { warnings = [] } = message.type === 'snapshot' || message.type === 'run' ? message.run : {}
+    if (isWarned || warnings.length === 0) return
+    // Once: what they say changes with every second that passes.
+    isWarned = true
+    warnings.forEach(say)
   }
   const say = (text: string) => onMessage({ type: 'notice', level: 'warning', text })
   const meant = coordinator.why

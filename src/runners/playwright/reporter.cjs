@@ -36,9 +36,11 @@ class MusterReporter {
   onBegin(config, suite) {
     this.workers = config.workers
     this.listed = new Set()
+    this.tags = {}
     for (const test of suite.allTests()) {
       const name = fileOf(test, this.cwd)
       this.listed.add(name)
+      for (const tag of test.tags ?? []) (this.tags[name] ??= new Set()).add(tag)
       const file = this.files.get(name)
       if (file === undefined) continue
       file.tests.push(test)
@@ -145,7 +147,8 @@ class MusterReporter {
       .map((error) => taskName(this.cwd, error.location.file))
     const broken = [...new Set(located)].filter((file) => !this.listed?.has(file))
     const errors = this.errors.map((error) => errorOf(error, this.cwd).message)
-    writeFileSync(this.request.list, JSON.stringify({ files, broken, workers: this.workers, errors }))
+    const tags = Object.fromEntries(Object.entries(this.tags ?? {}).map(([name, all]) => [name, [...all].sort()]))
+    writeFileSync(this.request.list, JSON.stringify({ files, broken, workers: this.workers, errors, tags }))
   }
 }
 

@@ -28,6 +28,7 @@ test('playwright: a whole run: listing, names, projects, retries, series', async
   const run = await start({})
   assert.equal(run.detection.strength, 'script')
   assert.deepEqual(run.listing.files, listed)
+  assert.deepEqual(run.listing.tags, { 'tests/page.spec.ts': ['@browser'] })
   assertComplete(run.events, listed)
   assert.equal(run.events.at(-1)?.type, 'end')
   assert.equal(run.exit.code, 1)

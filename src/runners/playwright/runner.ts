@@ -107,6 +107,8 @@ type Listed = {
   readonly broken: readonly string[]
   readonly workers?: number
   readonly errors: readonly string[]
+  /** Of the tests in each file. */
+  readonly tags?: Readonly<Record<string, readonly string[]>>
 }
 
 /**
@@ -153,8 +155,8 @@ async function askOnce(
 }
 
 async function list(request: ListRequest): Promise<Listing> {
-  const { files } = await ask(request, request.signal)
-  return { files: [...new Set(files)].toSorted() }
+  const { files, tags = {} } = await ask(request, request.signal)
+  return { files: [...new Set(files)].toSorted(), ...(Object.keys(tags).length === 0 ? {} : { tags }) }
 }
 
 async function command(request: BatchRequest): Promise<BatchCommand> {

@@ -2,7 +2,8 @@
 Loaded into the project's own pytest (>= 7, Python >= 3.8) with `-p muster_pytest`; knows two modes.
 
 * list: pytest collects as it always does, but no file is opened: each file collector is noted and
-  answered with "nothing inside", so no test module is imported.
+  answered with "nothing inside", so no test module is imported. Only where the project has pytest-xdist
+  are files that mention `xdist_group` collected for real, because nothing else says what the marks are.
 * batch: pytest collects as it always does, with the user's own arguments, but walks only towards the
   files of the batch. Files are not given as arguments, because pytest treats a named file differently
   (python_files and collect_ignore no longer count, rootdir and early conftests change).
@@ -77,6 +78,9 @@ def pytest_configure(config):
         if getattr(config.option, "xmlpath", None):
             config.option.xmlpath = None
         config.args[:] = _without_duplicates(arg.split("::")[0] for arg in config.args)
+        # One that can't be imported has its place in the listing, and fails when it runs.
+        config.option.continue_on_collection_errors = True
+        config.option.maxfail = 0
         config.pluginmanager.register(Lister(config, _order["output"]), "muster-list")
         return
     # Every file gets its verdict: a file that can't be imported doesn't stop the others, and stopping
@@ -103,19 +107,28 @@ class Lister:
         self.config = config
         self.output = output
         self.files = set()
+        self.groups = {}
+        self.has_groups = config.pluginmanager.hasplugin("xdist")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_make_collect_report(self, collector):
         if not is_file_collector(collector):
             return None
         self.files.add(task_of(self.config, collector.path))
+        if self.has_groups and mentions_group(collector.path):
+            return None
         return nothing_inside(collector)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session):
         for item in getattr(session, "items", ()):  # of collectors that aren't files
-            self.files.add(task_of(self.config, item.path))
+            task = task_of(self.config, item.path)
+            self.files.add(task)
+            for mark in item.iter_markers("xdist_group"):
+                self.groups.setdefault(task, set()).add(group_of(mark))
         answer = {"files": sorted(self.files), "dependsOn": sorted(self.depends_on())}
+        if self.groups:
+            answer["groups"] = {task: sorted(names) for task, names in self.groups.items()}
         with open(self.output, "w", encoding="utf-8") as file:
             json.dump(answer, file)
 
@@ -134,6 +147,25 @@ class Lister:
             elif os.path.basename(path) == "conftest.py":
                 yield path
         yield os.path.dirname(os.path.dirname(os.path.abspath(pytest.__file__)))
+        if self.has_groups:
+            # Any of them may mention a group after its next change.
+            start = str(self.config.invocation_params.dir)
+            for task in self.files:
+                yield os.path.normpath(os.path.join(start, task))
+
+
+def mentions_group(path):
+    try:
+        with open(str(path), "rb") as file:
+            return b"xdist_group" in file.read()
+    except OSError:
+        # pytest itself says what is wrong with it when it runs.
+        return False
+
+
+def group_of(mark):
+    """As pytest-xdist reads it."""
+    return str(mark.args[0] if mark.args else mark.kwargs.get("name", "default"))
 
 
 class Selection:

@@ -308,3 +308,24 @@ test('pytestRunner.detect: says what gave it away, or what is missing', async ()
   const tooOld = await pytestRunner.detect(await readProject(old.cwd))
   assert.match(tooOld!.problem!, /pytest 6\.2\.5 \(\.venv\) is too old, 7 or newer is needed/)
 })
+
+test('pytest: the listing knows groups of pytest-xdist, from files that mention them and only where it is used', async () => {
+  await using project = await inlineProject({
+    // Stands for pytest-xdist: the listing looks whether a plugin of this name is there.
+    'xdist.py': '',
+    'pytest.ini': '[pytest]\naddopts = -p xdist\nmarkers = xdist_group: as pytest-xdist has it\npythonpath = .\n',
+    'test_a.py': 'import pytest\npytestmark = pytest.mark.xdist_group("db")\ndef test_x(): pass\n',
+    'test_b.py':
+      'import pytest\nclass TestIt:\n  @pytest.mark.xdist_group(name="mail")\n  def test_x(self): pass\n  @pytest.mark.xdist_group("db")\n  def test_y(self): pass\n',
+    'test_broken.py': 'raise SystemError("xdist_group")\n',
+    'test_plain.py': 'raise SystemError("is not imported")\n',
+  })
+  const request = { project: await readProject(project.cwd), signal: AbortSignal.timeout(60_000) }
+  const detection = (await pytestRunner.detect(request.project))!
+  const listing = await pytestRunner.list({ ...request, detection, paths: [], args: [] })
+  assert.deepEqual(listing.files, ['test_a.py', 'test_b.py', 'test_broken.py', 'test_plain.py'])
+  assert.deepEqual(listing.groups, { 'test_a.py': ['db'], 'test_b.py': ['db', 'mail'] })
+  assert.ok(listing.dependsOn!.includes(`${project.cwd}/test_plain.py`))
+  const without = await pytestRunner.list({ ...request, detection, paths: [], args: ['-o', 'addopts='] })
+  assert.equal(without.groups, undefined)
+})

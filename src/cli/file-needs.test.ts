@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { MusterError } from '../protocol/errors.ts'
+import type { FileComments } from '../runners/file-comments.ts'
+import { fileNeeds, type NeedSources } from './file-needs.ts'
+
+const files = ['a/setup.ts', 'gpu/x.ts', 'gpu/y.ts', 'z.ts']
+const comments = (given: Record<string, Partial<FileComments>>) =>
+  new Map(
+    Object.entries(given).map(([file, one]) => [file, { requires: {}, tags: [], dependsOn: [], ...one }] as const),
+  )
+const of = (given: Partial<NeedSources>) =>
+  fileNeeds({
+    project: 'p',
+    files,
+    order: undefined,
+    tags: {},
+    groups: {},
+    comments: comments({}),
+    flags: {},
+    ...given,
+  })
+
+test('fileNeeds: without a word there is no need', () => {
+  assert.deepEqual(of({}), { needs: [], kinds: [], dependencies: [] })
+})
+
+test('fileNeeds: suite, rules, comment and flags add up; files of equal needs share one', () => {
+  const found = of({
+    order: {
+      requires: { cpus: 1 },
+      rules: [
+        { files: 'gpu/**', requires: { gpus: 1, where: 'os == linux' } },
+        { files: '**', tags: 'slow', requires: { cpus: 4 } },
+      ],
+    },
+    tags: { 'gpu/y.ts': ['@slow'] },
+    comments: comments({ 'z.ts': { requires: { locks: ['db'] }, tags: ['slow'] } }),
+    flags: { where: 'cpus >= 2' },
+  })
+  assert.deepEqual(found.needs, [
+    { cpus: 1, where: 'cpus >= 2' },
+    { cpus: 1, gpus: { count: 1 }, where: '(os == linux) and (cpus >= 2)' },
+    { cpus: 4, gpus: { count: 1 }, where: '(os == linux) and (cpus >= 2)' },
+    { cpus: 4, where: 'cpus >= 2', locks: [{ name: 'db', mode: 'exclusive' }] },
+  ])
+  assert.deepEqual(found.kinds, [0, 1, 2, 3])
+  assert.deepEqual(of({ flags: { cpus: 2 } }).kinds, [0, 0, 0, 0])
+})
+
+test('fileNeeds: files of a group of the framework have a need of their own and never run at the same time', () => {
+  const { needs, kinds } = of({ groups: { 'gpu/x.ts': ['db'], 'z.ts': ['db'] } })
+  assert.deepEqual(kinds, [0, 1, 0, 1])
+  assert.deepEqual(needs[1], { locks: [{ name: 'p together db', mode: 'exclusive' }], affinity: 'db' })
+})
+
+test('fileNeeds: order by patterns; a file that comes before does not wait for itself', () => {
+  const { needs, dependencies } = of({
+    order: { rules: [{ files: '**', dependsOn: 'a/*' }] },
+    comments: comments({ 'z.ts': { dependsOn: ['gpu/*'] } }),
+  })
+  assert.deepEqual(needs, [])
+  assert.deepEqual(dependencies, [
+    { task: 1, after: [0] },
+    { task: 2, after: [0] },
+    { task: 3, after: [0, 1, 2] },
+  ])
+})
+
+test('fileNeeds: a circle is refused with its path', () => {
+  const circle = () =>
+    of({
+      order: {
+        rules: [
+          { files: 'gpu/*', dependsOn: 'z.ts' },
+          { files: 'z.ts', dependsOn: 'gpu/x.ts' },
+        ],
+      },
+    })
+  assert.throws(circle, (error) => {
+    assert.ok(error instanceof MusterError && error.code === 'config_invalid')
+    assert.match(error.message, /gpu\/x\.ts -> z\.ts -> gpu\/x\.ts/)
+    return true
+  })
+})
