@@ -82,7 +82,7 @@ export class Detection implements AsyncDisposable {
   #speed: Speed | undefined
   #untested: { readonly program: string; readonly print: string } | undefined
   readonly #announcer: Announcer
-  #current: Promise<void> = Promise.resolve()
+  #keptCurrent: Promise<void> = Promise.resolve()
 
   constructor(options: DetectOptions) {
     this.#options = options
@@ -104,7 +104,8 @@ export class Detection implements AsyncDisposable {
     const rest = quick?.then(() => this.#slow(tools!))
     this.first = this.#first(quick, tools)
     this.complete = this.#complete([quick, tools, rest])
-    if (options.level === 'all') this.#current = this.complete.then(() => this.#keepCurrent(options.againMs ?? againMs))
+    if (options.level === 'all')
+      this.#keptCurrent = this.complete.then(() => this.#keepCurrent(options.againMs ?? againMs))
   }
 
   get detected(): Detected {
@@ -133,7 +134,7 @@ export class Detection implements AsyncDisposable {
     this.#announcer.close()
     this.#abort.abort()
     await this.complete
-    await this.#current
+    await this.#keptCurrent
   }
 
   async #first(quick: Promise<void> | undefined, tools: Promise<void> | undefined): Promise<Detected> {
@@ -233,7 +234,7 @@ export class Detection implements AsyncDisposable {
 
   async #recallSelfTest(quick: Promise<void>): Promise<void> {
     const program = await chromiumFile(this.#host, this.#tools)
-    if (program === undefined) return
+    if (program === undefined) return void this.#findings.delete(chromium)
     // What it answers depends on the cards and their drivers, too.
     await quick
     const print = JSON.stringify([selfTestVersion, await printOf(program), this.detected.gpus])

@@ -1,4 +1,4 @@
-/** What every probe is given and gives. A probe may throw: that becomes an entry in `unavailable`, and nothing else. */
+/** What every probe (a function from Host to Finding) is given and gives. It may throw: that becomes an entry in `unavailable`, and nothing else. */
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import path from 'node:path'
 import type { Gpu } from '../../protocol/worker-messages.ts'
@@ -26,8 +26,6 @@ export type Finding = {
   readonly unavailable?: Readonly<Record<string, string>>
   readonly gpus?: readonly Gpu[]
 }
-
-export type Probe = (host: Host) => Promise<Finding>
 
 /** The trimmed text of a file; undefined when it is not there or not for us to read. */
 export async function textOf(host: Pick<Host, 'root'>, file: string): Promise<string | undefined> {
