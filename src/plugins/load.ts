@@ -44,7 +44,7 @@ function fileOf({ plugin, from }: Wanted): string {
       hint: `${from} names it.`,
     })
   }
-  const described = findPackageJSON(plugin, pathToFileURL(from))
+  const described = describedBy(plugin, from)
   if (described === undefined) {
     throw new MusterError(
       'config_invalid',
@@ -62,6 +62,15 @@ function fileOf({ plugin, from }: Wanted): string {
       hint: `'exports' or 'main' in ${described} names it.`,
     },
   )
+}
+
+function describedBy(plugin: string, from: string): string | undefined {
+  try {
+    return findPackageJSON(plugin, pathToFileURL(from))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND') return undefined
+    throw error
+  }
 }
 
 /** What `import` of a package by its name alone leads to. */

@@ -68,6 +68,9 @@ export type RehearsalOptions = {
   readonly config?: Readonly<Record<string, unknown>>
 }
 
+/** Enough on the busiest machine, so that a rehearsal is the same everywhere; a coordinator gives much less. */
+const roundMs = 10_000
+
 /** Same options, same rehearsal. Throws when the scheduler is none, or can't be configured so. */
 export function rehearse(scheduler: PluginScheduler, { workers, runs, config }: RehearsalOptions): Rehearsal {
   const registry = new Registry()
@@ -77,6 +80,7 @@ export function rehearse(scheduler: PluginScheduler, { workers, runs, config }: 
     registry,
     say: (_level, _message, { why }) => faults.push(String(why)),
     faults: { max: Infinity, withinMs: Infinity },
+    roundMs,
   })
   const chosen = { strategy: scheduler.name, ...(config === undefined ? {} : { config }) }
   const fault = host.faultOf(chosen)

@@ -59,7 +59,8 @@ export async function schedulerStatsCommand(options: LookOptions): Promise<numbe
 
 async function ask(options: LookOptions): Promise<SchedulersView> {
   await using connection = await connect(options)
-  return connection.client.get<SchedulersView>('/scheduler')
+  // Not before it is here: the connection ends with this function.
+  return await connection.client.get<SchedulersView>('/scheduler')
 }
 
 async function choose(

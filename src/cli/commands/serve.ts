@@ -1,8 +1,9 @@
 /** `muster serve`: a coordinator for others, in the foreground. */
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { hostname, networkInterfaces } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { ensureTokens } from '../../api/tokens.ts'
+import type { Wanted } from '../../plugins/load.ts'
 import { MusterError } from '../../protocol/errors.ts'
 import { openProgramLog } from '../../telemetry/program-log.ts'
 import { Host } from '../host.ts'
@@ -45,8 +46,7 @@ export async function serveCommand(options: ServeOptions): Promise<number> {
         }
       : {}),
     metricsOpen: options.metricsOpen === true,
-    // As any argument that is a path: from where the command was given.
-    plugins: (options.plugin ?? []).map((plugin) => ({ plugin, from: resolve('command-line') })),
+    plugins: (options.plugin ?? []).map(fromHere),
     onLog: log.say,
     debug: log.debug,
     onShutdown: () => stopped.resolve(0),
@@ -77,6 +77,11 @@ export async function serveCommand(options: ServeOptions): Promise<number> {
   const code = await stopped.promise
   await host.close()
   process.exit(code)
+}
+
+/** A path leads from where the command was given, as in any argument; what is none there is a package. */
+function fromHere(plugin: string): Wanted {
+  return { plugin: existsSync(plugin) ? resolve(plugin) : plugin, from: resolve('command-line') }
 }
 
 function parseListen(text: string): { host: string; port: number } {
