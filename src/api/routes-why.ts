@@ -1,8 +1,8 @@
-/** Why a run or a task waits, until when, and what would make it sooner. Any coordinator answers, from its own state. */
+/** Why a run or a task waits, until when, and what would make it sooner; and what was recorded, to play it again. Any coordinator answers, from its own state. */
 import type { FastifyInstance } from 'fastify'
 import { Refused } from '../core/input.ts'
 import type { Run } from '../core/state.ts'
-import { WhyQuery } from '../protocol/api.ts'
+import { RecordingQuery, WhyQuery } from '../protocol/api.ts'
 import type { ApiOptions } from './options.ts'
 import type { RunParams } from './request-parts.ts'
 
@@ -27,6 +27,15 @@ export async function whyRoutes(app: FastifyInstance, { coordinator }: ApiOption
       throw new Refused('not_found', `run ${run.id} has no task ${request.params.index}; it has ${run.tasks.length}`)
     return coordinator.why(run, index)
   })
+
+  app.get<{ Querystring: RecordingQuery }>(
+    '/recording',
+    { schema: { querystring: RecordingQuery } },
+    async (request) => {
+      await coordinator.settled()
+      return coordinator.recording(request.query)
+    },
+  )
 }
 
 function indexOf(run: Run, file: string): number {

@@ -150,6 +150,37 @@ look(program.command('tests').description('tests over all runs'))
   .action(ends(async (options: never) => (await import('./commands/look.ts')).testsCommand(options)))
 look(
   program
+    .command('plan')
+    .description('how long a suite or a run would take on fleets of several sizes, from history; nothing is run')
+    .usage('[paths...] --workers 2,4,8 [options] [-- framework arguments...]')
+    .argument('[paths...]', 'as for run'),
+)
+  .requiredOption('--workers <n,...>', 'sizes of the fleet')
+  .option('--run <run>', 'plan for what this finished run did, instead of for a suite')
+  .option('--cpus <n>', 'CPUs of each worker (default: as most connected workers have)', wholeNumber(1))
+  .option('--speed <x,...>', 'speed of the workers in turn; 1 = the reference machine (default: 1)')
+  .option('--policy <name>', 'a built-in scheduler (default: history)')
+  .option('--framework <name>', 'as for run')
+  .option('--suite <name>', 'as for run')
+  .option('--cwd <dir>', 'as for run')
+  .option('--last-failed', 'as for run')
+  .option('--shard <i/n>', 'as for run')
+  .action(
+    ends(async (paths: string[], options: never) => {
+      const { planCommand } = await import('./commands/plan.ts')
+      return planCommand({ ...(options as object as Parameters<typeof planCommand>[0]), ...splitArgs(paths) })
+    }),
+  )
+look(program.command('replay').description('the recorded queue under another scheduler or fleet, beside what happened'))
+  .option('--policy <name>', 'a built-in scheduler (default: the one that was used)')
+  .option('--from <run>', 'what was submitted from this run on')
+  .option('--since <time>', 'what was submitted since then: 2h, or a time')
+  .option('--workers <n>', 'so many workers like those that were there', wholeNumber(1))
+  .option('--fleet <same>', 'the workers that were there, when they were (default)')
+  .option('--runs', 'each run, too')
+  .action(ends(async (options: never) => (await import('./commands/replay.ts')).replayCommand(options)))
+look(
+  program
     .command('why')
     .description('what a run or a file waits for, until when, and what would make it sooner')
     .argument('<subject>', 'a run id, or RUN/INDEX')

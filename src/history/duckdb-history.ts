@@ -145,6 +145,10 @@ export class DuckdbHistory implements History {
     return this.#ask('audit', { run })
   }
 
+  workerEvents(query: Questions['workerEvents']['ask']): Promise<AuditRow[]> {
+    return this.#ask('workerEvents', query)
+  }
+
   copy(to: string): Promise<number> {
     return this.#ask('copy', { to })
   }

@@ -116,6 +116,8 @@ export interface History extends AsyncDisposable {
   /** Files whose last attempt in the newest finished run of the project and suite failed or timed out or was lost. */
   lastFailed(project: string, suite: string): Promise<string[]>
   audit(run: string): Promise<AuditRow[]>
+  /** When workers joined, were drained and left, oldest first, up to then: the newest `limit`. */
+  workerEvents(query: { readonly untilMs: number; readonly limit: number }): Promise<AuditRow[]>
   /** Copies the database into a new file, whole, and answers the position that it has; for another coordinator to begin with. */
   copy(to: string): Promise<number>
 }

@@ -33,6 +33,7 @@ export type Questions = {
   }
   lastFailed: { readonly ask: { readonly project: string; readonly suite: string }; readonly answer: string[] }
   audit: { readonly ask: { readonly run: string }; readonly answer: AuditRow[] }
+  workerEvents: { readonly ask: { readonly untilMs: number; readonly limit: number }; readonly answer: AuditRow[] }
   /** Copies the database as it is now into a file; the answer is its position. */
   copy: { readonly ask: { readonly to: string }; readonly answer: number }
 }

@@ -9,7 +9,7 @@ import { MusterError } from '../protocol/errors.ts'
 import { loadDuckdb } from './duckdb.ts'
 import type { FedEntry, FromProcess, ProcessFailure, ProcessOptions, Question, ToProcess } from './messages.ts'
 import { predict } from './predictions.ts'
-import { audit, lastFailed, runs, tests } from './queries.ts'
+import { audit, workerEvents, lastFailed, runs, tests } from './queries.ts'
 import { HistoryStore } from './store.ts'
 
 /** A commit costs the same for one entry as for hundreds: they are gathered so long that commits take a tenth of the time. */
@@ -183,6 +183,8 @@ async function ask(from: HistoryStore, question: Question): Promise<unknown> {
       return lastFailed(query, question)
     case 'audit':
       return audit(query, question)
+    case 'workerEvents':
+      return workerEvents(query, question)
     case 'copy':
       await write(() => from.copy(question.to))
       return from.position

@@ -99,7 +99,19 @@ export async function lastFailed(query: Query, ask: Questions['lastFailed']['ask
 }
 
 export async function audit(query: Query, ask: Questions['audit']['ask']): Promise<AuditRow[]> {
-  const rows = await query('SELECT * FROM audit WHERE run = $run ORDER BY position, part', { run: ask.run })
+  return auditRows(await query('SELECT * FROM audit WHERE run = $run ORDER BY position, part', { run: ask.run }))
+}
+
+export async function workerEvents(query: Query, ask: Questions['workerEvents']['ask']): Promise<AuditRow[]> {
+  const rows = await query(
+    `SELECT * FROM audit WHERE type IN ('worker.joined', 'worker.drained', 'worker.left') AND at_ms <= $until
+     ORDER BY position DESC, part DESC LIMIT $limit`,
+    { until: ask.untilMs, limit: ask.limit },
+  )
+  return auditRows(rows).toReversed()
+}
+
+function auditRows(rows: Awaited<ReturnType<Query>>): AuditRow[] {
   return rows.map((row) => ({
     position: row['position'] as number,
     atMs: row['at_ms'] as number,

@@ -176,6 +176,14 @@ export const PredictQuery = Type.Object({
 })
 export const WhyQuery = Type.Object({ file: Type.Optional(text(4096)) })
 export type WhyQuery = Type.Static<typeof WhyQuery>
+export const RecordingQuery = Type.Object({
+  /** From this run's submission on. */
+  run: Type.Optional(text(64)),
+  /** Only that run. */
+  only: Type.Optional(Type.Boolean()),
+  sinceMs: Type.Optional(Type.Number({ minimum: 0 })),
+})
+export type RecordingQuery = Type.Static<typeof RecordingQuery>
 export const TestsQuery = Type.Object({
   order: Type.Optional(Type.Union([Type.Literal('slowest'), Type.Literal('flaky'), Type.Literal('failed')])),
   project: Type.Optional(Type.String()),

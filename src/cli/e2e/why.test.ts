@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { test } from 'node:test'
+import type { Replay } from '../../scheduling/replay.ts'
+import type { WhatIf } from '../../scheduling/what-if.ts'
 import type { Why } from '../../scheduling/why.ts'
 import { Fleet } from './fixtures/fleet.ts'
 import { gate, marked, marks, shellSuite } from './fixtures/projects.ts'
@@ -48,4 +50,32 @@ test('muster why: a lock and its holder, a need that nobody fits, and where a fi
   const missing = await stage.muster(['why', holder, 't/none.sh', ...fleet.flags], submitter)
   assert.equal(missing.code, 2, missing.stderr)
   assert.match(missing.stderr, /has no task 't\/none\.sh'/)
+})
+
+test('muster plan and muster replay: from a run that was recorded, and from a suite', async () => {
+  await using stage = await Stage.open()
+  await stage.write(shellSuite({ 'a.sh': 'sleep 0.2', 'b.sh': 'sleep 0.1', 'c.sh': '' }))
+  const fleet = await Fleet.open(stage, ['one'])
+  const submitter = { env: { MUSTER_DATA: stage.path('third') } }
+  const ask = async (...words: string[]) => {
+    const { code, stdout, stderr } = await stage.muster([...words, ...fleet.flags], submitter)
+    assert.equal(code, 0, stderr)
+    return stdout
+  }
+  await ask('run')
+  const { run } = (await fleet.client.runs())[0]!
+  const plan = JSON.parse(await ask('plan', '--run', run, '--workers', '1,2', '--cpus', '1', '--json')) as WhatIf
+  assert.deepEqual([plan.files, plan.knownRatio, plan.fleets.map((one) => one.workers)], [3, 1, [1, 2]])
+  assert.ok(plan.fleets[0]!.expectedMs >= 300 && plan.fleets[1]!.expectedMs < plan.fleets[0]!.expectedMs)
+  assert.match(
+    await ask('plan', '--workers', '2,4'),
+    /^3 files[\s\S]*EXPECTED[\s\S]*do not help: t\/[ab]\.sh alone takes/,
+  )
+  const replayed = JSON.parse(await ask('replay', '--policy', 'fifo', '--from', run, '--json')) as Replay
+  assert.deepEqual([replayed.policy, replayed.runs.length, replayed.replayed.unfinished], ['fifo', 1, 0])
+  assert.ok(replayed.same.makespanMs > 0 && replayed.same.makespanMs <= replayed.really.makespanMs)
+  assert.match(await ask('replay', '--since', '1h', '--workers', '3', '--runs'), /MAKESPAN[\s\S]*really[\s\S]*as asked/)
+  const wrong = await stage.muster(['replay', '--policy', 'no', '--from', run, ...fleet.flags], submitter)
+  assert.equal(wrong.code, 2, wrong.stderr)
+  assert.match(wrong.stderr, /--policy: expected one of .*fifo/)
 })
