@@ -1,0 +1,2 @@
+# muster: lock examples-needs-db
+echo one > database.txt

@@ -1,0 +1,1 @@
+grep -qx two database.txt
