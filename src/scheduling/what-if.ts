@@ -52,7 +52,8 @@ export type WhatIf = {
 }
 
 const plays = [0, -1, -0.5, 0.5, 1]
-/** Beyond so many files, one play says enough: what single files are off by evens out. */
+const fewPlays = [0, -1, 1]
+/** Beyond so many files, fewer plays say enough: what single files are off by evens out. */
 const manyFiles = 20_000
 const [offKnown, offUnknown] = [0.2, 0.6]
 const unknownMs = 500
@@ -90,7 +91,8 @@ function planFleet(
   const joins = speeds.map((speed, at) => joinOf(`w${at}`, `w${at}`, machine(at, shape.cpus, speed)))
   const submit = submitOf(work, shape.cpus)
   const inputs = [...joins, submit].map((input) => ({ atMs: 0, input }))
-  const durations = work.files.length > manyFiles ? [meansMs] : plays.map((lean) => leaning(work, meansMs, lean))
+  const leans = work.files.length > manyFiles ? fewPlays : plays
+  const durations = leans.map((lean) => leaning(work, meansMs, lean))
   const played = durations.map((durationsMs) =>
     play({
       strategy,
