@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { MusterError } from '../protocol/errors.ts'
 import type { FileComments } from '../runners/file-comments.ts'
-import { fileNeeds, type NeedSources } from './file-needs.ts'
+import { fileNeeds, needsOfSome, type NeedSources } from './file-needs.ts'
 
 const files = ['a/setup.ts', 'gpu/x.ts', 'gpu/y.ts', 'z.ts']
 const comments = (given: Record<string, Partial<FileComments>>) =>
@@ -81,5 +81,22 @@ test('fileNeeds: a circle is refused with its path', () => {
     assert.ok(error instanceof MusterError && error.code === 'config_invalid')
     assert.match(error.message, /gpu\/x\.ts -> z\.ts -> gpu\/x\.ts/)
     return true
+  })
+})
+
+test('needsOfSome: what is left keeps its needs and the order among itself', () => {
+  const needs = [{}, { cpus: 2 }]
+  const dependencies = [
+    { task: 2, after: [0, 1] },
+    { task: 3, after: [0] },
+    { task: 1, after: [3] },
+  ]
+  assert.deepEqual(needsOfSome({ needs, kinds: [0, 1, 0, 1], dependencies }, [1, 2, 3]), {
+    needs,
+    kinds: [1, 0, 1],
+    dependencies: [
+      { task: 1, after: [0] },
+      { task: 0, after: [2] },
+    ],
   })
 })

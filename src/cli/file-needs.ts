@@ -151,3 +151,15 @@ function tooMany(): MusterError {
     hint: "Let 'dependsOn' name fewer files, e.g. one that the others come after.",
   })
 }
+
+/** Of some of the files, in their order; what comes after files that are left out no longer waits for those. */
+export function needsOfSome(whole: FileNeeds, indices: readonly number[]): FileNeeds {
+  const places = new Map(indices.map((index, place) => [index, place]))
+  const dependencies = whole.dependencies.flatMap(({ task, after }) => {
+    const place = places.get(task)
+    const before = after.flatMap((one) => places.get(one) ?? [])
+    return place === undefined || before.length === 0 ? [] : [{ task: place, after: before }]
+  })
+  const kinds = whole.needs.length === 0 ? [] : indices.map((index) => whole.kinds[index]!)
+  return { needs: whole.needs, kinds, dependencies }
+}

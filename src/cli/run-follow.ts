@@ -11,6 +11,7 @@ import { callersTrace } from '../telemetry/traces/trace-context.ts'
 import { combinedMessage, combinedRecords, combinedView, KnownResults, type CombinedParts } from './combined-run.ts'
 import type { Connection } from './connect.ts'
 import { whyLocal, type RunCoordinator } from './fallback.ts'
+import { needsOfSome } from './file-needs.ts'
 import type { Interrupts } from './interrupts.ts'
 import { persistStream } from './persist.ts'
 import type { RunPlan } from './run-plan.ts'
@@ -96,11 +97,14 @@ async function finishHere(known: KnownResults, why: string, options: FollowOptio
       ...plan,
       files: indices.map((index) => plan.files[index]!),
       fileBytes: indices.map((index) => plan.fileBytes[index]!),
+      needs: needsOfSome(plan.needs, indices),
       complete: false,
     }
     const { maxFailures = 0 } = flags
     const left = maxFailures === 0 ? {} : { maxFailures: Math.max(1, maxFailures - known.failures) }
-    const body = await submission(local, rest, { ...flags, ...left }, times)
+    // The runs that it came after are over if it began, and nobody here knows them.
+    const order = known.run?.startedAtMs === undefined ? {} : { after: [] }
+    const body = await submission(local, rest, { ...flags, ...left, ...order }, times)
     const { run: id } = await local.client.submit(body, randomUUID(), callersTrace())
     const watched = await watchRun({
       connection: local,
