@@ -132,9 +132,11 @@ export function apply(state: State, event: Event, atMs: number): void {
     case 'worker.joined':
       return applyJoined(state, event)
     case 'worker.drained':
+      state.fleetVersion += 1
       state.workers.get(event.worker)!.draining = true
       return
     case 'worker.left':
+      state.fleetVersion += 1
       state.workers.delete(event.worker)
       state.free.delete(event.worker)
       state.recycling.delete(event.worker)

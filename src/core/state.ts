@@ -265,6 +265,8 @@ export type State = {
   /** Recyclings so far, for their ids. */
   recycles: number
   readonly workers: Map<WorkerId, Worker>
+  /** Grows whenever a worker comes, goes, drains or has other capabilities; not part of snapshots. */
+  fleetVersion: number
   /** Those of them with CPUs to give. */
   readonly free: Set<WorkerId>
   /** Those of them that are being recycled. */
@@ -303,6 +305,7 @@ export function emptyState(limits: Limits = defaultLimits, shares: Shares = noSh
     recoveries: new Map(),
     recycles: 0,
     workers: new Map(),
+    fleetVersion: 0,
     free: new Set(),
     recycling: new Set(),
     locks: new Map(),

@@ -116,6 +116,7 @@ export function applyRecycled(state: State, event: WorkerRecycled, atMs: number)
 }
 
 export function applyJoined(state: State, event: WorkerJoined): void {
+  state.fleetVersion += 1
   const known = state.workers.get(event.worker)
   if (known) {
     known.name = event.name

@@ -31,11 +31,26 @@ export function isAvailable(view: View, worker: Worker): boolean {
 
 /** Could run it now or once it is free. */
 export function fittingWorkers(view: View, run: Run, group: Group): Worker[] {
-  const fitting: Worker[] = []
-  for (const worker of view.state.workers.values()) {
-    if (fits(run, group, worker) && isAvailable(view, worker)) fitting.push(worker)
+  return thoseThatFit(view.state, run, group).filter((worker) => isAvailable(view, worker))
+}
+
+/** Who fits whom stays as it is until a worker comes, goes or changes; so it is looked at once and not at every decision. */
+const known = new WeakMap<State, { version: number; readonly lists: Map<string, readonly Worker[]> }>()
+const knownMax = 1000
+
+function thoseThatFit(state: State, run: Run, group: Group): readonly Worker[] {
+  let fitting = known.get(state)
+  if (fitting?.version !== state.fleetVersion || fitting.lists.size >= knownMax) {
+    fitting = { version: state.fleetVersion, lists: new Map() }
+    known.set(state, fitting)
   }
-  return fitting
+  const demand = placeOf(run, group)
+  let list = fitting.lists.get(demand)
+  if (!list) {
+    list = [...state.workers.values()].filter((worker) => fits(run, group, worker))
+    fitting.lists.set(demand, list)
+  }
+  return list
 }
 
 /** CPUs of the reference machine that the group can count on: of all workers that fit, within its run's limit of workers and its locks. */
@@ -67,30 +82,38 @@ export function hasFitting(view: View, run: Run, group: Group): boolean {
 /** The workers that fit a group. */
 export type Fleet = { readonly workers: readonly Worker[]; readonly cpus: number; readonly busy: number }
 
-/** What `fits`, `cpusOf` and `fleetCpus` look at, as text; it stays the same for as long as the group is there. */
-const demands = new WeakMap<Group, string>()
+type Demand = { readonly place: string; readonly all: string }
 
-function demandOf(run: Run, group: Group): string {
+/** What a group asks for, as text: of a worker at the time, and in all. It stays the same for as long as the group is there. */
+const demands = new WeakMap<Group, Demand>()
+
+function demandOf(run: Run, group: Group): Demand {
   let demand = demands.get(group)
   if (demand === undefined) {
     const { workspace, labels, cpus, workersMax } = run.spec
-    demand = JSON.stringify([
-      workspace.type === 'in-place' ? workspace.host : null,
-      labels,
-      cpus,
-      workersMax,
-      group.need,
-    ])
+    const { locks, affinity: _, spread: __, batchMax: ___, ...need } = group.need
+    const place = JSON.stringify([workspace.type === 'in-place' ? workspace.host : null, labels, cpus, need])
+    demand = { place, all: JSON.stringify([place, workersMax, locks]) }
     demands.set(group, demand)
   }
   return demand
 }
+
+/** Of groups for which this is the same, each worker either fits all or none, and has room for all or none. */
+export function placeOf(run: Run, group: Group): string {
+  return demandOf(run, group).place
+}
+
+/** CPUs of whole fleets, for as long as all of it stays as it is. */
+const cpusKnown = new WeakMap<readonly Worker[], Map<string, number>>()
 
 /** The fleets of many groups as they are at one time: those of groups that ask for the same are looked at once. */
 export class Fleets {
   readonly #view: View
   readonly #speed: Speed
   readonly #known = new Map<string, Fleet>()
+  readonly #workers = new Map<string, readonly Worker[]>()
+  #allAvailable: boolean | undefined
 
   constructor(view: View, speed: Speed = measuredSpeed) {
     this.#view = view
@@ -98,16 +121,65 @@ export class Fleets {
   }
 
   of(run: Run, group: Group): Fleet {
+    const demand = demandOf(run, group)
     // A speed that depends on the run depends on its suite.
-    const suite = this.#speed === measuredSpeed ? '' : `${run.spec.project} ${run.spec.suite} `
-    const key = suite + demandOf(run, group)
+    const key = this.#speed === measuredSpeed ? demand.all : `${run.spec.project} ${run.spec.suite} ${demand.all}`
     let fleet = this.#known.get(key)
     if (!fleet) {
-      const workers = fittingWorkers(this.#view, run, group)
-      const busy = workers.reduce((sum, worker) => sum + (worker.cpusUsed > 0 ? 1 : 0), 0)
-      fleet = { workers, cpus: fleetCpus(run, group, workers, this.#speed), busy }
+      const workers = this.#workersOf(run, group, demand)
+      fleet = new LazyFleet(workers, () => this.#cpusOf(run, group, workers, demand))
       this.#known.set(key, fleet)
     }
     return fleet
+  }
+
+  #workersOf(run: Run, group: Group, { place }: Demand): readonly Worker[] {
+    let workers = this.#workers.get(place)
+    if (!workers) {
+      const { state } = this.#view
+      this.#allAvailable ??= [...state.workers.values()].every((worker) => isAvailable(this.#view, worker))
+      workers = this.#allAvailable ? thoseThatFit(state, run, group) : fittingWorkers(this.#view, run, group)
+      this.#workers.set(place, workers)
+    }
+    return workers
+  }
+
+  #cpusOf(run: Run, group: Group, workers: readonly Worker[], { all }: Demand): number {
+    if (this.#speed !== measuredSpeed) return fleetCpus(run, group, workers, this.#speed)
+    let sums = cpusKnown.get(workers)
+    if (!sums) {
+      sums = new Map()
+      cpusKnown.set(workers, sums)
+    }
+    let cpus = sums.get(all)
+    if (cpus === undefined) {
+      if (sums.size >= knownMax) sums.clear()
+      cpus = fleetCpus(run, group, workers)
+      sums.set(all, cpus)
+    }
+    return cpus
+  }
+}
+
+/** Adds up only what is asked for. */
+class LazyFleet implements Fleet {
+  readonly workers: readonly Worker[]
+  readonly #sum: () => number
+  #cpus: number | undefined
+  #busy: number | undefined
+
+  constructor(workers: readonly Worker[], sum: () => number) {
+    this.workers = workers
+    this.#sum = sum
+  }
+
+  get cpus(): number {
+    this.#cpus ??= this.#sum()
+    return this.#cpus
+  }
+
+  get busy(): number {
+    this.#busy ??= this.workers.reduce((sum, worker) => sum + (worker.cpusUsed > 0 ? 1 : 0), 0)
+    return this.#busy
   }
 }

@@ -9,6 +9,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { advance, apply } from '../core/advance.ts'
+import { tickDueMs } from '../core/breaker.ts'
 import { nextDueMs } from '../core/due.ts'
 import type { Capabilities, Need, RunDependency, RunSpec } from '../core/entities.ts'
 import type { Event } from '../core/events.ts'
@@ -19,6 +20,7 @@ import { capture, restore, type SnapshotData } from '../core/snapshot.ts'
 import { accounted, emptyState, type Batch, type State } from '../core/state.ts'
 import { plainSpec } from '../core/transcript.ts'
 import { Audit } from './fixtures/audit.ts'
+import { earlyProbes } from './early-probe.ts'
 import { capabilities, dependenciesOf, healthyFleet, join, needs, shares } from './fixtures/needs.ts'
 import { placements } from './fixtures/placing.ts'
 import { builtinStrategies } from './strategies/builtin.ts'
@@ -67,12 +69,15 @@ class World {
 
   /** Nothing happens but that time goes by, to the next moment that somebody waits for or by so much. */
   wait(byMs: number): void {
-    this.atMs = Math.max(this.atMs, Math.min(nextDueMs(this.state, this.atMs) ?? this.atMs + byMs, this.atMs + byMs))
+    const dueMs = Math.min(nextDueMs(this.state, this.atMs) ?? Infinity, tickDueMs(this.state) ?? Infinity)
+    this.atMs = Math.max(this.atMs, Math.min(dueMs, this.atMs + byMs))
     this.placeAll()
   }
 
   placeAll(): void {
     const view = { state: this.state, available: () => true }
+    if ((tickDueMs(this.state) ?? Infinity) <= this.atMs) this.#record(advance(this.state, { type: 'tick' }, this.atMs))
+    for (const probe of earlyProbes(view, this.atMs)) this.#record(advance(this.state, probe, this.atMs))
     for (let look = 1, placed = 1; placed > 0; look += 1) {
       // With less to do, a run with a deadline may be less urgent than it was; then another one's turn comes. Whoever
       // made that one wait is under way, so that somebody will look again.
@@ -207,7 +212,8 @@ function heal(world: World): void {
   while (world.state.active.size > 0) {
     const [batch] = world.state.batches.values()
     if (!batch) {
-      assert.ok(nextDueMs(world.state, world.atMs) !== undefined, `${waiting(world.state)} can be placed`)
+      const due = nextDueMs(world.state, world.atMs) ?? tickDueMs(world.state)
+      assert.ok(due !== undefined, `${waiting(world.state)} can be placed`)
       world.wait(Infinity)
       continue
     }

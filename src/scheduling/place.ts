@@ -6,6 +6,7 @@
 import { allowance, scopeAllowance } from '../core/breaker.ts'
 import { classScope } from '../core/breaker-state.ts'
 import { hasReady, isReady } from '../core/due.ts'
+import { fits } from '../core/fit.ts'
 import {
   cpusOf,
   grantOf,
@@ -19,7 +20,7 @@ import {
 import type { Assign } from '../core/input.ts'
 import type { Group, Run, State, Task, Worker } from '../core/state.ts'
 import { pickTasks, targetWorkMs, workLeftMs, type Share } from './batch-size.ts'
-import { Fleets, isAvailable, measuredSpeed, type Speed, type View } from './fleet.ts'
+import { Fleets, isAvailable, measuredSpeed, placeOf, type Speed, type View } from './fleet.ts'
 import { Reservations } from './reservations.ts'
 import { givenUp, mayRunOn, whereabouts, type Whereabouts } from './whereabouts.ts'
 
@@ -70,7 +71,16 @@ export function* placeInOrder(view: StrategyView, ordering: Ordering): Generator
   if (open.size === 0) return
   const speed = ordering.speed?.(view) ?? measuredSpeed
   const fleets = new Fleets(view, speed)
-  const round: Round = { view, ordering, open, fleets, speed, kept: view.kept ?? new Reservations(), nowMs }
+  const round: Round = {
+    view,
+    ordering,
+    open,
+    fleets,
+    speed,
+    kept: view.kept ?? new Reservations(),
+    ...nothingSeen(),
+    nowMs,
+  }
   let waiting = ordering.sort(view, waitingRuns(state, nowMs, mine), round.fleets, nowMs)
   if (ordering.turn === 'run') {
     for (const run of waiting) {
@@ -112,7 +122,7 @@ export function* keeping(
   const ordering: Ordering = { turn: 'run', sort: (_view, waiting) => waiting }
   const kept = new Reservations()
   const open = openWorkers(view, nowMs)
-  const round: Round = { view, ordering, open, fleets, speed: measuredSpeed, kept, nowMs }
+  const round: Round = { view, ordering, open, fleets, speed: measuredSpeed, kept, ...nothingSeen(), nowMs }
   for (const run of runs) {
     reserve(round, run)
     yield { run, kept }
@@ -131,16 +141,17 @@ export function choicesOf(view: StrategyView, fleets: Fleets): Choices {
   const { state, nowMs, kept = new Reservations() } = view
   const ordering: Ordering = { turn: 'run', sort: (_view, waiting) => waiting }
   const open = openWorkers(view, nowMs)
-  const round: Round = { view, ordering, open, fleets, speed: measuredSpeed, kept, nowMs }
+  const round: Round = { view, ordering, open, fleets, speed: measuredSpeed, kept, ...nothingSeen(), nowMs }
   const mayBegin = (run: Run, group: Group) =>
     isReady(run, group, nowMs) && !isHeldUp(state, run, group) && kept.mayLock(run, group.need)
-  const workers = (run: Run, group: Group, fitting = fleets.of(run, group).workers) =>
-    mayBegin(run, group) ? freeWorkers(round, run, group, fitting) : []
+  const workers = (run: Run, group: Group) =>
+    mayBegin(run, group) ? freeWorkers(round, run, group, fleets.of(run, group).workers) : []
   return {
-    workers: (run, group) => workers(run, group),
+    workers,
     batch: (run, group, worker) => {
       const fleet = fleets.of(run, group)
-      if (!fleet.workers.includes(worker) || workers(run, group, [worker]).length === 0) return undefined
+      if (!open.has(worker) || !fits(run, group, worker) || !mayBegin(run, group)) return undefined
+      if (!kept.mayUse(worker, group.need) || !isFree(state, run, group, worker)) return undefined
       const startupMs = run.startupMs ?? run.spec.startupMs
       const share = { fleetCpus: fleet.cpus, leftMs: workLeftMs(state, group, startupMs, nowMs), startupMs }
       return placementOn(state, run, group, worker, share, whereabouts(fleet.workers, nowMs), round)
@@ -156,8 +167,14 @@ type Round = {
   readonly fleets: Fleets
   readonly speed: Speed
   readonly kept: Reservations
+  /** Workers that had room when it was last looked for, by what was asked for. */
+  readonly rooms: Map<string, readonly Worker[]>
+  /** What somebody asked for who could not have it: everything that it takes is kept. */
+  readonly wanted: Set<string>
   readonly nowMs: number
 }
+
+const nothingSeen = (): Pick<Round, 'rooms' | 'wanted'> => ({ rooms: new Map(), wanted: new Set() })
 
 function openWorkers(view: View, nowMs: number): Set<Worker> {
   const open = new Set<Worker>()
@@ -233,8 +250,15 @@ function reserve(round: Round, run: Run): void {
       quotaInTheWay(state, run, need, cpusOf(run, need, worker), round.nowMs) === undefined
     if (need.locks !== undefined && workers.some(mayHave)) kept.keepLocks(run, need)
     if (lockInTheWay(state, need) !== undefined) continue
-    for (const worker of workers) {
-      if (!open.has(worker)) continue
+    if (state.shares.size === 0 && sharesHost(need)) {
+      // The same for whoever asks for the same.
+      const place = placeOf(run, group)
+      if (round.wanted.has(place)) continue
+      round.wanted.add(place)
+    }
+    const few = open.size < workers.length ? open : workers
+    for (const worker of few) {
+      if (few === open ? !fits(run, group, worker) : !open.has(worker)) continue
       const obstacle = obstacleFor(state, run, group, worker)
       if (obstacle !== undefined && mayHave(worker)) kept.keepWorker(run, worker, need, obstacle)
     }
@@ -242,17 +266,21 @@ function reserve(round: Round, run: Run): void {
 }
 
 /** The best first; a host takes one batch of a run at a time, unless what it needs says how much of the host that is. */
-function freeWorkers(
-  { view, ordering, open, kept, speed }: Round,
-  run: Run,
-  group: Group,
-  fitting: readonly Worker[],
-): Worker[] {
+function freeWorkers(round: Round, run: Run, group: Group, fitting: readonly Worker[]): readonly Worker[] {
+  const { view, ordering, open, kept, speed } = round
   const { state } = view
   const { need } = group
   // Whichever are fewer are looked through.
-  const here = open.size < fitting.length ? fittingOf(open, new Set(fitting)) : fitting.filter((one) => open.has(one))
-  const free = here.filter((worker) => kept.mayUse(worker, need) && isFree(state, run, group, worker))
+  const place = placeOf(run, group)
+  const here =
+    round.rooms.get(place) ??
+    (open.size < fitting.length
+      ? [...open].filter((worker) => fits(run, group, worker))
+      : fitting.filter((worker) => open.has(worker)))
+  // Within a round there is only ever less: those without room now need not be looked at again.
+  const room = here.filter((worker) => kept.mayUse(worker, need) && obstacleOn(state, run, need, worker) === undefined)
+  round.rooms.set(place, room)
+  const free = sharesHost(need) ? room : room.filter((worker) => !holdsBatchOf(run, worker))
   if (free.length < 2) return free
   const ranks = ordering.ranks?.(run, group, free)
   const order = free.map((worker, at) => ({
@@ -265,10 +293,6 @@ function freeWorkers(
     (a, b) => a.spread - b.spread || a.warm - b.warm || b.rank - a.rank || (a.worker.id < b.worker.id ? -1 : 1),
   )
   return order.map((one) => one.worker)
-}
-
-function fittingOf(open: ReadonlySet<Worker>, fitting: ReadonlySet<Worker>): Worker[] {
-  return [...open].filter((worker) => fitting.has(worker))
 }
 
 function freeCpus(worker: Worker): number {
