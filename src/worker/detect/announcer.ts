@@ -1,7 +1,7 @@
 /** Tells of what was found when that is something new; several findings within a moment as one. */
 import type { Detected } from './detected.ts'
 
-const togetherMs = 100
+const togetherMs = 1000
 
 export class Announcer {
   readonly #current: () => Detected
