@@ -50,27 +50,49 @@ class Budget {
   }
 }
 
+/**
+ * The order that a plugin gave last. Rounds follow each other within a millisecond or two while much happens, and no order of
+ * runs gets old so soon: it is asked for again when a run has come that it lacks, or after a moment.
+ */
+export type LastOrder = { atMs: number; places: ReadonlyMap<Run, number> }
+
+/** How old an order may be, in milliseconds. */
+const orderAgeMaxMs = 25
+
 export function placeGuarded(
   scheduler: PluginScheduler,
   view: StrategyView,
   config: unknown,
   roundMs: number,
+  last: LastOrder,
 ): Iterable<Placement> {
   const budget = new Budget(roundMs)
   return 'order' in scheduler
-    ? placeInOrder(view, orderingOf(scheduler, view, config, budget))
+    ? placeInOrder(view, orderingOf(scheduler, view, config, budget, last))
     : placements(scheduler, view, config, budget)
 }
 
-function orderingOf(scheduler: OrderedScheduler, view: StrategyView, config: unknown, budget: Budget): Ordering {
+function orderingOf(
+  scheduler: OrderedScheduler,
+  view: StrategyView,
+  config: unknown,
+  budget: Budget,
+  last: LastOrder,
+): Ordering {
+  const { turn = 'run' } = scheduler
   let seen: PluginView | undefined
   const ordering: Ordering = {
-    turn: scheduler.turn ?? 'run',
+    turn,
     sort: (_view, waiting, fleets) => {
       seen = new PluginView(view, fleets, waiting)
       if (waiting.length < 2) return waiting
+      const known = turn === 'run' ? orderFrom(last, waiting, view.nowMs) : undefined
+      if (known) return known
       const shown = seen
-      return budget.call('order', () => readOrder(scheduler.order(shown.runs, shown, config), waiting))
+      const runs = budget.call('order', () => readOrder(scheduler.order(shown.runs, shown, config), waiting))
+      last.atMs = view.nowMs
+      last.places = new Map(runs.map((run, place) => [run, place]))
+      return runs
     },
   }
   if (scheduler.rank === undefined) return ordering
@@ -78,6 +100,17 @@ function orderingOf(scheduler: OrderedScheduler, view: StrategyView, config: unk
     ...ordering,
     ranks: (run, group, workers) => budget.call('rank', () => readRanks(scheduler, seen!, run, group, workers, config)),
   }
+}
+
+function orderFrom({ atMs, places }: LastOrder, waiting: readonly Run[], nowMs: number): Run[] | undefined {
+  if (nowMs < atMs || nowMs - atMs >= orderAgeMaxMs) return undefined
+  const ordered = Array.from<Run | undefined>({ length: places.size })
+  for (const run of waiting) {
+    const place = places.get(run)
+    if (place === undefined) return undefined
+    ordered[place] = run
+  }
+  return ordered.filter((run) => run !== undefined)
 }
 
 /** Those that the plugin left out come last: nobody waits for ever because it was forgotten. */

@@ -14,7 +14,7 @@ import { Reservations } from '../scheduling/reservations.ts'
 import { totalsOf } from '../scheduling/share.ts'
 import type { Scheduler } from '../scheduling/strategy.ts'
 import { defaultFaultLimits, Faults, type FaultKind, type FaultLimits, type Record as FaultRecord } from './faults.ts'
-import { placeGuarded, StrategyFault } from './guarded-scheduler.ts'
+import { placeGuarded, StrategyFault, type LastOrder } from './guarded-scheduler.ts'
 import type { Registered, Registry } from './registry.ts'
 
 export type HostOptions = {
@@ -62,6 +62,8 @@ export class SchedulerHost implements Scheduler {
   readonly #counts = new Map<string, Counts>()
   readonly #prepared = new WeakMap<ChosenScheduler, Prepared>()
   readonly #default: Prepared
+  /** By what was chosen, the order that a plugin gave last. */
+  readonly #orders = new Map<string, LastOrder>()
   /** Whose placement was yielded last, and whether it was turned down. */
   #asked: { readonly name: string; refused: string | undefined } | undefined
 
@@ -153,7 +155,7 @@ export class SchedulerHost implements Scheduler {
       const given =
         code.type === 'built-in'
           ? code.strategy.place(view, part.config)
-          : placeGuarded(code.scheduler, view, part.config, this.#roundMs)
+          : placeGuarded(code.scheduler, view, part.config, this.#roundMs, this.#lastOrder(part.key))
       const iterator = given[Symbol.iterator]()
       for (let placed = 0; placed < max; placed += 1) {
         const next = iterator.next()
@@ -185,6 +187,16 @@ export class SchedulerHost implements Scheduler {
       this.#options.onRound?.(name, ms)
       if (fault) this.#fault(name, fault, view.nowMs)
     }
+  }
+
+  /** It only saves asking again: who has none asks. */
+  #lastOrder(key: string): LastOrder {
+    let last = this.#orders.get(key)
+    if (last === undefined) {
+      last = { atMs: -Infinity, places: new Map() }
+      this.#orders.set(key, last)
+    }
+    return last
   }
 
   // ---- who places what ----
@@ -265,8 +277,11 @@ export class SchedulerHost implements Scheduler {
 
   /** To be called with every durable entry: who is chosen again gets another chance. */
   committed(events: readonly Event[]): void {
-    for (const event of events)
-      if (event.type === 'scheduler.chosen' && event.strategy !== undefined) this.#faults.forgive(event.strategy)
+    for (const event of events) {
+      if (event.type !== 'scheduler.chosen') continue
+      this.#orders.clear()
+      if (event.strategy !== undefined) this.#faults.forgive(event.strategy)
+    }
   }
 
   // ---- for people ----
