@@ -16,10 +16,13 @@ import type { Shares } from '../core/shares.ts'
 import { emptyState, type State, type Worker } from '../core/state.ts'
 import { readableFormat } from '../core/format.ts'
 import { Moments } from './moments.ts'
-import type { Strategy } from './strategy.ts'
+import type { Scheduler, Strategy } from './strategy.ts'
+
+/** `refused`: told of placements that would have broken a rule; without it they end the play. */
+export type Policy = Strategy & Partial<Pick<Scheduler, 'refused'>>
 
 export type Play = {
-  readonly strategy: Strategy
+  readonly strategy: Policy
   readonly config?: unknown
   /** What comes from outside: workers that join and leave, runs that are submitted; times in any order. */
   readonly inputs: readonly { readonly atMs: number; readonly input: Input }[]
@@ -61,6 +64,7 @@ type Happening = { readonly input: Input }
 export function play(script: Play): Played {
   const state = emptyState(script.limits ?? playLimits, script.shares ?? new Map())
   advance(state, { type: 'raise-format', format: readableFormat }, 0)
+  advance(state, { type: 'choose-scheduler', who: 'player', strategy: script.strategy.name }, 0)
   const moments = new Moments<Happening>()
   for (const { atMs, input } of script.inputs) moments.add(atMs, { input })
   const batches: PlayedBatch[] = []
@@ -104,9 +108,15 @@ type Assigned = Extract<Event, { type: 'batch.assigned' }>
 
 function placeAll({ strategy, config }: Play, state: State, nowMs: number): readonly Assigned[] {
   const placed: Assigned[] = []
-  for (const next of strategy.place({ state, available: () => true, nowMs }, config))
-    for (const event of advance(state, { type: 'assign', ...next }, nowMs))
-      if (event.type === 'batch.assigned') placed.push(event)
+  for (const next of strategy.place({ state, available: () => true, nowMs }, config)) {
+    try {
+      for (const event of advance(state, { type: 'assign', ...next }, nowMs))
+        if (event.type === 'batch.assigned') placed.push(event)
+    } catch (error) {
+      if (!(error instanceof Refused) || !strategy.refused) throw error
+      strategy.refused(next, error.message)
+    }
+  }
   return placed
 }
 

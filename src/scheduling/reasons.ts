@@ -7,7 +7,7 @@
  */
 import { allowance, scopeAllowance } from '../core/breaker.ts'
 import { classScope, workerScope } from '../core/breaker-state.ts'
-import { isReady } from '../core/due.ts'
+import { dueTasks, isReady } from '../core/due.ts'
 import type { BatchId, Lock, RunId, TaskIndex, TaskState, WorkerId } from '../core/entities.ts'
 import { fits } from '../core/fit.ts'
 import { cpusOf, lockInTheWay, obstacleOn, quotaInTheWay, sharesHost, type QuotaHit } from '../core/holdings.ts'
@@ -141,11 +141,18 @@ export function reasonsOf(situation: Situation, run: Run, group: Group, index?: 
   if (lock ?? lockKept) reasons.push((lock ?? lockKept)!)
   reasons.push(...workerReasons(situation, run, group, workers, index))
   // A worker is free, but what is left of the group may be there only for others.
-  const again = index === undefined ? group.again.find((one) => run.tasks[one]!.state === 'queued') : undefined
+  const again = index === undefined ? firstAgain(run, group, situation.nowMs) : undefined
   if (reasons.length === 0 && again !== undefined) return reasonsOf(situation, run, group, again)
   if (reasons.length === 0 && (situation.order === undefined || situation.several))
     reasons.push({ type: 'scheduler', strategy: situation.strategy })
   return reasons
+}
+
+/** Of the tasks that were put back, one that could be placed as far as its time goes. */
+function firstAgain(run: Run, group: Group, nowMs: number): TaskIndex | undefined {
+  for (const index of group.again) if (run.tasks[index]!.state === 'queued') return index
+  for (const index of dueTasks(run, group, nowMs)) return index
+  return undefined
 }
 
 function wholeRunReasons(_state: State, run: Run): readonly Reason[] {

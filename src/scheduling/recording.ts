@@ -9,9 +9,8 @@
  */
 import type { Capabilities, RunId, RunSpec, WorkerId } from '../core/entities.ts'
 import type { Input } from '../core/input.ts'
-import type { Play } from './player.ts'
+import type { Play, Policy } from './player.ts'
 import { speedOf } from './fleet.ts'
-import type { Strategy } from './strategy.ts'
 
 export type RecordedRun = {
   readonly run: RunId
@@ -56,7 +55,7 @@ export type Recording = {
 export type FleetChoice = { readonly type: 'same' } | { readonly type: 'made-up'; readonly workers: number }
 
 /** Times are of the recording, less its start. */
-export function playOf(recording: Recording, strategy: Strategy, fleet: FleetChoice): Play {
+export function playOf(recording: Recording, strategy: Policy, fleet: FleetChoice): Play {
   const { runs, fromMs } = recording
   const known = new Set(runs.map((run) => run.run))
   const byId = new Map(runs.map((run) => [run.run, run]))

@@ -5,9 +5,8 @@
  */
 import type { Capabilities, Need, RunSpec } from '../core/entities.ts'
 import type { Input, Submit } from '../core/input.ts'
-import { play } from './player.ts'
+import { play, type Policy } from './player.ts'
 import { joinOf } from './recording.ts'
-import type { Strategy } from './strategy.ts'
 
 export type Work = {
   readonly spec: RunSpec
@@ -58,7 +57,7 @@ const manyFiles = 20_000
 const [offKnown, offUnknown] = [0.2, 0.6]
 const unknownMs = 500
 
-export function whatIf(work: Work, sizes: readonly number[], shape: FleetShape, strategy: Strategy): WhatIf {
+export function whatIf(work: Work, sizes: readonly number[], shape: FleetShape, strategy: Policy): WhatIf {
   const known = work.estimatesMs.filter((ms): ms is number => ms !== null).sort((a, b) => a - b)
   const usualMs = known.length > 0 ? known[known.length >> 1]! : unknownMs
   const meansMs = work.estimatesMs.map((ms) => ms ?? usualMs)
@@ -85,7 +84,7 @@ function planFleet(
   meansMs: readonly number[],
   workers: number,
   shape: FleetShape,
-  strategy: Strategy,
+  strategy: Policy,
 ): FleetPlan {
   const speeds = Array.from({ length: workers }, (_, at) => shape.speeds[at % shape.speeds.length]!)
   const joins = speeds.map((speed, at) => joinOf(`w${at}`, `w${at}`, machine(at, shape.cpus, speed)))

@@ -5,15 +5,14 @@ import { MusterError } from '../../protocol/errors.ts'
 import type { WorkerView } from '../../protocol/run-view.ts'
 import type { RunSpec } from '../../core/entities.ts'
 import type { Recording } from '../../scheduling/recording.ts'
-import { defaultStrategy } from '../../scheduling/strategies/builtin.ts'
 import { whatIf, type FleetPlan, type WhatIf, type Work } from '../../scheduling/what-if.ts'
 import { formatDuration } from '../../stdx/duration.ts'
 import { connect, type Connection } from '../connect.ts'
 import { Interrupts } from '../interrupts.ts'
+import { Policies } from '../policies.ts'
 import { planRun, type PlanFlags, type RunPlan } from '../run-plan.ts'
 import { table } from '../table.ts'
 import type { LookOptions } from './look.ts'
-import { strategyNamed } from './replay.ts'
 
 export type PlanOptions = LookOptions &
   PlanFlags & {
@@ -24,6 +23,7 @@ export type PlanOptions = LookOptions &
     /** `1` or `1,2,4`: of the workers in turn. */
     readonly speed?: string
     readonly policy?: string
+    readonly plugin?: readonly string[]
     readonly run?: string
   }
 
@@ -35,12 +35,14 @@ const worthIt = 0.95
 export async function planCommand(options: PlanOptions): Promise<number> {
   const sizes = numbers('--workers', options.workers, Number.isInteger, 1, workersMax)
   const speeds = numbers('--speed', options.speed ?? '1', Number.isFinite, 0.01, 1000)
-  const strategy = options.policy === undefined ? defaultStrategy : strategyNamed(options.policy)
+  const policies = await Policies.load(options.plugin)
+  const strategy = options.policy === undefined ? policies.default : policies.named(options.policy)
   await using connection = await connect(options)
   const { work, workers } = await workOf(connection, options)
   if (work.files.length === 0) throw new MusterError('no_tests', 'there are no test files to plan for')
   const cpus = options.cpus ?? usualCpus(workers)
   const result = whatIf(work, sizes, { cpus, speeds }, strategy)
+  for (const problem of policies.problems) process.stderr.write(`muster: ${problem}\n`)
   const data = { ...result, cpus, speeds, policy: strategy.name }
   process.stdout.write(options.json ? `${JSON.stringify(data, null, 2)}\n` : planText(result, cpus, speeds))
   return 0

@@ -2,10 +2,9 @@
 import { MusterError } from '../../protocol/errors.ts'
 import type { FleetChoice, Recording } from '../../scheduling/recording.ts'
 import { replay, type Outcome, type Replay } from '../../scheduling/replay.ts'
-import { builtinStrategies, defaultStrategy } from '../../scheduling/strategies/builtin.ts'
-import type { Strategy } from '../../scheduling/strategy.ts'
 import { formatDuration, parseDuration } from '../../stdx/duration.ts'
 import { connect } from '../connect.ts'
+import { Policies } from '../policies.ts'
 import { table } from '../table.ts'
 import type { LookOptions } from './look.ts'
 
@@ -16,10 +15,12 @@ export type ReplayOptions = LookOptions & {
   readonly workers?: number
   readonly fleet?: string
   readonly runs?: boolean
+  readonly plugin?: readonly string[]
 }
 
 export async function replayCommand(options: ReplayOptions): Promise<number> {
-  const policy = options.policy === undefined ? undefined : strategyNamed(options.policy)
+  const policies = await Policies.load(options.plugin)
+  const policy = options.policy === undefined ? undefined : policies.named(options.policy)
   const fleet = fleetOf(options)
   const query = queryOf(options, Date.now())
   await using connection = await connect(options)
@@ -30,18 +31,13 @@ export async function replayCommand(options: ReplayOptions): Promise<number> {
       hint: "'muster runs' lists runs; only those that the coordinator still keeps whole can be played.",
     })
   }
-  const known = builtinStrategies.find((one) => one.name === recording.strategy)
-  const result = replay(recording, known ?? defaultStrategy, policy ?? known ?? defaultStrategy, fleet)
-  const text = () => replayText(result, known === undefined ? recording.strategy : undefined, options.runs === true)
+  const known = policies.has(recording.strategy)
+  const recorded = known ? policies.named(recording.strategy) : policies.default
+  const result = replay(recording, recorded, policy ?? recorded, fleet)
+  for (const problem of policies.problems) process.stderr.write(`muster: ${problem}\n`)
+  const text = () => replayText(result, known ? undefined : recording.strategy, options.runs === true)
   process.stdout.write(options.json ? `${JSON.stringify(result, null, 2)}\n` : text())
   return 0
-}
-
-export function strategyNamed(name: string): Strategy {
-  const strategy = builtinStrategies.find((one) => one.name === name)
-  if (strategy) return strategy
-  const names = builtinStrategies.map((one) => one.name).join(', ')
-  throw new MusterError('usage', `--policy: expected one of ${names}, received '${name}'`)
 }
 
 function fleetOf({ workers, fleet }: ReplayOptions): FleetChoice {
@@ -88,7 +84,7 @@ export function replayText(result: Replay, unknown: string | undefined, withRuns
     `the player is off by ${percent(errorRatio)} of the makespan; against the same player, this one's is ${percent(gain)}`,
   )
   if (unknown !== undefined)
-    lines.push(`scheduler '${unknown}' is no built-in one: '${recordedPolicy}' stands in its place`)
+    lines.push(`scheduler '${unknown}' is not known here: '${recordedPolicy}' stands in its place (--plugin names one)`)
   for (const words of leftOut) lines.push(`left out: ${words}`)
   if (withRuns) {
     const shown = (ms: number | null) => (ms === null ? 'never' : formatDuration(ms))

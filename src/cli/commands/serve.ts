@@ -1,9 +1,9 @@
 /** `muster serve`: a coordinator for others, in the foreground. */
-import { existsSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { hostname, networkInterfaces } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { ensureTokens } from '../../api/tokens.ts'
-import type { Wanted } from '../../plugins/load.ts'
+import { fromHere } from '../plugin-flag.ts'
 import { MusterError } from '../../protocol/errors.ts'
 import { openProgramLog } from '../../telemetry/program-log.ts'
 import { Host } from '../host.ts'
@@ -77,11 +77,6 @@ export async function serveCommand(options: ServeOptions): Promise<number> {
   const code = await stopped.promise
   await host.close()
   process.exit(code)
-}
-
-/** A path leads from where the command was given, as in any argument; what is none there is a package. */
-function fromHere(plugin: string): Wanted {
-  return { plugin: existsSync(plugin) ? resolve(plugin) : plugin, from: resolve('command-line') }
 }
 
 function parseListen(text: string): { host: string; port: number } {
