@@ -91,7 +91,7 @@ function waitingMs(run: Run, fleets: Fleets): Alone | undefined {
 
 /** What keeps a part of the run from ever running with the workers that are connected; undefined when some worker fits each part. */
 export function noFitWords(view: View, run: Run, fleets: Fleets, nowMs: number): string | undefined {
-  const group = run.groups.find((one) => waits(run, one) && fleets.of(run, one).workers.length === 0)
+  const group = run.groups.find((one) => fleets.of(run, one).workers.length === 0 && waits(run, one))
   if (group === undefined || ![...view.state.workers.values()].some((worker) => isAvailable(view, worker)))
     return undefined
   const reason = nobodyReason(view, run, group, fleets)

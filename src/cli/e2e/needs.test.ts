@@ -137,6 +137,54 @@ describe('needs', { concurrency: 3 }, () => {
     assert.match(nobody.stderr, /no run r0 to come after/)
   })
 
+  test('run again, files go where flags sent them; a suite comes after another one; files together never meet', async () => {
+    await using stage = await Stage.open()
+    const held = stage.path('held')
+    const alone = (name: string) => `${marked(name, stage.root)}mkdir ${held} || exit 1\nsleep 0.1\nrmdir ${held}\n`
+    const where = `pwd > ${stage.path('where')}\n`
+    const suite = { run: ['sh', '{files}'], results: 'exit-code' }
+    const suites = [
+      { ...suite, name: 'first', discover: ['t/first.sh'] },
+      { ...suite, name: 'second', discover: ['t/second.sh'], after: 'first' },
+      { ...suite, name: 'place', discover: ['t/place.sh'] },
+      {
+        ...suite,
+        name: 'alone',
+        discover: ['t/alone-*.sh'],
+        requires: { cpus: 1, together: 'folder', batch: { max: 1 } },
+      },
+    ]
+    await stage.write({
+      'muster.config.json': JSON.stringify({ suites }),
+      't/first.sh': marked('first', stage.root, gate(stage.root)),
+      't/second.sh': marked('second', stage.root),
+      't/place.sh': where,
+      ...Object.fromEntries(names.map((name) => [`t/alone-${name}.sh`, alone(name)])),
+    })
+    const fleet = await Fleet.open(stage)
+    await fleet.join('one')
+    await fleet.join('two', '--label', 'zone=west', '--cpus', '2')
+    const run = (name: string, ...flags: string[]) =>
+      stage.start(['run', '--suite', name, ...fleet.flags, ...flags], submitter(stage))
+    const placed = await run('place', '--require', 'label.zone == west', '--json').ended
+    assert.equal(placed.code, 0, placed.stderr)
+    const { run: id } = JSON.parse(placed.stdout) as JsonReport
+    await writeFile(stage.path('where'), '')
+    const again = await stage.muster(['rerun', id, ...fleet.flags, '--json'], submitter(stage))
+    assert.equal(again.code, 0, again.stderr)
+    assert.match(await readFile(stage.path('where'), 'utf8'), /worker-two/)
+    const spec = await fleet.client.spec((JSON.parse(again.stdout) as JsonReport).run)
+    assert.deepEqual(spec.needs, [{ where: 'label.zone == west' }])
+    const first = run('first')
+    await until(() => marks(stage.root, 'begun')['first'] === 1, 'the first suite')
+    const second = run('second')
+    await second.says(/waits for run/)
+    await writeFile(stage.path('gate'), '')
+    assert.equal((await first.ended).code, 0)
+    assert.equal((await second.ended).code, 0)
+    assert.equal((await run('alone').ended).code, 0)
+  })
+
   test('a deadline that cannot be kept: said, or refused; rules of shares hold', async () => {
     await using stage = await Stage.open()
     await stage.write(shellSuite({ 'a.sh': 'sleep 2', 'b.sh': '' }))
