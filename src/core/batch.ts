@@ -288,7 +288,8 @@ function decideUnreported(state: State, run: Run, batch: Batch, input: End, nowM
   }
   const interrupted = new Set(input.interrupted)
   const progress = batch.begun || interrupted.size > 0
-  const hopeless = !progress && run.barren + 1 >= barrenMax(state, run) && !mayBeTheWorker(state, run, batch)
+  const hopeless =
+    !progress && run.groups[batch.kind]!.barren + 1 >= barrenMax(state, run) && !mayBeTheWorker(state, run, batch)
   const words = endWords(input)
   const brief = words.split('\n', 1)[0]!
   const ending: Ending = { decisions, state, run, batch, input, nowMs, words, brief, progress, hopeless }
@@ -335,10 +336,10 @@ function barrenMax(state: State, run: Run): number {
 
 /** Nothing began on this worker, but another one has not been tried, or did better: then for a while it may be its fault. */
 function mayBeTheWorker(state: State, run: Run, batch: Batch): boolean {
-  if (run.barren + 1 >= barrenMax(state, run) * barrenWorkersMax) return false
+  const group = run.groups[batch.kind]!
+  if (group.barren + 1 >= barrenMax(state, run) * barrenWorkersMax) return false
   for (const worker of state.workers.values()) {
-    if (worker.id !== batch.worker && fits(run, run.groups[batch.kind]!, worker) && !run.barrenOn.includes(worker.id))
-      return true
+    if (worker.id !== batch.worker && fits(run, group, worker) && !group.barrenOn.includes(worker.id)) return true
   }
   return false
 }
@@ -422,8 +423,9 @@ export function applyBatchEnded(state: State, run: Run, event: BatchEnded, atMs:
   run.batches.delete(batch.id)
   run.batchesEnded += 1
   if (!batch.begun && event.reason !== 'lost' && event.reason !== 'fenced') {
-    run.barren += 1
-    if (!run.barrenOn.includes(batch.worker)) run.barrenOn.push(batch.worker)
+    const group = run.groups[batch.kind]!
+    group.barren += 1
+    if (!group.barrenOn.includes(batch.worker)) group.barrenOn.push(batch.worker)
   }
   giveBackHoldings(state, run, batch, atMs)
   state.workers.get(batch.worker)!.batches.delete(batch.id)

@@ -3,7 +3,6 @@
  * path. When a task ends, those behind it are queued, or skipped with all that is behind them if it did not do well and the
  * run says so; that follows within the same entry, so that nothing ever waits for something that is over.
  */
-import { assert } from '../stdx/assert.ts'
 import type { RunDependency, TaskDependency, TaskIndex } from './entities.ts'
 import type { Event } from './events.ts'
 import { Refused } from './input.ts'
@@ -172,8 +171,6 @@ function followTasks(run: Run, dependencies: Dependencies, ended: readonly TaskI
 function followRuns(state: State, ended: string, follow: Event[]): void {
   const run = state.runs.get(ended)!
   for (const id of state.followers.get(ended) ?? []) followRun(state.runs.get(id)!, run, follow)
-  // `apply` has counted it for them, and nobody asks again.
-  state.followers.delete(ended)
 }
 
 function followBefore(state: State, id: string, after: readonly RunDependency[], follow: Event[]): void {
@@ -195,20 +192,36 @@ function followRun(run: Run, before: Run, follow: Event[]): void {
 
 /** Called by `apply`: the run waits for those that are not over. */
 export function waitForRuns(state: State, run: Run): void {
-  for (const { run: before } of run.spec.after ?? []) {
-    if (state.runs.get(before)!.state === 'finished' || run.after.includes(before)) continue
-    run.after.push(before)
+  for (const { run: before } of run.spec.after ?? [])
+    if (state.runs.get(before)!.state !== 'finished' && !run.after.includes(before)) run.after.push(before)
+  addFollower(state, run)
+}
+
+/** Those that a run comes after know it until it has ended, or they are forgotten. */
+export function addFollower(state: State, run: Run): void {
+  for (const before of befores(run)) {
+    if (!state.runs.has(before)) continue
     const list = state.followers.get(before)
     if (list) list.push(run.id)
     else state.followers.set(before, [run.id])
   }
 }
 
-/** Called by `apply`: it is over for those that waited for it. */
+function befores(run: Run): ReadonlySet<string> {
+  return new Set((run.spec.after ?? []).map((one) => one.run))
+}
+
+/** Called by `apply`: it is over for those that waited for it, and it waits for nobody any more. */
 export function endWait(state: State, ended: Run): void {
   for (const id of state.followers.get(ended.id) ?? []) {
     const run = state.runs.get(id)!
-    assert(run.after.includes(ended.id), `run ${id} waits for ${ended.id}`)
-    run.after = run.after.filter((one) => one !== ended.id)
+    if (run.after.includes(ended.id)) run.after = run.after.filter((one) => one !== ended.id)
+  }
+  ended.after = []
+  for (const before of befores(ended)) {
+    const left = state.followers.get(before)?.filter((id) => id !== ended.id)
+    if (left === undefined) continue
+    if (left.length === 0) state.followers.delete(before)
+    else state.followers.set(before, left)
   }
 }

@@ -14,6 +14,8 @@ export function emptyGroup(need: Need, kind: number): Group {
     queuedCount: 0,
     queuedMs: 0,
     batches: new Set(),
+    barren: 0,
+    barrenOn: [],
   }
 }
 

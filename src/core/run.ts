@@ -244,8 +244,6 @@ export function applySubmitted(state: State, event: RunSubmitted, atMs: number):
     failureCount: 0,
     batches: new Set(),
     batchesEnded: 0,
-    barren: 0,
-    barrenOn: [],
     rerun: 0,
     errors: [],
     knownCount: 0,
@@ -340,5 +338,6 @@ export function applyForgotten(state: State, event: RunForgotten): void {
   state.finished.shift()
   state.finishedTasks -= run.tasks.length
   state.runs.delete(run.id)
+  state.followers.delete(run.id)
   if (run.key !== undefined) state.keys.delete(run.key)
 }

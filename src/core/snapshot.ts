@@ -4,6 +4,7 @@
  */
 import type { Need, TaskIndex } from './entities.ts'
 import { assertReadable } from './format.ts'
+import { addFollower } from './dependencies.ts'
 import { emptyGroup } from './group.ts'
 import { emptyHeld, freeNeed, noteFree, takeHoldings } from './holdings.ts'
 import { captureBreakers, restoreBreakers, type BreakerData } from './breaker-state.ts'
@@ -45,7 +46,7 @@ type TaskRow = readonly [...KnownRow, (Again | null)?, number?]
 
 type GroupData = Omit<Group, 'kind' | 'need' | 'batches' | 'queueHead'>
 /** Before format 3 a run had one group, and what is in it now stood in the run itself. */
-type OldRunData = { readonly [K in 'queue' | 'again' | 'wakes' | 'laterCount']?: GroupData[K] }
+type OldRunData = Partial<GroupData> & { readonly queueHead?: number }
 
 type RunData = Omit<Run, 'tasks' | 'batches' | 'workers' | 'groups' | 'dependencies' | 'after'> & {
   readonly tasks: readonly TaskRow[]
@@ -99,7 +100,7 @@ export function capture(state: State): SnapshotData {
     epoch: state.epoch,
     lastToken: state.lastToken,
     atMs: state.atMs,
-    runs: [...state.runs.values()].map(runData),
+    runs: [...state.runs.values()].map((run) => runData(run, state.format)),
     active: [...state.active],
     finished: state.finished,
     batches: [...state.batches.values()].map(batchData),
@@ -125,13 +126,16 @@ function spentData(state: State): [string, Spent['slots']][] {
     .map(([scope, { slots }]) => [scope, slots.map((slot) => ({ ...slot }))])
 }
 
-function runData({ dependencies, groups, ...run }: Run): RunData {
+/** A snapshot of an older format is read by older members too: they know no groups. */
+function runData({ dependencies, groups, ...run }: Run, format: number): RunData {
   return {
     ...run,
     tasks: run.tasks.map(taskRow),
     batches: [...run.batches],
     workers: [...run.workers],
-    groups: groups.map(groupData),
+    ...(format < 3
+      ? { ...groupData(groups[0]!), queueHead: 0, queuedMs: run.queuedMs }
+      : { groups: groups.map(groupData) }),
     ...(dependencies === undefined
       ? {}
       : { dependencies: { open: [...dependencies.open], dependents: [...dependencies.dependents] } }),
@@ -140,7 +144,8 @@ function runData({ dependencies, groups, ...run }: Run): RunData {
 
 function groupData(group: Group): GroupData {
   const { kind: _, need: __, batches: ___, queueHead, ...rest } = group
-  return { ...rest, queue: group.queue.slice(queueHead), wakes: [...group.wakes] }
+  const { queue, wakes, barrenOn } = group
+  return { ...rest, queue: queue.slice(queueHead), wakes: [...wakes], barrenOn: [...barrenOn] }
 }
 
 function workerData(worker: Worker): WorkerData {
@@ -204,8 +209,8 @@ export function restore(data: SnapshotData, limits: Limits, shares?: Shares): St
     if (run.groups.some((group) => group.wakes.length > 0)) state.waking.add(run.id)
     state.queuedCount += run.queuedCount
     if (run.key !== undefined) state.keys.set(run.key, run.id)
-    for (const before of run.after) state.followers.set(before, [...(state.followers.get(before) ?? []), run.id])
   }
+  for (const run of state.runs.values()) if (run.state !== 'finished') addFollower(state, run)
   for (const id of data.active) state.active.add(id)
   for (const id of data.finished) {
     state.finished.push(id)
@@ -246,10 +251,11 @@ export function restore(data: SnapshotData, limits: Limits, shares?: Shares): St
 }
 
 function runFrom(data: RunData): Run {
-  const { queue = [], again = [], wakes = [], laterCount = 0, groups, dependencies, after = [], ...rest } = data
+  const { queue = [], queueHead: _, again = [], wakes = [], laterCount = 0, ...newer } = data
+  const { barren = 0, barrenOn = [], groups, dependencies, after = [], ...rest } = newer
   const needs: readonly Need[] = data.spec.needs ?? [freeNeed]
   const { queuedCount, queuedMs } = data
-  const given = groups ?? [{ queue, again, wakes, laterCount, queuedCount, queuedMs }]
+  const given = groups ?? [{ queue, again, wakes, laterCount, queuedCount, queuedMs, barren, barrenOn }]
   return {
     ...optionalRunFields,
     ...rest,
@@ -257,7 +263,6 @@ function runFrom(data: RunData): Run {
     batches: new Set(data.batches),
     workers: new Map(data.workers) as Run['workers'],
     mishaps: data.mishaps ?? [],
-    barrenOn: data.barrenOn ?? [],
     groups: needs.map((need, kind) => ({ ...emptyGroup(need, kind), ...given[kind]!, wakes: [...given[kind]!.wakes] })),
     dependencies: dependencies && { open: new Map(dependencies.open), dependents: new Map(dependencies.dependents) },
     after: [...after],

@@ -100,6 +100,10 @@ export type Group = {
   /** Estimated milliseconds of what is queued; unknown files count as `unknownMs`. */
   queuedMs: number
   readonly batches: Set<BatchId>
+  /** Batches in a row that ended before any file began. */
+  barren: number
+  /** Workers that such batches were on, and that have reported nothing since. */
+  barrenOn: WorkerId[]
 }
 
 /** Which tasks of a run wait for which. */
@@ -152,10 +156,6 @@ export type Run = {
   failureCount: number
   readonly batches: Set<BatchId>
   batchesEnded: number
-  /** Batches in a row that ended before any file began. */
-  barren: number
-  /** Workers that such batches were on, and that have reported nothing since. */
-  barrenOn: WorkerId[]
   rerun: number
   errors: string[]
   knownCount: number

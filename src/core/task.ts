@@ -52,8 +52,9 @@ export function applyReported(state: State, run: Run, event: TaskReported, atMs:
   const batch = state.batches.get(event.batch)!
   batch.begun = true
   batch.open -= event.reports.length
-  run.barren = 0
-  run.barrenOn = run.barrenOn.filter((worker) => worker !== event.worker)
+  const group = run.groups[batch.kind]!
+  group.barren = 0
+  if (group.barrenOn.length > 0) group.barrenOn = group.barrenOn.filter((worker) => worker !== event.worker)
   const worker = run.workers.get(event.worker)!
   let knownMs = 0
   let tookMs = 0
