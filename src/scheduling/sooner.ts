@@ -2,7 +2,8 @@
 import type { Group, Run } from '../core/state.ts'
 import { formatDuration } from '../stdx/duration.ts'
 import { remainingMs } from './urgency.ts'
-import { needWords, spanWords } from './waiting-words.ts'
+import { needWords } from './need-words.ts'
+import { spanWords } from './waiting-words.ts'
 import type { Reason, Situation } from './reasons.ts'
 
 export type Sooner = {
@@ -102,8 +103,9 @@ function ofReason({ view, nowMs, fleets }: Situation, run: Run, group: Group, re
 /** What any worker must have: `` with gpu.memory >= 24GiB``. */
 function withWords(run: Run, group: Group): string {
   const labels = Object.entries(run.spec.labels).map(([key, value]) => `label ${key}=${value}`)
-  // Locks and being alone are nothing that a worker has.
-  const { locks: _, exclusive: __, ...need } = group.need
+  // Nothing of the rest is something that a worker has.
+  const { cpus, memoryBytes, gpus, resources, where: expression } = group.need
+  const need = { cpus, memoryBytes, gpus, resources, where: expression }
   const words = [...labels, needWords(need)].filter((part) => part !== '').join(', ')
   const where = run.spec.workspace.type === 'in-place' ? ' on its host' : ''
   return `${where}${words === '' ? '' : ` with ${words}`}`

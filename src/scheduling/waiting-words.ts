@@ -1,8 +1,6 @@
 /** Why something waits, in words: one sentence for each reason. For people, never for decisions. */
-import type { Need } from '../core/entities.ts'
 import { cpusOf, quotaInTheWay } from '../core/holdings.ts'
 import type { Run } from '../core/state.ts'
-import { bytesText } from '../stdx/bytes.ts'
 import { formatDuration } from '../stdx/duration.ts'
 import type { Interval } from './expected.ts'
 import type { Fleets, View } from './fleet.ts'
@@ -119,21 +117,6 @@ function others(count: number): string {
 
 function countOf(count: number, noun: string): string {
   return count === 1 ? `1 ${noun}` : `each of ${count} ${noun}s`
-}
-
-/** What a need asks of a worker, shortly; empty when it asks for nothing. */
-export function needWords(need: Need): string {
-  const { cpus, memoryBytes, gpus, resources = {}, where, locks = [], exclusive } = need
-  const words = [
-    ...(cpus === undefined ? [] : [`${cpus} CPUs`]),
-    ...(memoryBytes === undefined ? [] : [`${bytesText(memoryBytes)} of memory`]),
-    ...(gpus === undefined ? [] : [`${gpus.count} ${gpus.count === 1 ? 'GPU' : 'GPUs'}`]),
-    ...Object.entries(resources).map(([name, count]) => `${count} ${name}`),
-    ...(where === undefined ? [] : [where]),
-    ...locks.map((lock) => `lock ${lock.name}`),
-    ...(exclusive ? ['a host for itself'] : []),
-  ]
-  return words.join(', ')
 }
 
 /** Cheap enough to be asked for every run that is shown: the first thing that is in the way, looked at no closer than needed. */

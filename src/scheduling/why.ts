@@ -8,11 +8,12 @@ import { isTerminal } from '../core/task-state.ts'
 import { attemptsOf, type Attempt } from './ended.ts'
 import { batchEnds, type Interval } from './expected.ts'
 import { Fleets, type View } from './fleet.ts'
+import { needWords } from './need-words.ts'
 import { restsOn, runTimes, waitingTaskTimes, type Times } from './outlook.ts'
 import { holderOf, reasonsOf, type Holder, type Reason, type Situation } from './reasons.ts'
 import { soonerThan, type Reorder, type Sooner } from './sooner.ts'
 import type { Strategy } from './strategy.ts'
-import { needWords, reasonWords } from './waiting-words.ts'
+import { reasonWords } from './waiting-words.ts'
 
 /** Tasks that wait for the same. */
 export type Wait = {

@@ -1,7 +1,7 @@
 /** `muster run --dry-run`: the plan on stdout, nothing submitted. */
 import type { PlanView } from '../../client/client.ts'
+import { needWords } from '../../scheduling/need-words.ts'
 import { formatDuration } from '../../stdx/duration.ts'
-import { needWords } from '../need-words.ts'
 import { table } from '../table.ts'
 import type { RunPlan } from '../run-plan.ts'
 
@@ -46,7 +46,8 @@ export function printPlan(plan: RunPlan, known: PlanView, json: boolean): number
         ]),
     )
   if (needs.needs.length === 0) process.stdout.write(rows(undefined))
-  for (const [kind, need] of needs.needs.entries()) process.stdout.write(`\nneeds ${needWords(need)}\n${rows(kind)}`)
+  for (const [kind, need] of needs.needs.entries())
+    process.stdout.write(`\nneeds ${needWords(need) || 'nothing special'}\n${rows(kind)}`)
   return 0
 }
 

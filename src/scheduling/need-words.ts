@@ -1,9 +1,9 @@
 /** Needs in words, for people. */
-import type { NeedBody } from '../protocol/needs.ts'
+import type { GpuNeed, Lock, Need } from '../core/entities.ts'
 import { bytesText } from '../stdx/bytes.ts'
 
-/** `gpu.memory >= 24GiB · 1 GPU · lock db (shared)`; `nothing special` for what runs anywhere. */
-export function needWords(need: NeedBody): string {
+/** `gpu.memory >= 24GiB · 1 GPU · lock db (shared)`; empty for what runs anywhere. */
+export function needWords(need: Need): string {
   const { cpus, memoryBytes, gpus, resources = {}, where, locks = [], affinity, antiAffinity, spread, batchMax } = need
   const parts = [
     ...(where === undefined ? [] : [where]),
@@ -18,10 +18,10 @@ export function needWords(need: NeedBody): string {
     ...(spread === undefined ? [] : [`spread ${spread}`]),
     ...(batchMax === undefined ? [] : [`batches of at most ${batchMax}`]),
   ]
-  return parts.length === 0 ? 'nothing special' : parts.join(' · ')
+  return parts.join(' · ')
 }
 
-function gpuWords({ count, memoryBytes, vendor, exclusive }: NonNullable<NeedBody['gpus']>): string {
+function gpuWords({ count, memoryBytes, vendor, exclusive }: GpuNeed): string {
   const of = [
     ...(vendor === undefined ? [] : [vendor]),
     ...(memoryBytes === undefined ? [] : [bytesText(memoryBytes)]),
@@ -30,7 +30,7 @@ function gpuWords({ count, memoryBytes, vendor, exclusive }: NonNullable<NeedBod
   return `${count} ${count === 1 ? 'GPU' : 'GPUs'}${of.length === 0 ? '' : ` (${of.join(', ')})`}`
 }
 
-function lockWords(lock: NonNullable<NeedBody['locks']>[number]): string {
+function lockWords(lock: Lock): string {
   if (lock.mode === 'counted') return ` (${lock.max} at most)`
   return lock.mode === 'shared' ? ' (shared)' : ''
 }
