@@ -1,11 +1,12 @@
 /**
  * What placement costs in a large cluster: the core and the default strategy with up to 10 000 workers and 1 000 000
  * queued tasks, in one run and in a thousand that need four kinds of things and share locks; workers report, get more, and
- * new runs come. No network and no disk: only what decides. Baseline: the very same inputs with the decisions already
- * made, so that the difference is what deciding costs. Then how it grows, and many runs that no worker can take.
+ * new runs come. No network and no disk: what a leader computes, from an input to the bytes of its entry. Baseline: the
+ * very same inputs with the decisions already made, so that the difference is what deciding costs. Then how it grows.
  */
 import { advance } from '../src/core/advance.ts'
 import type { Need } from '../src/core/entities.ts'
+import { encodeEntry, type Event } from '../src/core/events.ts'
 import type { Input } from '../src/core/input.ts'
 import { emptyState, type Batch, type State } from '../src/core/state.ts'
 import { plainSpec } from '../src/core/transcript.ts'
@@ -94,7 +95,7 @@ type Figures = Spent & {
   readonly bytesPerTask: number
   readonly decisionsUs: number[]
   /** All inputs in their order, decisions included, for the baseline. */
-  readonly inputs: { readonly part: keyof Spent; readonly input: Input; readonly nowMs: number }[]
+  readonly inputs: { readonly part: keyof Spent; readonly inputs: readonly Input[]; readonly nowMs: number }[]
 }
 
 /** The whole scene, with the scheduler deciding after every round of inputs. */
@@ -104,44 +105,43 @@ function decided({ tasks, runs, workers, needy }: Scene): Figures {
   const figures: Figures = { ...none(), placed: 0, completions: 0, bytesPerTask: 0, decisionsUs: [], inputs: [] }
   const counts = { placed: 0, completions: 0, bytesPerTask: 0 }
   let nowMs = 1000
-  const take = (part: keyof Spent, input: Input): void => {
-    figures.inputs.push({ part, input, nowMs })
+  const round = (part: keyof Spent, given: readonly Input[]): void => {
     const startMs = performance.now()
-    advance(state, input, nowMs)
-    figures[part] += performance.now() - startMs
-  }
-  const round = (part: keyof Spent): void => {
-    let fromMs = performance.now()
+    const events: Event[] = given.flatMap((input) => [...advance(state, input, nowMs)])
+    const fromMs = performance.now()
+    const chosen: Input[] = []
     for (const next of placements(view, nowMs)) {
-      advance(state, next, nowMs)
-      const nowAtMs = performance.now()
-      figures.decisionsUs.push((nowAtMs - fromMs) * 1000)
-      figures[part] += nowAtMs - fromMs
-      figures.inputs.push({ part, input: next, nowMs })
-      counts.placed += 1
-      fromMs = performance.now()
+      for (const event of advance(state, next, nowMs)) events.push(event)
+      chosen.push(next)
     }
-    figures[part] += performance.now() - fromMs
+    if (chosen.length > 0) figures.decisionsUs.push(((performance.now() - fromMs) * 1000) / chosen.length)
+    encodeEntry({ atMs: nowMs, events })
+    figures[part] += performance.now() - startMs
+    counts.placed += chosen.length
+    figures.inputs.push({ part, inputs: [...given, ...chosen], nowMs })
   }
-  advance(state, { type: 'raise-format', format: 3 }, nowMs)
-  // Half of the runs find nobody to run them yet; the others find the fleet.
+  round('fillMs', [{ type: 'raise-format', format: 3 }])
   const perRun = Math.floor(tasks / runs)
+  const early = Math.ceil(runs / 2)
   const beforeBytes = heapBytes()
-  for (let at = 0; at < runs; at += 1) {
-    take('submitMs', submit(at, perRun, needy))
-    round('submitMs')
-  }
+  for (let at = 0; at < early; at += 1) round('fillMs', [submit(at, perRun, needy)])
+  round(
+    'fillMs',
+    Array.from({ length: workers }, (_, at) => join(at)),
+  )
+  // Everybody is busy now, as they mostly are when runs come.
+  for (let at = early; at < runs; at += 1) round('submitMs', [submit(at, perRun, needy)])
   counts.bytesPerTask = (heapBytes() - beforeBytes) / (perRun * runs)
-  for (let at = 0; at < workers; at += 1) take('fillMs', join(at))
-  round('fillMs')
   const order = [...state.batches.keys()]
   for (let at = 0; at < order.length && counts.completions < completionsMax;) {
     nowMs += 1
-    for (let some = 0; some < inputsPerRound && at < order.length; some += 1, at += 1) {
-      for (const input of complete(state, state.batches.get(order[at]!)!)) take('completeMs', input)
-      counts.completions += 1
-    }
-    round('completeMs')
+    const ended = order.slice(at, at + inputsPerRound).map((id) => state.batches.get(id)!)
+    at += ended.length
+    counts.completions += ended.length
+    round(
+      'completeMs',
+      ended.flatMap((batch) => complete(state, batch)),
+    )
   }
   return { ...figures, ...counts }
 }
@@ -149,13 +149,12 @@ function decided({ tasks, runs, workers, needy }: Scene): Figures {
 const none = (): Spent => ({ submitMs: 0, fillMs: 0, completeMs: 0 })
 
 /** The same inputs and nothing to decide. */
-function replayed({ inputs }: Figures): Spent {
+function replayed({ inputs: rounds }: Figures): Spent {
   const state = emptyState()
-  advance(state, { type: 'raise-format', format: 3 }, 0)
   const spent = none()
-  for (const { part, input, nowMs } of inputs) {
+  for (const { part, inputs, nowMs } of rounds) {
     const startMs = performance.now()
-    advance(state, input, nowMs)
+    encodeEntry({ atMs: nowMs, events: inputs.flatMap((input) => [...advance(state, input, nowMs)]) })
     spent[part] += performance.now() - startMs
   }
   return spent
@@ -167,6 +166,8 @@ const quantile = (sorted: readonly number[], part: number): number =>
 /** Exponent of growth between two sizes. */
 const exponent = (a: number, b: number, ratio: number): number => Math.log(b / a) / Math.log(ratio)
 
+// Neither side shall pay for what is compiled on the way.
+replayed(decided({ tasks: 20_000, runs: 20, workers: 200, needy: true }))
 const rows: (string | number)[][] = []
 const growth: (string | number)[][] = []
 let met = true
@@ -179,7 +180,7 @@ for (const needy of [false, true]) {
     const sorted = on.decisionsUs.toSorted((a, b) => a - b)
     const amortisedUs = (on.fillMs + on.completeMs - off.fillMs - off.completeMs) * (1000 / on.placed)
     const p99Us = quantile(sorted, 0.99)
-    const submitRatio = off.submitMs / on.submitMs
+    const submitRatio = on.submitMs === 0 ? 1 : off.submitMs / on.submitMs
     const completeRatio = off.completeMs / on.completeMs
     if (p99Us > goalP99Us || submitRatio < goalRatio || completeRatio < goalRatio) met = false
     rows.push([
@@ -191,8 +192,8 @@ for (const needy of [false, true]) {
       amortisedUs,
       quantile(sorted, 0.5),
       p99Us,
-      (1000 * tasks) / on.submitMs,
-      submitRatio,
+      on.submitMs === 0 ? '-' : Math.round((1000 * Math.floor(scene.runs / 2) * (tasks / scene.runs)) / on.submitMs),
+      on.submitMs === 0 ? '-' : submitRatio.toFixed(2),
       (1000 * on.completions) / on.completeMs,
       completeRatio,
     ])
@@ -202,7 +203,7 @@ for (const needy of [false, true]) {
       growth.push([
         needy ? '4 needs, locks' : 'one run',
         `${tasks / 10} to ${tasks}`,
-        exponent(before.submitMs, on.submitMs, 10),
+        exponent(before.fillMs, on.fillMs, 10),
         exponent(perBefore, per, 10) + 1,
       ])
     }
@@ -227,13 +228,13 @@ process.stdout.write(
       'of off',
     ],
     rows,
-    note: `Goals: p99 ≤ ${goalP99Us} µs, ≥ ${goalRatio} of the same with the decisions already made: ${met ? 'met' : 'missed'}. p99 counts the look at all runs that each round of ${inputsPerRound} completions begins with.`,
+    note: `Goals: p99 ≤ ${goalP99Us} µs, ≥ ${goalRatio} of the same with the decisions already made: ${met ? 'met' : 'missed'}. p50 and p99: of rounds of ${inputsPerRound} completions, their time over what they placed.`,
   })}\n`,
 )
 process.stdout.write(
   `${formatTable({
     title: 'Growth: exponent of n, 1 = in proportion (n·log n is 1.07 to 1.09 here)',
-    columns: ['what', 'tasks, workers and runs', 'submitting', 'placing all'],
+    columns: ['what', 'tasks, workers and runs', 'filling the cluster', 'placing all'],
     rows: growth,
   })}\n`,
 )

@@ -84,6 +84,9 @@ export function* placeInOrder(view: StrategyView, ordering: Ordering): Generator
   let waiting = ordering.sort(view, waitingRuns(state, nowMs, mine), round.fleets, nowMs)
   if (ordering.turn === 'run') {
     for (const run of waiting) {
+      // Nothing is left to give, or to keep.
+      if (state.free.size === 0) return
+      if (isHopeless(round, run)) continue
       yield* placementsOf(round, run, Infinity)
       reserve(round, run)
     }
@@ -184,6 +187,16 @@ function openWorkers(view: View, nowMs: number): Set<Worker> {
     if (isAvailable(view, worker)) open.add(worker)
   }
   return open
+}
+
+/** For nothing that it asks for is there room any more, and all of that is kept for somebody before it. */
+function isHopeless({ rooms, wanted, nowMs }: Round, run: Run): boolean {
+  return run.groups.every((group) => {
+    if (!isReady(run, group, nowMs)) return true
+    if (group.need.locks !== undefined) return false
+    const place = placeOf(run, group)
+    return wanted.has(place) && rooms.get(place)?.length === 0
+  })
 }
 
 /** Those with tasks to place, the one that fewest workers fit first. */
