@@ -26,7 +26,8 @@ export function aptitudeOf(state: State, run: Run, worker: Worker): number {
 export function countDurations(state: State, run: Run, worker: Worker, estimateMs: number, actualMs: number): void {
   if (estimateMs <= 0) return
   const key = keyOf(run, worker)
-  const speed = worker.capabilities.speed ?? 1
+  const { speed: measured = 1 } = worker.capabilities
+  const speed = measured > 0 ? measured : 1
   const before = state.aptitudes.get(key) ?? { expectedMs: 0, actualMs: 0 }
   const after: Aptitude = {
     expectedMs: before.expectedMs + Math.round(estimateMs / speed),

@@ -94,7 +94,7 @@ function checkHoldings(state: State, run: Run, worker: Worker, input: Assign, gr
   const obstacle = obstacleOn(state, run, need, worker)
   if (obstacle && obstacle.type !== 'cpus')
     throw new Refused('conflict', `worker ${worker.id} has no room for it now (${obstacle.type})`)
-  const fault = grantFault(worker, need, input.grant)
+  const fault = grantFault(state, worker, need, input.grant)
   if (fault !== undefined) throw new Refused('conflict', fault)
   const lock = lockInTheWay(state, need)
   if (lock) throw new Refused('conflict', `lock '${lock.lock.name}' is held by ${lock.holders.join(', ')}`)

@@ -303,7 +303,8 @@ function waitingBehind(state: State, breaker: Breaker): Run[] {
   const runs: Run[] = []
   for (const id of state.active) {
     const run = state.runs.get(id)!
-    if (run.queuedCount > 0 && run.state !== 'paused' && classScope(run.spec) === breaker.scope) runs.push(run)
+    if (run.queuedCount === 0 || run.state === 'paused' || run.after.length > 0) continue
+    if (classScope(run.spec) === breaker.scope) runs.push(run)
   }
   return runs
 }

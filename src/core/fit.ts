@@ -24,7 +24,8 @@ export function fitsNeed(run: Run, need: Need, worker: Worker): boolean {
   if (need.cpus !== undefined && need.cpus > capabilities.cpus) return false
   if (need.memoryBytes !== undefined && need.memoryBytes > capabilities.memoryBytes) return false
   if (need.gpus !== undefined && countFitting(need.gpus, capabilities.gpus) < need.gpus.count) return false
-  for (const name in need.resources) if ((capabilities.resources?.[name] ?? 0) < need.resources[name]!) return false
+  for (const name in need.resources)
+    if (!(ownNumber(capabilities.resources, name) >= need.resources[name]!)) return false
   return need.where === undefined || isThere(need.where, worker)
 }
 
@@ -44,6 +45,7 @@ export function gpuFits(need: GpuNeed, gpu: Gpu): boolean {
 /** Expressions by their text; they are few, and were parsed once before when they were submitted. */
 const parsed = new Map<string, Expression>()
 const parsedMax = 10_000
+const answersMax = 1000
 /** What an expression says of a worker stays the same for as long as its capabilities are. */
 const answers = new WeakMap<Capabilities, Map<string, boolean>>()
 
@@ -57,6 +59,7 @@ function isThere(where: string, worker: Worker): boolean {
   const key = `${worker.name} ${where}`
   let answer = known.get(key)
   if (answer === undefined) {
+    if (known.size >= answersMax) known.clear()
     answer = holds(expressionOf(where), attributesOf(worker.capabilities, worker.name))
     known.set(key, answer)
   }
@@ -112,4 +115,9 @@ export function avoidMore(
 export function anotherFits(state: State, run: Run, group: Group, avoid: Avoid): boolean {
   for (const worker of state.workers.values()) if (fits(run, group, worker) && !avoids(avoid, worker)) return true
   return false
+}
+
+/** 0 for what is not there, whatever objects have by themselves. */
+export function ownNumber(numbers: Readonly<Record<string, number>> | undefined, name: string): number {
+  return numbers !== undefined && Object.hasOwn(numbers, name) ? numbers[name]! : 0
 }

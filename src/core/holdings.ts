@@ -4,14 +4,14 @@
  * here and nowhere else, so that nothing is held by nobody. Everything follows from the batches: a snapshot doesn't
  * hold it.
  */
-import type { Capabilities, Grant, Lock, Need } from './entities.ts'
-import { gpuFits } from './fit.ts'
+import type { Capabilities, Gpu, Grant, GpuNeed, Lock, Need } from './entities.ts'
+import { gpuFits, ownNumber } from './fit.ts'
 import { ruleOfScope } from './shares.ts'
-import { spentHoursMs, spendBatch } from './spent.ts'
-import type { Batch, Held, Placed, Run, Spent, State, Worker } from './state.ts'
+import { countRunning, emptySpent, spendBatch, spentHoursMs } from './spent.ts'
+import type { Batch, Held, Placed, Run, State, Worker } from './state.ts'
 
 export function emptyHeld(): Held {
-  return { memoryBytes: 0, gpus: new Map(), resources: new Map() }
+  return { memoryBytes: 0, resources: new Map() }
 }
 
 export const freeNeed: Need = {}
@@ -26,14 +26,22 @@ export function needOf(run: Run, kind: number): Need {
 
 /**
  * CPUs that a batch gets on this worker: what is asked for, at most the whole host. One that asks for GPUs and not for
- * CPUs gets as large a part of the host's CPUs as of its GPUs.
+ * CPUs gets as large a part of the host's CPUs as of its GPUs, by their memory where it shares them.
  */
 export function cpusOf(run: Run, need: Need, worker: Worker): number {
   const { cpus: all, gpus } = worker.capabilities
   const asked = need.cpus ?? run.spec.cpus
   if (asked === undefined && need.gpus !== undefined && gpus !== undefined && gpus.length > 0)
-    return Math.max(1, Math.floor((all * need.gpus.count) / gpus.length))
+    return Math.max(1, Math.floor(all * partOfGpus(need.gpus, gpus)))
   return Math.max(1, Math.min(asked ?? all, all))
+}
+
+/** 1 = all of them. */
+function partOfGpus(need: GpuNeed, gpus: readonly Gpu[]): number {
+  const { count, exclusive = true, memoryBytes = 0 } = need
+  if (exclusive || memoryBytes === 0) return count / gpus.length
+  const whole = gpus.reduce((sum, gpu) => sum + gpu.memoryBytes, 0)
+  return (count * memoryBytes) / whole
 }
 
 /** How many batches of this need the worker can hold at once, when nothing else is on it. */
@@ -43,10 +51,15 @@ export function slotsOn(run: Run, need: Need, worker: Worker): number {
   let slots = Math.floor(capabilities.cpus / cpusOf(run, need, worker))
   if (need.memoryBytes) slots = Math.min(slots, Math.floor(capabilities.memoryBytes / need.memoryBytes))
   for (const name in need.resources)
-    slots = Math.min(slots, Math.floor((capabilities.resources?.[name] ?? 0) / need.resources[name]!))
-  if (need.gpus && need.gpus.exclusive !== false) {
-    const fitting = (capabilities.gpus ?? []).filter((gpu) => gpuFits(need.gpus!, gpu))
-    slots = Math.min(slots, Math.floor(fitting.length / need.gpus.count))
+    slots = Math.min(slots, Math.floor(ownNumber(capabilities.resources, name) / need.resources[name]!))
+  if (need.gpus) {
+    const { count, exclusive = true, memoryBytes = 0 } = need.gpus
+    let holders = 0
+    for (const gpu of capabilities.gpus ?? []) {
+      if (!gpuFits(need.gpus, gpu)) continue
+      holders += exclusive ? 1 : memoryBytes === 0 ? Infinity : Math.floor(gpu.memoryBytes / memoryBytes)
+    }
+    slots = Math.min(slots, Math.floor(holders / count))
   }
   return Math.max(1, slots)
 }
@@ -87,11 +100,11 @@ export function obstacleOn(state: State, run: Run, need: Need, worker: Worker): 
     if (need.memoryBytes > left) return { type: 'memory', free: left, wanted: need.memoryBytes }
   }
   for (const name in need.resources) {
-    const left = (capabilities.resources?.[name] ?? 0) - (held.resources.get(name) ?? 0)
+    const left = ownNumber(capabilities.resources, name) - (held.resources.get(name) ?? 0)
     if (need.resources[name]! > left) return { type: 'resource', name, free: left, wanted: need.resources[name]! }
   }
   if (need.gpus !== undefined) {
-    const ids = freeGpus(worker, need)
+    const ids = freeGpus(state, worker, need)
     if (ids.length < need.gpus.count) return { type: 'gpus', free: ids.length, wanted: need.gpus.count }
   }
   if (need.antiAffinity !== undefined && countPlaced(state.placed, `anti ${need.antiAffinity}`, worker) > 0)
@@ -100,11 +113,12 @@ export function obstacleOn(state: State, run: Run, need: Need, worker: Worker): 
 }
 
 /** Ids of GPUs that a batch of this need could be given now, the one with least room first, so that large ones stay free. */
-function freeGpus(worker: Worker, need: Need): string[] {
+function freeGpus(state: State, worker: Worker, need: Need): string[] {
   const { count, memoryBytes = 0, exclusive = true } = need.gpus!
   const open: { readonly id: string; readonly left: number; readonly shared: boolean }[] = []
+  const used = state.cards.get(worker.capabilities.host)
   for (const gpu of worker.capabilities.gpus ?? []) {
-    const use = worker.held.gpus.get(gpu.id)
+    const use = used?.get(gpu.id)
     if (!gpuFits(need.gpus!, gpu) || (use && (exclusive || use.exclusive))) continue
     const left = gpu.memoryBytes - (use?.memoryBytes ?? 0)
     if (left >= memoryBytes) open.push({ id: gpu.id, left, shared: use !== undefined })
@@ -114,16 +128,16 @@ function freeGpus(worker: Worker, need: Need): string[] {
 }
 
 /** What a batch of this need is given on a worker without obstacles; undefined = nothing but CPUs. */
-export function grantOf(worker: Worker, need: Need): Grant | undefined {
+export function grantOf(state: State, worker: Worker, need: Need): Grant | undefined {
   if (need.memoryBytes === undefined && need.gpus === undefined) return undefined
   return {
     ...(need.memoryBytes === undefined ? {} : { memoryBytes: need.memoryBytes }),
-    ...(need.gpus === undefined ? {} : { gpus: freeGpus(worker, need).slice(0, need.gpus.count) }),
+    ...(need.gpus === undefined ? {} : { gpus: freeGpus(state, worker, need).slice(0, need.gpus.count) }),
   }
 }
 
 /** What is wrong with a grant that somebody chose; undefined = nothing. */
-export function grantFault(worker: Worker, need: Need, grant: Grant | undefined): string | undefined {
+export function grantFault(state: State, worker: Worker, need: Need, grant: Grant | undefined): string | undefined {
   if (grant?.memoryBytes !== need.memoryBytes)
     return `expected ${need.memoryBytes ?? 0} bytes of memory, received ${grant?.memoryBytes ?? 0}`
   const wanted = need.gpus?.count ?? 0
@@ -131,7 +145,7 @@ export function grantFault(worker: Worker, need: Need, grant: Grant | undefined)
   if (chosen.length !== wanted || new Set(chosen).size !== wanted)
     return `expected ${wanted} different GPUs, received ${chosen.length}`
   if (wanted === 0) return undefined
-  const free = new Set(freeGpus(worker, need))
+  const free = new Set(freeGpus(state, worker, need))
   const taken = chosen.find((id) => !free.has(id))
   return taken === undefined ? undefined : `GPU ${taken} is not free or does not fit`
 }
@@ -166,7 +180,7 @@ export function scopesOf(run: Run): readonly [project: string, user: string] {
   return [`project:${run.spec.project}`, `user:${run.spec.user ?? run.who.replace(/^client:/, '')}`]
 }
 
-/** A scope that has nothing may always have one batch of CPUs, however small its quota: else it would wait for ever. */
+/** A scope that has none may always have one batch, however small its quotas of CPUs and GPUs: else it would wait for ever. */
 export function quotaInTheWay(state: State, run: Run, need: Need, cpus: number, nowMs: number): QuotaHit | undefined {
   if (state.shares.size === 0) return undefined
   for (const scope of scopesOf(run)) {
@@ -176,7 +190,7 @@ export function quotaInTheWay(state: State, run: Run, need: Need, cpus: number, 
     const gpus = need.gpus?.count ?? 0
     if (rule.cpus !== undefined && spent !== undefined && spent.batches > 0 && spent.cpus + cpus > rule.cpus)
       return { scope, of: 'cpus', max: rule.cpus }
-    if (rule.gpus !== undefined && gpus > 0 && (spent?.gpus ?? 0) + gpus > rule.gpus)
+    if (rule.gpus !== undefined && gpus > 0 && spent !== undefined && spent.gpus > 0 && spent.gpus + gpus > rule.gpus)
       return { scope, of: 'gpus', max: rule.gpus }
     if (rule.cpuHours !== undefined && spent !== undefined && spentHoursMs(spent, nowMs) >= rule.cpuHours * 3_600_000)
       return { scope, of: 'cpuHours', max: rule.cpuHours }
@@ -226,7 +240,12 @@ export function giveBackHoldings(state: State, run: Run, batch: Batch, atMs: num
     holders.delete(batch.id)
     if (holders.size === 0) state.locks.delete(lock.name)
   }
-  for (const scope of scopesOf(run)) spendBatch(state.spent.get(scope)!, batch, atMs)
+  for (const scope of scopesOf(run)) {
+    const spent = state.spent.get(scope)!
+    spendBatch(spent, batch, atMs)
+    // As it is after a snapshot: of who has nothing and has had nothing, nothing is known.
+    if (spent.batches === 0 && spent.slots.length === 0) state.spent.delete(scope)
+  }
 }
 
 function move(state: State, run: Run, worker: Worker, batch: Batch, need: Need, by: 1 | -1): void {
@@ -234,45 +253,56 @@ function move(state: State, run: Run, worker: Worker, batch: Batch, need: Need, 
   worker.cpusUsed += by * batch.cpus
   noteFree(state, worker)
   held.memoryBytes += by * (need.memoryBytes ?? 0)
-  placeAll(state, worker, need, by)
+  placeAll(state, worker, need, batch.grant, by)
   for (const name in need.resources) add(held.resources, name, by * need.resources[name]!)
-  const { exclusive = true, memoryBytes = 0 } = need.gpus ?? {}
-  for (const id of batch.grant?.gpus ?? []) {
-    const use = held.gpus.get(id) ?? { batches: 0, exclusive, memoryBytes: 0 }
-    use.batches += by
-    use.memoryBytes += by * memoryBytes
-    if (use.batches === 0) held.gpus.delete(id)
-    else held.gpus.set(id, use)
-  }
   for (const scope of scopesOf(run)) {
     let spent = state.spent.get(scope)
     if (!spent) {
-      spent = { cpus: 0, gpus: 0, batches: 0, slots: [] } satisfies Spent
+      spent = emptySpent()
       state.spent.set(scope, spent)
     }
     spent.cpus += by * batch.cpus
     spent.gpus += by * (batch.grant?.gpus?.length ?? 0)
     spent.batches += by
+    countRunning(spent, batch, by)
   }
 }
 
 /** Where it counts by the host. */
-function placeAll({ placed }: State, worker: Worker, need: Need, by: 1 | -1): void {
+function placeAll({ placed, cards }: State, worker: Worker, need: Need, grant: Grant | undefined, by: 1 | -1): void {
   place(placed, anything, worker, by)
   if (need.exclusive) place(placed, alone, worker, by)
   if (need.antiAffinity !== undefined) place(placed, `anti ${need.antiAffinity}`, worker, by)
   if (need.spread !== undefined) place(placed, `spread ${need.spread}`, worker, by)
+  if (grant?.gpus !== undefined) useCards(cards, worker.capabilities.host, need.gpus!, grant.gpus, by)
+}
+
+function useCards(cards: State['cards'], host: string, need: GpuNeed, ids: readonly string[], by: 1 | -1): void {
+  let used = cards.get(host)
+  if (!used) {
+    used = new Map()
+    cards.set(host, used)
+  }
+  const { exclusive = true, memoryBytes = 0 } = need
+  for (const id of ids) {
+    const use = used.get(id) ?? { batches: 0, exclusive, memoryBytes: 0 }
+    use.batches += by
+    use.memoryBytes += by * memoryBytes
+    if (use.batches === 0) used.delete(id)
+    else used.set(id, use)
+  }
+  if (used.size === 0) cards.delete(host)
 }
 
 /** Called by `apply`: the worker has other capabilities now, and perhaps its host another name. */
 export function offer(state: State, worker: Worker, capabilities: Capabilities): void {
-  const needs = [...worker.batches].map((id) => {
-    const { run, kind } = state.batches.get(id)!
-    return needOf(state.runs.get(run)!, kind)
+  const batches = [...worker.batches].map((id) => {
+    const { run, kind, grant } = state.batches.get(id)!
+    return { need: needOf(state.runs.get(run)!, kind), grant }
   })
-  for (const need of needs) placeAll(state, worker, need, -1)
+  for (const { need, grant } of batches) placeAll(state, worker, need, grant, -1)
   worker.capabilities = capabilities
-  for (const need of needs) placeAll(state, worker, need, 1)
+  for (const { need, grant } of batches) placeAll(state, worker, need, grant, 1)
   noteFree(state, worker)
 }
 

@@ -59,8 +59,9 @@ export function stepSubmit(state: State, input: Submit): readonly Event[] {
   if (input.dependencies) checkDependencies(input.files, input.dependencies)
   for (const { run } of input.spec.after ?? [])
     if (!state.runs.has(run)) throw new Refused('not_found', `no run ${run} to come after`)
-  const { type: _, ...rest } = input
-  return [{ type: 'run.submitted', ...rest, spec: readableSpec(state, input.spec) }]
+  const { type: _, kinds, ...rest } = input
+  const spec = readableSpec(state, input.spec)
+  return [{ type: 'run.submitted', ...rest, spec, ...kindsOf(input.spec, kinds) }]
 }
 
 /** Without what older members couldn't read. */
@@ -91,6 +92,10 @@ function checkNeed(need: Need): void {
     if (number !== undefined && !(Number.isSafeInteger(number) && number >= 1))
       throw new Refused('request_invalid', `expected whole numbers from 1 in a need, received ${number}`)
   const names = (need.locks ?? []).map((lock) => lock.name)
+  const counted = (need.locks ?? []).find(
+    (lock) => lock.mode === 'counted' && !(Number.isSafeInteger(lock.max) && lock.max >= 1),
+  )
+  if (counted) throw new Refused('request_invalid', `lock '${counted.name}': expected a whole number of holders from 1`)
   const twice = names.find((name, at) => names.indexOf(name) !== at)
   if (twice !== undefined) throw new Refused('request_invalid', `lock '${twice}' is asked for twice in one need`)
   if (need.where === undefined) return
@@ -100,6 +105,11 @@ function checkNeed(need: Need): void {
     if (!(error instanceof ExpressionError)) throw error
     throw new Refused('request_invalid', error.message)
   }
+}
+
+/** Where there is one need, there is nothing to say. */
+function kindsOf(spec: RunSpec, kinds: readonly number[] | undefined): { readonly kinds?: readonly number[] } {
+  return spec.needs === undefined || kinds === undefined ? {} : { kinds }
 }
 
 function checkKinds(spec: RunSpec, files: readonly string[], kinds: readonly number[] | undefined): void {
@@ -116,8 +126,8 @@ export function stepExtend(state: State, input: Extend): readonly Event[] {
   if (!run.open) throw new Refused('conflict', `run ${run.id} is sealed: it takes no more tasks`)
   checkFiles(state, input.files, input.estimates, run.tasks.length)
   checkKinds(run.spec, input.files, input.kinds)
-  const { type: _, ...rest } = input
-  return [{ type: 'run.extended', ...rest }]
+  const { type: _, kinds, ...rest } = input
+  return [{ type: 'run.extended', ...rest, ...kindsOf(run.spec, kinds) }]
 }
 
 export function stepSeal(state: State, input: Extract<Input, { type: 'seal' }>): readonly Event[] {

@@ -12,6 +12,7 @@ import { captureLetters, restoreLetters, type LettersData } from './letter-state
 import type { Limits } from './limits.ts'
 import type { Kind } from './recovery-table.ts'
 import type { Shares } from './shares.ts'
+import { emptySpent } from './spent.ts'
 import {
   emptyState,
   Task,
@@ -232,7 +233,7 @@ export function restore(data: SnapshotData, limits: Limits, shares?: Shares): St
     if (worker.recycling) state.recycling.add(worker.id)
   }
   for (const [scope, slots] of data.spent ?? [])
-    state.spent.set(scope, { cpus: 0, gpus: 0, batches: 0, slots: slots.map((slot) => ({ ...slot })) })
+    state.spent.set(scope, { ...emptySpent(), slots: slots.map((slot) => ({ ...slot })) })
   for (const { retried, ...one } of data.batches) {
     const map = retried === undefined ? undefined : new Map(retried)
     const batch: Batch = { ...one, kind: one.kind ?? 0, grant: one.grant, retried: map as Batch['retried'] }

@@ -1,40 +1,67 @@
 /**
- * CPU time that a project or a user has had within the last hour, in slots of five minutes: whole numbers, so that every
- * coordinator comes to the same sum. What a batch took counts when it ends, as its CPUs times its time.
+ * CPU time that a project or a user has had within the last hour: its batches' CPUs times their time, of those that
+ * ended in slots of five minutes, and of those that run up to now. Whole numbers, so that every coordinator comes to the
+ * same sum, in whatever order it came to know of them.
  */
 import type { Batch, Spent, State } from './state.ts'
 
 const slotMs = 300_000
 const windowMs = 3_600_000
+/** Moments are counted from here, so that the products with CPUs stay exact. */
+const originMs = 1_700_000_000_000
 
-/** CPU-milliseconds of the last hour. */
+export function emptySpent(): Spent {
+  return { cpus: 0, gpus: 0, batches: 0, sinceCpuMs: 0, slots: [] }
+}
+
+/** CPU-milliseconds of the last hour. Of what has run for longer than that, an hour counts. */
 export function spentHoursMs(spent: Spent, nowMs: number): number {
-  let sumMs = 0
-  for (const slot of spent.slots) if (slot.atMs + slotMs + windowMs > nowMs) sumMs += slot.cpuMs
+  let sumMs = Math.min(spent.cpus * windowMs, Math.max(0, spent.cpus * (nowMs - originMs) - spent.sinceCpuMs))
+  for (const slot of spent.slots) if (isWithin(slot.atMs, nowMs)) sumMs += slot.cpuMs
   return sumMs
 }
 
-/** When so much of it is over that less than `maxMs` counts; undefined when that is so now. */
+/** A slot of a clock that was ahead doesn't count before its time. */
+function isWithin(slotAtMs: number, nowMs: number): boolean {
+  return slotAtMs <= nowMs && slotAtMs + slotMs + windowMs > nowMs
+}
+
+/** When so much of it is over that less than `maxMs` counts, should nothing run; undefined when that is so now. */
 export function spentBelowAtMs(spent: Spent, maxMs: number, nowMs: number): number | undefined {
   let sumMs = spentHoursMs(spent, nowMs)
-  for (let at = spent.slots.length - 1; at >= 0 && sumMs >= maxMs; at -= 1) {
-    const slot = spent.slots[at]!
-    const endsMs = slot.atMs + slotMs + windowMs
-    if (endsMs <= nowMs) continue
+  for (const slot of spent.slots.toSorted((a, b) => a.atMs - b.atMs)) {
+    if (sumMs < maxMs) return undefined
+    if (!isWithin(slot.atMs, nowMs)) continue
     sumMs -= slot.cpuMs
-    if (sumMs < maxMs) return endsMs
+    if (sumMs < maxMs) return slot.atMs + slotMs + windowMs
   }
   return undefined
 }
 
+/** Called by `apply` when the batch begins (1) or has ended (-1). */
+export function countRunning(spent: Spent, batch: Batch, by: 1 | -1): void {
+  spent.sinceCpuMs += by * batch.cpus * (Math.round(batch.assignedAtMs) - originMs)
+}
+
+/** Called by `apply` when the batch has ended: what it took counts in the slots in which it ran. */
 export function spendBatch(spent: Spent, batch: Batch, atMs: number): void {
-  const cpuMs = Math.max(0, Math.round(atMs - batch.assignedAtMs)) * batch.cpus
-  if (cpuMs === 0) return
-  const startMs = atMs - (atMs % slotMs)
-  const newest = spent.slots[0]
-  if (newest?.atMs === startMs) newest.cpuMs += cpuMs
-  else spent.slots.unshift({ atMs: startMs, cpuMs })
-  while (spent.slots.at(-1)!.atMs + slotMs + windowMs <= atMs) spent.slots.pop()
+  const endMs = Math.round(atMs)
+  let fromMs = Math.max(Math.round(batch.assignedAtMs), endMs - windowMs)
+  while (fromMs < endMs) {
+    const startMs = Math.floor(fromMs / slotMs) * slotMs
+    const untilMs = Math.min(endMs, startMs + slotMs)
+    addToSlot(spent, startMs, (untilMs - fromMs) * batch.cpus)
+    fromMs = untilMs
+  }
+  while (spent.slots.length > 0 && spent.slots.at(-1)!.atMs + slotMs + windowMs <= endMs) spent.slots.pop()
+}
+
+function addToSlot({ slots }: Spent, atMs: number, cpuMs: number): void {
+  // The newest first, and there are a dozen at most.
+  let at = 0
+  while (at < slots.length && slots[at]!.atMs > atMs) at += 1
+  if (slots[at]?.atMs === atMs) slots[at]!.cpuMs += cpuMs
+  else slots.splice(at, 0, { atMs, cpuMs })
 }
 
 /** Scopes that have had nothing for an hour and have nothing now are forgotten. */

@@ -218,9 +218,11 @@ export type Worker = {
 
 export type Held = {
   memoryBytes: number
-  readonly gpus: Map<string, { batches: number; exclusive: boolean; memoryBytes: number }>
   readonly resources: Map<string, number>
 }
+
+/** Who uses a card, by its id. */
+export type CardUse = { batches: number; exclusive: boolean; memoryBytes: number }
 
 /** How many batches of a name (an anti-affinity, a spread, all of them) run on each host. */
 export type Placed = Map<string, Map<string, number>>
@@ -230,6 +232,8 @@ export type Spent = {
   cpus: number
   gpus: number
   batches: number
+  /** Of what runs now, as whole numbers: CPUs times the moment since which they are used; see spent.ts. */
+  sinceCpuMs: number
   /** CPU-milliseconds of batches that ended, per slot of time, the newest first; see spent.ts. */
   slots: { atMs: number; cpuMs: number }[]
 }
@@ -274,6 +278,8 @@ export type State = {
   /** Holders by name; follows from the batches. */
   readonly locks: Map<string, Map<BatchId, Lock>>
   readonly placed: Placed
+  /** Cards in use, by host: several workers of one host offer the same ones. */
+  readonly cards: Map<string, Map<string, CardUse>>
   /** By `project:NAME` and `user:NAME`. */
   readonly spent: Map<string, Spent>
   /** Runs that wait for a run, by that run. */
@@ -310,6 +316,7 @@ export function emptyState(limits: Limits = defaultLimits, shares: Shares = noSh
     recycling: new Set(),
     locks: new Map(),
     placed: new Map(),
+    cards: new Map(),
     spent: new Map(),
     followers: new Map(),
     aptitudes: new Map(),

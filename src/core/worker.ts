@@ -13,14 +13,9 @@ export function stepJoin(state: State, input: Join): readonly Event[] {
   const same =
     known !== undefined &&
     known.version === input.version &&
+    known.name === input.name &&
     JSON.stringify(known.capabilities) === JSON.stringify(input.capabilities)
   if (!same) {
-    if (known && input.capabilities.cpus < known.cpusUsed) {
-      throw new Refused(
-        'conflict',
-        `worker ${input.worker} holds work for ${known.cpusUsed} CPUs and now has ${input.capabilities.cpus}`,
-      )
-    }
     const { worker, name, version, capabilities } = input
     events.push({ type: 'worker.joined', worker, name, version, capabilities })
   }

@@ -268,7 +268,7 @@ test('whatever runs need: nothing is over-committed or broken, all of it is plac
       const { locks, placed, batches } = world.state
       assert.deepEqual([locks.size, placed.size, batches.size], [0, 0, 0], 'everything is given back')
       for (const worker of world.state.workers.values())
-        assert.deepEqual([worker.cpusUsed, worker.held.memoryBytes, worker.held.gpus.size], [0, 0, 0])
+        assert.deepEqual([worker.cpusUsed, worker.held.memoryBytes, world.state.cards.size], [0, 0, 0])
       see(told.strategy.name)
       for (const { events } of world.log) for (const event of events) for (const what of rare(world, event)) see(what)
     }),

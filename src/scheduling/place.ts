@@ -354,7 +354,7 @@ function placementOn(
         ? `the only host that fits; ${tasks.length} tasks at once`
         : `${tasks.length} tasks, about ${Math.round(targetMs)} ms of the ${Math.round(group.queuedMs)} ms left`
   const given = givenUp(run, tasks, worker)
-  const grant = grantOf(worker, need)
+  const grant = grantOf(state, worker, need)
   return {
     run: run.id,
     worker: worker.id,
