@@ -62,7 +62,17 @@ function gpuLacks(need: GpuNeed, { gpus = [] }: Capabilities): readonly Lack[] {
   const { count, vendor, memoryBytes } = need
   if (gpus.filter((gpu) => gpuFits(need, gpu)).length >= count) return []
   const short = (wanted: string, found: number): Lack => ({ wanted, found: String(found), distance: 1 - found / count })
-  if (gpus.length < count) return [short(`gpu.count >= ${count}`, gpus.length)]
+  // More of the same cards would do only if they were right otherwise.
+  if (gpus.length < count)
+    return [
+      short(`gpu.count >= ${count}`, gpus.length),
+      ...(vendor === undefined || gpus.some((gpu) => gpu.vendor === vendor)
+        ? []
+        : [lackOf(`gpu.vendor == ${vendor}`, undefined)]),
+      ...(memoryBytes === undefined || gpus.some((gpu) => gpuFits(need, gpu))
+        ? []
+        : [lackOf(`gpu.memory >= ${bytesText(memoryBytes)}`, undefined)]),
+    ]
   const ofVendor = vendor === undefined ? gpus : gpus.filter((gpu) => gpu.vendor === vendor)
   if (ofVendor.length < count)
     return count === 1

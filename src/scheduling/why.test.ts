@@ -222,13 +222,36 @@ test('explain: --workers, avoided workers, workers that are recycled', () => {
   const world = new World().join('w').submit('R', { workersMax: 1, open: true })
   world.feed({ type: 'extend', run: 'R', who, files: ['b'], estimates: [60_000] }).join('v')
   assert.deepEqual(world.reasons('R', 1)[0], { type: 'workers-max', max: 1 })
-  const avoiding = new World().join('w').join('v', { host: 'v' })
-  avoiding.submit('R', { retry: { failed: { max: 1, where: 'other-worker', jitter: 0, backoffMs: 0 } } })
-  const { worker } = [...avoiding.state.batches.values()][0]!
-  avoiding.submit('S', {})
-  const report = { task: 0, outcome: 'failed' as const, durationMs: 1, counts: [0, 1, 0, 0] as const }
-  avoiding.feed({ type: 'report', worker, batch: 'b1', token: 1, reports: [report] })
-  assert.ok(avoiding.reasons('R').some((reason) => reason.type === 'busy'))
+  const recycling = new World().join('w')
+  recycling.state.workers.get('w')!.recycling = { id: 1, sinceMs: 0, untilMs: recycling.nowMs + 5000 }
+  recycling.submit('R')
+  assert.match(recycling.words('R'), /^worker w is being recycled, for another 5\.0 s at most$/)
+  assert.equal(recycling.why('R', 0).starts!.fromMs, recycling.nowMs + 5000)
+})
+
+test('explain: the only free worker is one on which it failed', () => {
+  const world = new World().join('w').join('v', { host: 'v' })
+  world.submit('R', { retry: { failed: { max: 1, where: 'other-worker', jitter: 0, backoffMs: 0 } } })
+  const { worker } = world.state.batches.get('b1')!
+  world.submit('S')
+  const failed = { task: 0, outcome: 'failed' as const, durationMs: 1, counts: [0, 1, 0, 0] as const }
+  world.feed({ type: 'report', worker, batch: 'b1', token: 1, reports: [failed] })
+  const end = { exitCode: 1, signal: null, startupMs: 1, wallMs: 1, interrupted: [], timedOut: [], errors: [] }
+  world.feed({ type: 'end', worker, batch: 'b1', token: 1, reason: 'completed', ...end })
+  assert.deepEqual(
+    world.reasons('R').map((reason) => reason.type),
+    ['busy', 'avoided'],
+  )
+  assert.match(world.words('R'), /should not run on 1 free worker after what happened there/)
+})
+
+test('explain: a lock that is free is kept for a run which comes first', () => {
+  const lock = (mode: 'exclusive' | 'shared') => needs({ locks: [{ name: 'db', mode }], cpus: 1 })
+  const world = new World().join('w', { cpus: 4 }).submit('A', lock('shared'))
+  world.submit('B', { ...lock('exclusive'), priority: 5 }).submit('C', lock('shared'))
+  assert.deepEqual(world.reasons('C'), [{ type: 'lock-kept', run: 'B' }])
+  assert.match(world.words('C'), /its lock is kept for run B, which comes first and waits, too/)
+  assert.match(world.sooner('C'), /raising its priority to 6/)
 })
 
 test('explain: a strategy without an order is named where nothing else is known', () => {

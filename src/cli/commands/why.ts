@@ -64,9 +64,8 @@ export function whyText(why: Why, columns: number): string {
 }
 
 function sayWait(why: Why, wait: Wait, say: (name: string, text: string) => void): void {
-  const need = wait.need === '' ? '' : ` (${wait.need})`
-  const files =
-    why.task === undefined ? `${wait.tasks} ${wait.tasks === 1 ? 'file' : 'files'}${need}` : need.slice(2, -1)
+  const need = wait.need === '' ? '' : `: ${wait.need}`
+  const files = why.task === undefined ? `${wait.tasks} ${wait.tasks === 1 ? 'file' : 'files'}${need}` : wait.need
   if (files !== '') say('waiting', files)
   const words = wait.words.length === 0 ? ['nothing is in the way: placed next'] : wait.words
   words.forEach((text, at) => say(at === 0 ? 'because' : '', `- ${text}`))
