@@ -79,8 +79,12 @@ export function guarded<Value>(call: () => Value, timeoutMs: number): Guarded<Va
 
 const wordsMax = 500
 
-/** In here, not outside: `toString` and `message` are the plugin's. */
+/** In here, not outside: `toString` and `message` are the plugin's, and may throw again. */
 function wordsOf(error: unknown): string {
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
-  return text.slice(0, wordsMax)
+  try {
+    const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+    return text.slice(0, wordsMax)
+  } catch {
+    return 'something that has no words'
+  }
 }

@@ -107,4 +107,4 @@ export const learned: Strategy = orderedStrategy(
 )
 
 export const builtinStrategies: readonly Strategy[] = [history, fifo, priority, deadline, fairShare, learned]
-export const defaultStrategy = history
+export const defaultStrategy: Strategy = builtinStrategies[0]!
