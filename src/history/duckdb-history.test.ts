@@ -215,6 +215,33 @@ describe('openHistory', () => {
       assert.equal((JSON.parse(audit.at(-1)!.event) as { verdict: string }).verdict, 'failed')
     }))
 
+  test('when workers came and went is kept whole, oldest first, up to a time', () =>
+    withPlace(async ({ open }) => {
+      const history = await open()
+      const labels = Object.fromEntries(
+        Array.from({ length: 200 }, (_, at) => [`label-${at}`, 'a value of some length']),
+      )
+      const capabilities = { os: 'linux', arch: 'x64', cpus: 4, memoryBytes: 1, host: 'h', labels, tools: {} }
+      const log = new SyntheticLog()
+        .add({ type: 'worker.joined', worker: 'w1', name: 'one', version: '1', capabilities })
+        .add({ type: 'worker.drained', worker: 'w1', who: 'client:ann', why: 'asked' })
+        .add({ type: 'worker.left', worker: 'w1', why: 'gone' })
+      const untilMs = log.atMs
+      log.add({ type: 'worker.left', worker: 'w2', why: 'gone' })
+      await log.feedTo(history)
+      await history.settled()
+      const rows = await history.workerEvents({ untilMs, limit: 10 })
+      assert.deepEqual(
+        rows.map((row) => row.type),
+        ['worker.joined', 'worker.drained', 'worker.left'],
+      )
+      assert.deepEqual((JSON.parse(rows[0]!.event) as { capabilities: unknown }).capabilities, capabilities)
+      assert.deepEqual(
+        (await history.workerEvents({ untilMs, limit: 1 })).map((row) => row.type),
+        ['worker.left'],
+      )
+    }))
+
   test('an estimate follows the newest and not an outlier, in memory as it is read from disk', () =>
     withPlace(async ({ open }) => {
       let history = await open()
