@@ -9,6 +9,8 @@ import { Unreachable, type Request, type Response, type Transport } from './tran
 
 export type PlanView = {
   readonly durationsMs: readonly (number | null)[]
+  /** Where each is from: `history` is the file's own. Absent of a coordinator that doesn't say. */
+  readonly bases?: readonly string[]
   readonly startupMs: number | null
   readonly knownRatio: number
   readonly workers: readonly WorkerView[]

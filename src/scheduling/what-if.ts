@@ -13,6 +13,8 @@ export type Work = {
   readonly files: readonly string[]
   /** Of the reference machine; null = nothing is known. */
   readonly estimatesMs: readonly (number | null)[]
+  /** Which of them are the file's own, measured; default: all that there are. */
+  readonly measured?: readonly boolean[]
   readonly kinds?: readonly number[]
   readonly dependencies?: Submit['dependencies']
   readonly startupMs: number
@@ -41,7 +43,7 @@ export type FleetPlan = {
 
 export type WhatIf = {
   readonly files: number
-  /** Share of files with an estimate. */
+  /** Share of files that were measured before. */
   readonly knownRatio: number
   readonly workMs: number
   readonly fleets: readonly FleetPlan[]
@@ -71,7 +73,8 @@ export function whatIf(work: Work, sizes: readonly number[], shape: FleetShape, 
   const workersMax = longestMs === 0 ? 1 : Math.max(1, Math.ceil(workMs / perWorker / (longestMs / fastest)))
   return {
     files: work.files.length,
-    knownRatio: work.files.length === 0 ? 0 : known.length / work.files.length,
+    knownRatio:
+      work.files.length === 0 ? 0 : work.files.filter((_, at) => isMeasured(work, at)).length / work.files.length,
     workMs: Math.round(workMs),
     fleets,
     workersMax,
@@ -119,11 +122,15 @@ function planFleet(
   }
 }
 
+function isMeasured({ estimatesMs, measured }: Work, at: number): boolean {
+  return measured?.[at] ?? estimatesMs[at] !== null
+}
+
 /** Every file is off by something of its own, and all of them lean one way. */
-function leaning({ estimatesMs }: Work, meansMs: readonly number[], lean: number): readonly number[] {
+function leaning(work: Work, meansMs: readonly number[], lean: number): readonly number[] {
   if (lean === 0) return meansMs
   return meansMs.map((ms, at) => {
-    const off = estimatesMs[at] === null ? offUnknown : offKnown
+    const off = isMeasured(work, at) ? offKnown : offUnknown
     return ms * Math.max(0.05, 1 + off * (0.5 * lean + 0.5 * noise(at * 4 + lean)))
   })
 }

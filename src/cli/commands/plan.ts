@@ -75,7 +75,14 @@ async function workOf(connection: Connection, options: PlanOptions): Promise<Ask
   }
   const known = await connection.client.plan(about)
   const startupMs = known.startupMs ?? 0
-  const work = { spec: specOf(plan), files, estimatesMs: known.durationsMs, startupMs, ...orderOf(plan) }
+  const work = {
+    spec: specOf(plan),
+    files,
+    estimatesMs: known.durationsMs,
+    ...(known.bases === undefined ? {} : { measured: known.bases.map((basis) => basis === 'history') }),
+    startupMs,
+    ...orderOf(plan),
+  }
   return { work, workers: known.workers }
 }
 
