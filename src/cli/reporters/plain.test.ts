@@ -72,12 +72,19 @@ describe('PlainReporter', () => {
     } as const
     for (const queuePosition of [3, 3, 2, 2, 1, 1])
       reporter.message({ type: 'run', run: { ...queued, queuePosition, reason: 'busy' } })
+    // What it waits for has a time in it that changes with every message.
+    for (const seconds of [1, 2, 3])
+      reporter.message({
+        type: 'run',
+        run: { ...queued, queuePosition: 1, reason: `waits for lock 'db', held for ${seconds} s` },
+      })
     reporter.message({ type: 'run', run: { ...queued, reason: 'no worker has the label gpu=1' } })
     const lines = terminal.raw.trimEnd().split('\n').slice(1)
     assert.deepEqual(lines, [
       'waiting: number 3 in the queue, expected to start in 90 s (busy)',
       'waiting: number 2 in the queue, expected to start in 90 s (busy)',
       'waiting: next in the queue, expected to start in 90 s (busy)',
+      "waiting: next in the queue, expected to start in 90 s (waits for lock 'db', held for 1 s)",
       'waiting: no worker has the label gpu=1',
     ])
     reporter.close()

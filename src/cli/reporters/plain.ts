@@ -14,6 +14,8 @@ import { counted, formatCount, formatSeconds } from './text-fit.ts'
 import { formatDuration } from '../../stdx/duration.ts'
 import { haltedBy, headerLine, taskNoun, waitingLine } from './wording.ts'
 
+/** So many words of a reason tell one from another: `waits for lock …`. */
+const reasonKindWords = 3
 const heartbeatMs = 30_000
 const heartbeatFilesMax = 5
 /** Files that were lost or timed out are told of as failures. */
@@ -33,7 +35,7 @@ export class PlainReporter implements Reporter {
   readonly #progress: Progress
   readonly #failures: FailureFeed
   #cancelHeartbeat: (() => void) | undefined
-  #waitingFor: number | string | undefined
+  #waitingFor: string | undefined
   #closed = false
 
   constructor(terminal: Terminal, clock: Clock) {
@@ -104,11 +106,12 @@ export class PlainReporter implements Reporter {
     return `${paint(style, mark)} ${message.file}${text} ${paint('dim', formatDuration(message.durationMs) + (worker === undefined ? '' : ` ${worker}`))}`
   }
 
-  /** Said when the place in the queue changes, not with every message. */
+  /** Said when the place in the queue or the kind of reason changes, not with every message: reasons hold times. */
   #waiting(): void {
     const { run } = this.#progress
     const line = waitingLine(run, this.#clock.now())
-    const what = line === undefined ? undefined : (run?.queuePosition ?? run?.reason ?? line)
+    const kind = run?.reason?.split(' ', reasonKindWords).join(' ')
+    const what = line === undefined ? undefined : `${run?.state} ${run?.queuePosition ?? ''} ${kind ?? ''}`
     if (what === this.#waitingFor) return
     this.#waitingFor = what
     if (line !== undefined) this.print(line)
