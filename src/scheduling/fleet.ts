@@ -2,7 +2,8 @@
 import { isOpen } from '../core/breaker.ts'
 import { workerScope } from '../core/breaker-state.ts'
 import { fits } from '../core/fit.ts'
-import { cpusOf, slotsByLocks, slotsOn } from '../core/holdings.ts'
+import { cpusOf, scopesOf, slotsByLocks, slotsByQuota, slotsOn } from '../core/holdings.ts'
+import { noShares, type Shares } from '../core/shares.ts'
 import type { Group, Run, State, Worker } from '../core/state.ts'
 
 export type View = {
@@ -53,10 +54,23 @@ function thoseThatFit(state: State, run: Run, group: Group): readonly Worker[] {
   return list
 }
 
-/** CPUs of the reference machine that the group can count on: of all workers that fit, within its run's limit of workers and its locks. */
-export function fleetCpus(run: Run, group: Group, fitting: readonly Worker[], speed: Speed = measuredSpeed): number {
+/**
+ * CPUs of the reference machine that the group can count on: of all workers that fit, within its run's limit of workers,
+ * its locks, and the quotas of its project and user.
+ */
+export function fleetCpus(
+  run: Run,
+  group: Group,
+  fitting: readonly Worker[],
+  speed: Speed = measuredSpeed,
+  shares: Shares = noShares,
+): number {
   const { need } = group
-  const slotsMax = Math.min(run.spec.workersMax ?? Infinity, slotsByLocks(need))
+  const slotsMax = Math.min(
+    run.spec.workersMax ?? Infinity,
+    slotsByLocks(need),
+    fitting.length === 0 ? Infinity : slotsByQuota(shares, run, need, fitting[0]!),
+  )
   const parts = fitting.map((worker) => ({
     slots: slotsOn(run, need, worker),
     cpus: cpusOf(run, need, worker) * speed(run, worker),
@@ -87,7 +101,7 @@ type Demand = { readonly place: string; readonly all: string }
 /** What a group asks for, as text: of a worker at the time, and in all. It stays the same for as long as the group is there. */
 const demands = new WeakMap<Group, Demand>()
 
-function demandOf(run: Run, group: Group): Demand {
+export function demandOf(run: Run, group: Group): Demand {
   let demand = demands.get(group)
   if (demand === undefined) {
     const { workspace, labels, cpus, workersMax } = run.spec
@@ -123,11 +137,12 @@ export class Fleets {
   of(run: Run, group: Group): Fleet {
     const demand = demandOf(run, group)
     // A speed that depends on the run depends on its suite.
-    const key = this.#speed === measuredSpeed ? demand.all : `${run.spec.project} ${run.spec.suite} ${demand.all}`
+    const all = this.#allOf(run, demand)
+    const key = this.#speed === measuredSpeed ? all : JSON.stringify([run.spec.project, run.spec.suite, all])
     let fleet = this.#known.get(key)
     if (!fleet) {
       const workers = this.#workersOf(run, group, demand)
-      fleet = new LazyFleet(workers, () => this.#cpusOf(run, group, workers, demand))
+      fleet = new LazyFleet(workers, () => this.#cpusOf(run, group, workers, all))
       this.#known.set(key, fleet)
     }
     return fleet
@@ -144,8 +159,14 @@ export class Fleets {
     return workers
   }
 
-  #cpusOf(run: Run, group: Group, workers: readonly Worker[], { all }: Demand): number {
-    if (this.#speed !== measuredSpeed) return fleetCpus(run, group, workers, this.#speed)
+  /** Quotas are those of a project and a user. */
+  #allOf(run: Run, { all }: Demand): string {
+    return this.#view.state.shares.size === 0 ? all : JSON.stringify([scopesOf(run), all])
+  }
+
+  #cpusOf(run: Run, group: Group, workers: readonly Worker[], all: string): number {
+    const { shares } = this.#view.state
+    if (this.#speed !== measuredSpeed) return fleetCpus(run, group, workers, this.#speed, shares)
     let sums = cpusKnown.get(workers)
     if (!sums) {
       sums = new Map()
@@ -154,7 +175,7 @@ export class Fleets {
     let cpus = sums.get(all)
     if (cpus === undefined) {
       if (sums.size >= knownMax) sums.clear()
-      cpus = fleetCpus(run, group, workers)
+      cpus = fleetCpus(run, group, workers, measuredSpeed, shares)
       sums.set(all, cpus)
     }
     return cpus

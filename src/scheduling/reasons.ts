@@ -14,7 +14,7 @@ import { cpusOf, lockInTheWay, obstacleOn, quotaInTheWay, sharesHost, type Quota
 import { spentBelowAtMs, spentHoursMs } from '../core/spent.ts'
 import type { Group, Run, State, Worker } from '../core/state.ts'
 import { isTerminal } from '../core/task-state.ts'
-import type { Fleets, View } from './fleet.ts'
+import { demandOf, type Fleets, type View } from './fleet.ts'
 import { batchEnds, type Interval } from './expected.ts'
 import { nearestOf, type Lack } from './nearest.ts'
 import { atWorkerLimit, holdsBatchOf, keeping } from './place.ts'
@@ -230,18 +230,19 @@ export function quotaReason(state: State, hit: QuotaHit, nowMs: number): Extract
 
 type NobodyReason = Extract<Reason, { type: 'no-worker' | 'worker-breakers' | 'no-fit' }>
 
-/** Found once for all who ask in view of the same fleets. */
-const nobody = new WeakMap<Fleets, WeakMap<Group, NobodyReason>>()
+/** Found once for all that ask for the same in view of the same fleets. */
+const nobody = new WeakMap<Fleets, Map<string, NobodyReason>>()
 
 /** Of a group that no worker can take, now or later. */
 export function nobodyReason(view: View, run: Run, group: Group, fleets?: Fleets): NobodyReason {
   let known = fleets && nobody.get(fleets)
   if (fleets && !known) {
-    known = new WeakMap()
+    known = new Map()
     nobody.set(fleets, known)
   }
-  const reason = known?.get(group) ?? findNobody(view, run, group)
-  known?.set(group, reason)
+  const demand = demandOf(run, group)
+  const reason = known?.get(demand) ?? findNobody(view, run, group)
+  known?.set(demand, reason)
   return reason
 }
 
