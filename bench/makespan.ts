@@ -1,9 +1,10 @@
 /**
  * How close the real placement comes to the best any schedule could do: the core and the scheduler
  * run the recorded durations of real suites on N simulated one-CPU hosts, with estimates that are off
- * by up to a fifth either way, as history's are. Lower bound: max(work / N, longest file). Beside it:
- * static sharding by count, as frameworks do, and longest-first with perfect knowledge (LPT).
- * Without start-up cost first, then with one second for every process.
+ * by up to a fifth either way, as history's are. Lower bound: max(work / speed of all, longest file on the
+ * fastest). Beside it: static sharding by count, as frameworks do; longest-first to whoever would be done with it
+ * first, with perfect knowledge (LPT); and one file at a time to whoever is free, each with a start-up of its own.
+ * Hosts alike first, then of speeds 1, 2 and 4; without start-up cost, then with one second for every process.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
@@ -25,18 +26,19 @@ function noise(index: number): number {
   return ((x >>> 0) / 2 ** 32) * 2 - 1
 }
 
-function simulate(durationsMs: readonly number[], hosts: number, startupMs: number): number {
+function simulate(durationsMs: readonly number[], speeds: readonly number[], startupMs: number): number {
   const estimates = durationsMs.map((ms, index) => ms * (1 + noise(index) * 0.2))
   const files = durationsMs.map((_, index) => `f${index}`)
   const submit: Input = { type: 'submit', run: 'r', who: 'bench', spec: { ...plainSpec, startupMs }, files, estimates }
-  const joins = Array.from({ length: hosts }, (_, host): Input => {
-    const capabilities = { os: 'linux', arch: 'x64', cpus: 1, memoryBytes: 1, host: `h${host}`, labels: {}, tools: {} }
+  const joins = speeds.map((speed, host): Input => {
+    const plain = { os: 'linux', arch: 'x64', cpus: 1, memoryBytes: 1, labels: {}, tools: {} }
+    const capabilities = { ...plain, host: `h${host}`, speed }
     return { type: 'join', worker: `w${host}`, name: `w${host}`, version: '1', capabilities, draining: false }
   })
   const { runs, endMs } = play({
     strategy: history,
     inputs: [...joins, submit].map((input) => ({ atMs: 0, input })),
-    taskMs: (_run, task) => durationsMs[task]!,
+    taskMs: (_run, task, worker) => durationsMs[task]! / worker.capabilities.speed!,
     startupMs: () => startupMs,
   })
   if (runs[0]!.endedAtMs === undefined) throw new Error('the simulated run did not end')
@@ -44,19 +46,29 @@ function simulate(durationsMs: readonly number[], hosts: number, startupMs: numb
 }
 
 /** File i to shard i mod N; the slowest shard counts. */
-function staticShards(durationsMs: readonly number[], hosts: number, startupMs: number): number {
-  const sums = Array.from({ length: hosts }, () => 0)
-  durationsMs.forEach((ms, index) => (sums[index % hosts]! += ms))
+function staticShards(durationsMs: readonly number[], speeds: readonly number[], startupMs: number): number {
+  const sums = speeds.map(() => 0)
+  durationsMs.forEach((ms, index) => (sums[index % speeds.length]! += ms / speeds[index % speeds.length]!))
   return startupMs + Math.max(...sums)
 }
 
-function longestFirst(durationsMs: readonly number[], hosts: number, startupMs: number): number {
-  const sums = Array.from({ length: hosts }, () => 0)
+function longestFirst(durationsMs: readonly number[], speeds: readonly number[], startupMs: number): number {
+  const sums = speeds.map(() => 0)
   for (const ms of durationsMs.toSorted((a, b) => b - a)) {
-    const least = sums.indexOf(Math.min(...sums))
-    sums[least]! += ms
+    const ends = sums.map((sum, host) => sum + ms / speeds[host]!)
+    const first = ends.indexOf(Math.min(...ends))
+    sums[first] = ends[first]!
   }
   return startupMs + Math.max(...sums)
+}
+
+function oneAtATime(durationsMs: readonly number[], speeds: readonly number[], startupMs: number): number {
+  const sums = speeds.map(() => 0)
+  for (const ms of durationsMs) {
+    const free = sums.indexOf(Math.min(...sums))
+    sums[free]! += startupMs + ms / speeds[free]!
+  }
+  return Math.max(...sums)
 }
 
 /** 2 000 made-up files, log-normal around 400 ms: where no file dominates even 64 hosts. */
@@ -71,31 +83,37 @@ function heavyTailed(count: number): Recorded {
 const folder = path.join(import.meta.dirname, 'durations')
 const suites = readdirSync(folder).map((file) => JSON.parse(readFileSync(path.join(folder, file), 'utf8')) as Recorded)
 suites.push(heavyTailed(2000))
-for (const startupMs of [0, 1000]) {
+for (const kinds of [[1], [1, 2, 4]]) for (const startupMs of [0, 1000]) report(kinds, startupMs)
+
+function report(kinds: readonly number[], startupMs: number): void {
   const rows: (string | number)[][] = []
   for (const { suite, files } of suites) {
     const durationsMs = files.map((file) => file.seconds * 1000)
     const totalMs = durationsMs.reduce((sum, ms) => sum + ms, 0)
     const longestMs = Math.max(...durationsMs)
     for (const hosts of [4, 16, 64]) {
-      const boundMs = startupMs + Math.max(totalMs / hosts, longestMs)
-      const dominated = longestMs > totalMs / hosts
+      const speeds = Array.from({ length: hosts }, (_, host) => kinds[host % kinds.length]!)
+      const evenMs = totalMs / speeds.reduce((sum, speed) => sum + speed, 0)
+      const aloneMs = longestMs / Math.max(...speeds)
+      const boundMs = startupMs + Math.max(evenMs, aloneMs)
       rows.push([
         suite,
         files.length,
         hosts,
         boundMs / 1000,
-        simulate(durationsMs, hosts, startupMs) / boundMs,
-        staticShards(durationsMs, hosts, startupMs) / boundMs,
-        longestFirst(durationsMs, hosts, startupMs) / boundMs,
-        dominated ? 'one file dominates' : '',
+        simulate(durationsMs, speeds, startupMs) / boundMs,
+        staticShards(durationsMs, speeds, startupMs) / boundMs,
+        longestFirst(durationsMs, speeds, startupMs) / boundMs,
+        oneAtATime(durationsMs, speeds, startupMs) / boundMs,
+        aloneMs > evenMs ? 'one file dominates' : '',
       ])
     }
   }
+  const what = kinds.length === 1 ? 'hosts alike' : `hosts of speeds ${kinds.join(', ')}`
   process.stdout.write(
     `${formatTable({
-      title: `Makespan over the lower bound, start-up ${startupMs} ms`,
-      columns: ['suite', 'files', 'hosts', 'bound s', 'Muster', 'static shards', 'perfect LPT', ''],
+      title: `Makespan over the lower bound, ${what}, start-up ${startupMs} ms`,
+      columns: ['suite', 'files', 'hosts', 'bound s', 'Muster', 'static shards', 'perfect LPT', 'one at a time', ''],
       rows,
       note: 'Goal for Muster: ≤ 1.05 where no file dominates.',
     })}\n`,
