@@ -4,7 +4,7 @@
  * itself.
  */
 import type { RunSpec, TaskDependency } from '../core/entities.ts'
-import type { SubmitBody } from '../protocol/api.ts'
+import type { ActionBody, SubmitBody } from '../protocol/api.ts'
 import { deadlineAtMs } from '../protocol/deadline.ts'
 import { MusterError } from '../protocol/errors.ts'
 import { expressionFault } from '../protocol/needs.ts'
@@ -37,7 +37,7 @@ function deadlineOf(text: string, nowMs: number): number {
   )
 }
 
-export function priorityOfBody({ priority = 0 }: Pick<SubmitBody, 'priority'>): number {
+export function priorityOfBody({ priority = 0 }: Pick<SubmitBody | ActionBody, 'priority'>): number {
   const number = priorityOf(priority)
   if (number !== undefined) return number
   const names = Object.keys(priorityNames).join(', ')

@@ -202,7 +202,7 @@ function actionInput(
       return { type: 'pause', ...base, why }
     case 'prioritise':
       if (body.priority === undefined) throw new MusterError('request_invalid', 'expected a priority')
-      return { type: 'prioritise', ...base, priority: body.priority }
+      return { type: 'prioritise', ...base, priority: priorityOfBody(body) }
     default:
       return { type: action, ...base }
   }

@@ -8,6 +8,8 @@ const text = (maxLength: number) => Type.String({ minLength: 1, maxLength })
 const Files = Type.Array(text(4096))
 const FileBytes = Type.Array(Type.Union([Type.Number({ minimum: 0 }), Type.Null()]))
 const Labels = Type.Record(Type.String(), Type.String())
+/** A number, or critical, high, normal, low, background. */
+const Priority = Type.Union([Type.Integer({ minimum: -1000, maximum: 1000 }), text(32)])
 /** Index into `needs`, one per file. */
 const Kinds = Type.Array(Type.Integer({ minimum: 0 }))
 /** A file of the submission by its name, or by its index. */
@@ -51,8 +53,7 @@ export const SubmitBody = Type.Object(
     retry: Type.Optional(RetryPolicy),
     taskTimeoutMs: Type.Optional(Type.Integer({ minimum: 1 })),
     maxFailures: Type.Optional(Type.Integer({ minimum: 0 })),
-    /** A number, or critical, high, normal, low, background. */
-    priority: Type.Optional(Type.Union([Type.Integer({ minimum: -1000, maximum: 1000 }), text(32)])),
+    priority: Type.Optional(Priority),
     labels: Type.Optional(Labels),
     /** What tasks need of a worker; each file names one by its index in `kinds`. */
     needs: Type.Optional(Type.Array(NeedSchema, { minItems: 1 })),
@@ -128,7 +129,7 @@ export const ActionBody = Type.Object(
     /** cancel only: files that run may finish, for 10 s at most. */
     drain: Type.Optional(Type.Boolean()),
     /** prioritise only. */
-    priority: Type.Optional(Type.Integer({ minimum: -1000, maximum: 1000 })),
+    priority: Type.Optional(Priority),
     /** rerun only. */
     which: Type.Optional(Type.Union([Type.Literal('all'), Type.Literal('failed'), Type.Literal('lost')])),
   },
