@@ -6,7 +6,7 @@
  */
 import type { Capabilities, Gpu, Grant, GpuNeed, Lock, Need } from './entities.ts'
 import { gpuFits, ownNumber } from './fit.ts'
-import { ruleOfScope } from './shares.ts'
+import { ruleOfScope, type Shares } from './shares.ts'
 import { countRunning, emptySpent, spendBatch, spentHoursMs } from './spent.ts'
 import type { Batch, Held, Placed, Run, State, Worker } from './state.ts'
 
@@ -78,6 +78,18 @@ export function slotsByLocks(need: Need): number {
   for (const lock of need.locks ?? [])
     if (lock.mode !== 'shared') slots = Math.min(slots, lock.mode === 'counted' ? lock.max : 1)
   return slots
+}
+
+/** Most batches at once that the quotas of its project and its user leave it, were they all like one on this worker. */
+export function slotsByQuota(shares: Shares, run: Run, need: Need, worker: Worker): number {
+  if (shares.size === 0) return Infinity
+  let slots = Infinity
+  for (const scope of scopesOf(run)) {
+    const rule = ruleOfScope(shares, scope)
+    if (rule?.cpus !== undefined) slots = Math.min(slots, Math.floor(rule.cpus / cpusOf(run, need, worker)))
+    if (rule?.gpus !== undefined && need.gpus) slots = Math.min(slots, Math.floor(rule.gpus / need.gpus.count))
+  }
+  return Math.max(1, slots)
 }
 
 /** Something that is in the way of a batch, by its kind; `by` names the batches, the scope or the resource. */

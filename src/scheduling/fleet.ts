@@ -101,7 +101,7 @@ type Demand = { readonly place: string; readonly all: string }
 /** What a group asks for, as text: of a worker at the time, and in all. It stays the same for as long as the group is there. */
 const demands = new WeakMap<Group, Demand>()
 
-export function demandOf(run: Run, group: Group): Demand {
+function demandOf(run: Run, group: Group): Demand {
   let demand = demands.get(group)
   if (demand === undefined) {
     const { workspace, labels, cpus, workersMax } = run.spec

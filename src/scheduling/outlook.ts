@@ -166,6 +166,7 @@ function reasonEnds(situation: Situation, run: Run, reason: Reason, depth: numbe
     case 'busy':
       return firstOf(reason.workers, (worker) => worker.free)
     case 'lock-kept':
+    case 'quota-kept':
     case 'reserved': {
       const first = state.runs.get(reason.run)!
       return { fromMs: nowMs, toMs: nowMs + remainingMs(first, situation.fleets) * (1 + uncertaintyOf(first)) }

@@ -222,7 +222,7 @@ function* placementsOf(round: Round, run: Run, max: number): Generator<Placement
 function* placementsOfGroup(round: Round, run: Run, group: Group): Generator<Placement> {
   const { view, fleets, nowMs } = round
   const { state } = view
-  if (isHeldUp(state, run, group) || !round.kept.mayLock(run, group.need)) return
+  if (isHeldUp(state, run, group) || !round.kept.mayLock(run, group.need) || !round.kept.maySpend(run)) return
   const fleet = fleets.of(run, group)
   const free = freeWorkers(round, run, group, fleet.workers)
   if (free.length === 0) return
@@ -259,8 +259,10 @@ function reserve(round: Round, run: Run): void {
   for (const group of readyGroups(round, run)) {
     const { need } = group
     const { workers } = fleets.of(run, group)
-    const mayHave = (worker: Worker) =>
-      quotaInTheWay(state, run, need, cpusOf(run, need, worker), round.nowMs) === undefined
+    const quotaOn = (worker: Worker) => quotaInTheWay(state, run, need, cpusOf(run, need, worker), round.nowMs)
+    const mayHave = (worker: Worker) => quotaOn(worker) === undefined
+    const hit = state.shares.size > 0 && workers.length > 0 ? quotaOn(workers[0]!) : undefined
+    if (hit) kept.keepScope(run, hit.scope)
     if (need.locks !== undefined && workers.some(mayHave)) kept.keepLocks(run, need)
     if (lockInTheWay(state, need) !== undefined) continue
     if (state.shares.size === 0 && sharesHost(need)) {
@@ -270,12 +272,22 @@ function reserve(round: Round, run: Run): void {
       round.wanted.add(place)
     }
     const few = open.size < workers.length ? open : workers
-    for (const worker of few) {
+    let left = group.queuedCount
+    for (const worker of group.queuedCount < open.size ? emptiestFirst(few) : few) {
+      // No more than it could ever use.
+      if (left === 0) break
       if (few === open ? !fits(run, group, worker) : !open.has(worker)) continue
       const obstacle = obstacleFor(state, run, group, worker)
-      if (obstacle !== undefined && mayHave(worker)) kept.keepWorker(run, worker, need, obstacle)
+      if (obstacle === undefined || !mayHave(worker)) continue
+      kept.keepWorker(run, worker, need, obstacle)
+      left -= 1
     }
   }
+}
+
+/** What is nearly free is what a run that waits will have soonest. */
+function emptiestFirst(workers: Iterable<Worker>): Worker[] {
+  return [...workers].sort((a, b) => freeCpus(b) - freeCpus(a) || (a.id < b.id ? -1 : 1))
 }
 
 /** The best first; a host takes one batch of a run at a time, unless what it needs says how much of the host that is. */

@@ -14,7 +14,7 @@ import { cpusOf, lockInTheWay, obstacleOn, quotaInTheWay, sharesHost, type Quota
 import { spentBelowAtMs, spentHoursMs } from '../core/spent.ts'
 import type { Group, Run, State, Worker } from '../core/state.ts'
 import { isTerminal } from '../core/task-state.ts'
-import { demandOf, type Fleets, type View } from './fleet.ts'
+import { placeOf, type Fleets, type View } from './fleet.ts'
 import { batchEnds, type Interval } from './expected.ts'
 import { nearestOf, type Lack } from './nearest.ts'
 import { atWorkerLimit, holdsBatchOf, keeping } from './place.ts'
@@ -69,8 +69,8 @@ export type Reason =
       readonly holders: readonly Holder[]
       readonly count: number
     }
-  /** The run comes first and waits for that lock, too. */
-  | { readonly type: 'lock-kept'; readonly run: RunId }
+  /** The run comes first and waits for that lock, too; or for the same project's or user's quota. */
+  | { readonly type: 'lock-kept' | 'quota-kept'; readonly run: RunId }
   | { readonly type: 'no-worker' }
   | { readonly type: 'worker-breakers'; readonly count: number; readonly untilMs?: number }
   | {
@@ -137,8 +137,8 @@ export function reasonsOf(situation: Situation, run: Run, group: Group, index?: 
   if (behind && scopeAllowance(state, behind.scope) === 0) reasons.push(behind)
   if (atWorkerLimit(run)) reasons.push({ type: 'workers-max', max: run.spec.workersMax! })
   const lock = lockReason(state, group, situation.nowMs)
-  const lockKept = lock ? undefined : lockKeptReason(situation, run, group)
-  if (lock ?? lockKept) reasons.push((lock ?? lockKept)!)
+  if (lock) reasons.push(lock)
+  reasons.push(...keptReasons(situation, run, group, lock !== undefined))
   reasons.push(...workerReasons(situation, run, group, workers, index))
   // A worker is free, but what is left of the group may be there only for others.
   const again = index === undefined ? firstAgain(run, group, situation.nowMs) : undefined
@@ -240,9 +240,9 @@ export function nobodyReason(view: View, run: Run, group: Group, fleets?: Fleets
     known = new Map()
     nobody.set(fleets, known)
   }
-  const demand = demandOf(run, group)
-  const reason = known?.get(demand) ?? findNobody(view, run, group)
-  known?.set(demand, reason)
+  const place = placeOf(run, group)
+  const reason = known?.get(place) ?? findNobody(view, run, group)
+  known?.set(place, reason)
   return reason
 }
 
@@ -318,11 +318,21 @@ function keptBefore({ view, fleets, order = [], nowMs }: Situation, run: Run): R
   return keeping(view, at < 0 ? [] : order.slice(0, at), fleets, nowMs)
 }
 
-function lockKeptReason(situation: Situation, run: Run, group: Group): Reason | undefined {
-  if (group.need.locks === undefined) return undefined
-  for (const { run: first, kept } of keptBefore(situation, run))
-    if (!kept.mayLock(run, group.need)) return { type: 'lock-kept', run: first.id }
-  return undefined
+/** What no worker is to blame for, and a run that comes first has been promised. */
+function keptReasons(situation: Situation, run: Run, group: Group, lock: boolean): readonly Reason[] {
+  const reasons: Reason[] = []
+  const quotas = situation.view.state.shares.size > 0
+  if (!quotas && group.need.locks === undefined) return reasons
+  const types = new Set([...(lock ? [] : ['lock-kept' as const]), ...(quotas ? ['quota-kept' as const] : [])])
+  for (const { run: first, kept } of keptBefore(situation, run)) {
+    for (const type of types) {
+      if (type === 'lock-kept' ? kept.mayLock(run, group.need) : kept.maySpend(run)) continue
+      types.delete(type)
+      reasons.push({ type, run: first.id })
+    }
+    if (types.size === 0) break
+  }
+  return reasons
 }
 
 function countUp(

@@ -3,11 +3,12 @@
  * would wait for as long as anything comes that needs little: a run for a whole host behind ones for a CPU, one for two
  * GPUs behind ones for one, one for an exclusive lock behind ones that share it. A group that waits for CPUs or memory
  * keeps the worker, and one that waits for a host for itself keeps the host; one that waits for GPUs or counted resources
- * keeps only those, all of them, so that the worker's CPUs don't lie idle. Whatever it waits for, it keeps its locks and
+ * keeps only those, all of them, so that the worker's CPUs don't lie idle; one that waits for its project's or user's
+ * quota keeps that. Whatever it waits for, it keeps its locks and
  * its anti-affinity's place too: else, when one is free at last, another one would just have been taken.
  */
 import type { Lock, Need, RunId, WorkerId } from '../core/entities.ts'
-import type { Obstacle } from '../core/holdings.ts'
+import { scopesOf, type Obstacle } from '../core/holdings.ts'
 import type { Run, Worker } from '../core/state.ts'
 
 export class Reservations {
@@ -16,6 +17,7 @@ export class Reservations {
   readonly #hosts = new Set<string>()
   readonly #parts = new Set<string>()
   readonly #locks = new Map<string, { readonly run: RunId; readonly lock: Lock }[]>()
+  readonly #scopes = new Map<string, RunId>()
   readonly #before: Reservations | undefined
 
   /** `before`: what strategies keep that have had their turn. */
@@ -47,6 +49,18 @@ export class Reservations {
       if (!kept) this.#locks.set(lock.name, [{ run: run.id, lock }])
       else if (kept.every((one) => one.run !== run.id || one.lock.mode !== lock.mode)) kept.push({ run: run.id, lock })
     }
+  }
+
+  /** What a project or user has a quota of goes to the run of it that waits first. */
+  keepScope(run: Run, scope: string): void {
+    if (!this.#scopes.has(scope)) this.#scopes.set(scope, run.id)
+  }
+
+  /** Nobody before it waits for the quota of its project or user. */
+  maySpend(run: Run): boolean {
+    if (this.#before?.maySpend(run) === false) return false
+    if (this.#scopes.size === 0) return true
+    return scopesOf(run).every((scope) => (this.#scopes.get(scope) ?? run.id) === run.id)
   }
 
   /** Nobody before it waits for one of its locks, unless both would share it. */

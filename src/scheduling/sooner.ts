@@ -90,6 +90,7 @@ function ofReason({ view, nowMs, fleets }: Situation, run: Run, group: Group, re
       ]
     case 'after-tasks':
     case 'lock-kept':
+    case 'quota-kept':
     case 'back-off':
     case 'recycling':
     case 'avoided':

@@ -32,6 +32,8 @@ export function reasonWords(reason: Reason, nowMs: number): string {
       return `waits for lock '${reason.name}', held by ${holderWords(reason.holders[0]!, nowMs)}${others(reason.count)}`
     case 'lock-kept':
       return `its lock is kept for run ${reason.run}, which comes first and waits, too`
+    case 'quota-kept':
+      return `what is left of its project's or user's quota is kept for run ${reason.run}, which comes first`
     case 'no-worker':
       return 'no worker is connected'
     case 'worker-breakers': {

@@ -1,10 +1,10 @@
 /** The strategies that come with Muster; `history` is used unless something else is asked for. */
 import { aptitudeOf } from '../../core/aptitude.ts'
-import type { Run } from '../../core/state.ts'
+import type { Run, State } from '../../core/state.ts'
 import { speedOf, type Fleets, type View } from '../fleet.ts'
-import { standingOf, totalsOf, type Standing } from '../share.ts'
+import { standingOf, totalsOf, type Standing, type Totals } from '../share.ts'
 import { orderedStrategy, type Strategy } from '../strategy.ts'
-import { agedPriority, urgency } from '../urgency.ts'
+import { agedPriority, ageingMsPerPoint, urgency } from '../urgency.ts'
 
 /** Sorted by keys that are worked out once per run, larger first; then by age, then by id. */
 function sortBy(runs: Run[], key: (run: Run) => number): Run[] {
@@ -28,23 +28,22 @@ export const priority: Strategy = orderedStrategy('priority', 'by priority, whic
   sort: (_view, waiting, _fleets, nowMs) => sortBy(waiting, (run) => agedPriority(run, nowMs)),
 })
 
-/** Earliest deadline first among those that have one; runs without one by their priority, after those that are pressed. */
-export const deadline: Strategy = orderedStrategy('deadline', 'earliest deadline first, then by priority', {
-  turn: 'run',
-  sort: (_view, waiting, fleets, nowMs) => {
-    const keyed = waiting.map((run) => ({
-      run,
-      deadlineMs: run.spec.deadlineAtMs ?? Infinity,
-      urgency: urgency(run, fleets, nowMs),
-    }))
-    keyed.sort((a, b) => compareDeadlines(a.deadlineMs, b.deadlineMs) || b.urgency - a.urgency || older(a.run, b.run))
-    return keyed.map((one) => one.run)
-  },
-})
+/** A run without a deadline is taken to have one an hour after it came, sooner or later by its priority in minutes. */
+const patienceMs = 60 * ageingMsPerPoint
 
-function compareDeadlines(a: number, b: number): number {
-  if (a === b) return 0
-  return a < b ? -1 : 1
+/**
+ * Earliest deadline first. Since every run has one, its own or the one that its priority gives it, and later runs have
+ * later ones, none waits for ever behind those that come after it.
+ */
+export const deadline: Strategy = orderedStrategy(
+  'deadline',
+  'earliest deadline first; without one, an hour after submission, sooner by priority',
+  { turn: 'run', sort: (_view, waiting) => sortBy(waiting, (run) => -latestMs(run)) },
+)
+
+function latestMs(run: Run): number {
+  const ownMs = run.createdAtMs + patienceMs - run.priority * ageingMsPerPoint
+  return Math.min(run.spec.deadlineAtMs ?? Infinity, ownMs)
 }
 
 function byUrgency(_view: View, waiting: Run[], fleets: Fleets, nowMs: number): Run[] {
@@ -75,6 +74,19 @@ export const history: Strategy = orderedStrategy(
   { turn: 'run', sort: byUrgencyAndShare },
 )
 
+/** Who has waited longer than this for a batch moves ahead: by the whole fleet's worth for each hour. */
+const fairWaitMs = 10 * 60_000
+const hourMs = 3_600_000
+
+/** Without this, a project that holds something would wait for as long as others come that hold nothing. */
+function agedStanding(state: State, run: Run, totals: Totals, nowMs: number): Standing {
+  const [dominant, spentMs] = standingOf(state, run, totals, nowMs)
+  let sinceMs = run.createdAtMs
+  if (nowMs - sinceMs <= fairWaitMs) return [dominant, spentMs]
+  for (const id of run.batches) sinceMs = Math.max(sinceMs, state.batches.get(id)!.assignedAtMs)
+  return [dominant - Math.max(0, nowMs - sinceMs - fairWaitMs) / hourMs, spentMs]
+}
+
 /** One batch at a time goes to whoever is furthest below its share; what is idle may be borrowed by anybody. */
 export const fairShare: Strategy = orderedStrategy(
   'fair-share',
@@ -86,7 +98,7 @@ export const fairShare: Strategy = orderedStrategy(
       const totals = totalsOf(state)
       const keyed = waiting.map((run) => ({
         run,
-        standing: standingOf(state, run, totals, nowMs),
+        standing: agedStanding(state, run, totals, nowMs),
         priority: agedPriority(run, nowMs),
       }))
       keyed.sort((a, b) => compareStandings(a.standing, b.standing) || b.priority - a.priority || older(a.run, b.run))
