@@ -1,7 +1,7 @@
 /**
  * Who runs what next, given an order of runs: the part that all built-in strategies share. Runs are served in their
- * order; what one must wait for is kept for it against later runs (see reservations.ts), unless it waits for its own
- * quota. Within a run, the group that fewest workers fit goes first. Pure: the same view gives the same placements.
+ * order; what one must wait for is kept for it against later runs (see reservations.ts). Within a run, the group that
+ * fewest workers fit goes first. Pure: the same view gives the same placements.
  */
 import { allowance, scopeAllowance } from '../core/breaker.ts'
 import { classScope } from '../core/breaker-state.ts'

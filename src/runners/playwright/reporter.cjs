@@ -147,7 +147,9 @@ class MusterReporter {
       .map((error) => taskName(this.cwd, error.location.file))
     const broken = [...new Set(located)].filter((file) => !this.listed?.has(file))
     const errors = this.errors.map((error) => errorOf(error, this.cwd).message)
-    const tags = Object.fromEntries(Object.entries(this.tags ?? {}).map(([name, all]) => [name, [...all].sort()]))
+    const tags = Object.fromEntries(
+      Object.entries(this.tags ?? {}).map(([name, all]) => [name, [...all].sort((a, b) => (a < b ? -1 : 1))]),
+    )
     writeFileSync(this.request.list, JSON.stringify({ files, broken, workers: this.workers, errors, tags }))
   }
 }
