@@ -195,7 +195,7 @@ describe('time limits', () => {
   it('end a file that runs too long, and only that is timed out', async () => {
     await using coordinator = await new TestCoordinator().start()
     await using _worker = await startTestWorker(coordinator)
-    const { batch } = coordinator.assign(['pass', 'hang', 'plain'], { taskTimeoutMs: 300 })
+    const { batch } = coordinator.assign(['pass', 'hang', 'plain'], { taskTimeoutMs: 1500 })
     const ended = await coordinator.ended(batch)
     assert.equal(ended.reason, 'timed-out')
     assert.deepEqual(ended.timedOut, [1])
@@ -216,7 +216,7 @@ describe('time limits', () => {
   it('kill a framework that ignores SIGTERM', async () => {
     await using coordinator = await new TestCoordinator().start()
     await using _worker = await startTestWorker(coordinator)
-    const { batch } = coordinator.assign(['hang'], { args: ['--ignore-sigterm'], taskTimeoutMs: 200 })
+    const { batch } = coordinator.assign(['hang'], { args: ['--ignore-sigterm'], taskTimeoutMs: 2000 })
     const ended = await coordinator.ended(batch)
     assert.equal(ended.reason, 'timed-out')
     assert.equal(ended.signal, 'SIGKILL')
