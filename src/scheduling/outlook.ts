@@ -9,7 +9,8 @@ import { formatDuration } from '../stdx/duration.ts'
 import { uncertaintyOf } from './batch-size.ts'
 import { batchEnds, later, moment, sooner, type Interval } from './expected.ts'
 import { speedOf } from './fleet.ts'
-import { reasonsOf, type Reason, type Situation } from './reasons.ts'
+import type { Reason, Situation } from './reason.ts'
+import { reasonsOf } from './reasons.ts'
 import { remainingMs } from './urgency.ts'
 
 /** Runs and tasks that wait for each other are followed so far. */

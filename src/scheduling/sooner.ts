@@ -4,7 +4,7 @@ import { formatDuration } from '../stdx/duration.ts'
 import { remainingMs } from './urgency.ts'
 import { needWords } from './need-words.ts'
 import { spanWords } from './waiting-words.ts'
-import type { Reason, Situation } from './reasons.ts'
+import type { Reason, Situation } from './reason.ts'
 
 export type Sooner = {
   readonly type: 'resume' | 'wait' | 'worker' | 'priority' | 'workers-max' | 'quota' | 'reset-breaker' | 'cancel-first'

@@ -5,7 +5,9 @@ import { formatDuration } from '../stdx/duration.ts'
 import type { Interval } from './expected.ts'
 import type { Fleets, View } from './fleet.ts'
 import type { Lack } from './nearest.ts'
-import { afterReason, classReason, lockReason, nobodyReason, quotaReason, type Holder, type Reason } from './reasons.ts'
+import type { Holder, Reason } from './reason.ts'
+import { afterReason, classReason, lockReason, nobodyReason } from './reasons.ts'
+import { quotaReason } from './worker-reasons.ts'
 
 export function reasonWords(reason: Reason, nowMs: number): string {
   switch (reason.type) {

@@ -1,0 +1,152 @@
+/** Why no worker can take a batch now that could as a whole: what keeps each of them, and what is kept for others. */
+import { allowance } from '../core/breaker.ts'
+import type { BatchId, RunId, TaskIndex } from '../core/entities.ts'
+import { cpusOf, obstacleOn, quotaInTheWay, sharesHost, type QuotaHit } from '../core/holdings.ts'
+import { spentBelowAtMs, spentHoursMs } from '../core/spent.ts'
+import type { Group, Run, State, Worker } from '../core/state.ts'
+import { batchEnds, type Interval } from './expected.ts'
+import { holdsBatchOf, keeping } from './place.ts'
+import { shownMax, type Holder, type Reason, type Situation } from './reason.ts'
+import { mayRunOn, whereabouts } from './whereabouts.ts'
+
+/** None when some worker is free for it, or for whatever of the group is first. */
+export function workerReasons(
+  situation: Situation,
+  run: Run,
+  group: Group,
+  workers: readonly Worker[],
+  index: TaskIndex | undefined,
+): readonly Reason[] {
+  const { view, nowMs } = situation
+  const { state } = view
+  const task = index === undefined ? undefined : run.tasks[index]!
+  const where = whereabouts(workers, nowMs)
+  const found = new Map<string, Reason>()
+  const busy: { readonly worker: Worker; readonly short: string }[] = []
+  const free: Worker[] = []
+  for (const worker of workers) {
+    const obstacle = obstacleOn(state, run, group.need, worker)
+    const quota = quotaInTheWay(state, run, group.need, cpusOf(run, group.need, worker), nowMs)
+    if (worker.recycling && worker.recycling.untilMs > nowMs) {
+      const { untilMs } = worker.recycling
+      found.set('recycling', { type: 'recycling', any: true, worker: worker.id, name: worker.name, untilMs })
+    } else if (obstacle)
+      busy.push({ worker, short: 'name' in obstacle ? `${obstacle.type} ${obstacle.name}` : obstacle.type })
+    else if (!sharesHost(group.need) && holdsBatchOf(run, worker)) busy.push({ worker, short: 'batch of this run' })
+    else if (quota) found.set(`${quota.scope} ${quota.of}`, quotaReason(state, quota, nowMs))
+    else if (allowance(state, run, worker) === 0) countUp(found, 'probing', { type: 'probing', any: true, count: 1 })
+    else if (task?.again !== undefined && !mayRunOn(where, task, worker)) {
+      const untilMs = Math.max(task.again.on?.untilMs ?? 0, task.again.avoid?.untilMs ?? 0)
+      countUp(found, 'avoided', { type: 'avoided', any: true, count: 1, untilMs })
+    } else free.push(worker)
+  }
+  const usable = new Set(free)
+  for (const [keptRun, count] of keptFrom(situation, run, group, usable))
+    found.set(`kept ${keptRun}`, { type: 'reserved', any: true, run: keptRun, count })
+  if (usable.size > 0) return []
+  return busy.length === 0 ? [...found.values()] : [busyReason(situation, run, group, busy), ...found.values()]
+}
+
+/** Takes those out of `usable` that are kept for runs which come first, and counts them by run. */
+function keptFrom(situation: Situation, run: Run, group: Group, usable: Set<Worker>): ReadonlyMap<RunId, number> {
+  const counts = new Map<RunId, number>()
+  if (usable.size === 0) return counts
+  for (const { run: first, kept } of keptBefore(situation, run)) {
+    for (const worker of usable) {
+      if (kept.mayUse(worker, group.need)) continue
+      usable.delete(worker)
+      counts.set(first.id, (counts.get(first.id) ?? 0) + 1)
+    }
+    if (usable.size === 0) break
+  }
+  return counts
+}
+
+function keptBefore({ view, fleets, order = [], nowMs }: Situation, run: Run): ReturnType<typeof keeping> {
+  const at = order.indexOf(run)
+  return keeping(view, at < 0 ? [] : order.slice(0, at), fleets, nowMs)
+}
+
+/** What no worker is to blame for, and a run that comes first has been promised. */
+export function keptReasons(situation: Situation, run: Run, group: Group, lock: boolean): readonly Reason[] {
+  const reasons: Reason[] = []
+  const quotas = situation.view.state.shares.size > 0
+  if (!quotas && group.need.locks === undefined) return reasons
+  const types = new Set([...(lock ? [] : ['lock-kept' as const]), ...(quotas ? ['quota-kept' as const] : [])])
+  for (const { run: first, kept } of keptBefore(situation, run)) {
+    for (const type of types) {
+      if (type === 'lock-kept' ? kept.mayLock(run, group.need) : kept.maySpend(run)) continue
+      types.delete(type)
+      reasons.push({ type, run: first.id })
+    }
+    if (types.size === 0) break
+  }
+  return reasons
+}
+
+function countUp(
+  found: Map<string, Reason>,
+  key: string,
+  reason: Extract<Reason, { readonly count: number; readonly any: true }>,
+): void {
+  const known = found.get(key) as typeof reason | undefined
+  found.set(key, known ? { ...known, count: known.count + 1 } : reason)
+}
+
+/** Those that are free first come first. */
+function busyReason(
+  { view: { state }, nowMs }: Situation,
+  run: Run,
+  group: Group,
+  busy: readonly { readonly worker: Worker; readonly short: string }[],
+): Reason {
+  const all = busy.map(({ worker, short }) => ({ worker, short, free: freeAt(state, run, group, worker, nowMs) }))
+  all.sort((a, b) => a.free.fromMs - b.free.fromMs || (a.worker.id < b.worker.id ? -1 : 1))
+  const workers = all.slice(0, shownMax).map(({ worker, short, free }) => ({
+    worker: worker.id,
+    name: worker.name,
+    short,
+    holders: [...worker.batches].slice(0, shownMax).map((id) => holderOf(state, id, nowMs)),
+    free,
+  }))
+  return { type: 'busy', any: true, workers, count: busy.length }
+}
+
+/** When batches of the worker may have ended that leave enough; one that wants all of it waits for the last. */
+function freeAt(state: State, run: Run, group: Group, worker: Worker, nowMs: number): Interval {
+  const all = [...worker.batches].map((id) => state.batches.get(id)!)
+  const own = sharesHost(group.need) ? [] : all.filter((batch) => batch.run === run.id)
+  const ends = (own.length > 0 ? own : all)
+    .map((batch) => ({ cpus: batch.cpus, ...batchEnds(state, batch, nowMs) }))
+    .sort((a, b) => a.fromMs - b.fromMs)
+  if (ends.length === 0) return { fromMs: nowMs, toMs: nowMs }
+  const wanted = group.need.exclusive ? worker.capabilities.cpus : cpusOf(run, group.need, worker)
+  let free = worker.capabilities.cpus - worker.cpusUsed
+  let at = -1
+  do {
+    at += 1
+    free += ends[at]!.cpus
+  } while (free < wanted && at + 1 < ends.length)
+  const { fromMs } = ends[at]!
+  return { fromMs, toMs: Math.max(...ends.slice(0, at + 1).map((one) => one.toMs)) }
+}
+
+export function holderOf(state: State, id: BatchId, nowMs: number): Holder {
+  const batch = state.batches.get(id)!
+  return {
+    run: batch.run,
+    batch: id,
+    worker: batch.worker,
+    name: state.workers.get(batch.worker)?.name ?? batch.worker,
+    sinceMs: batch.assignedAtMs,
+    ends: batchEnds(state, batch, nowMs),
+  }
+}
+
+export function quotaReason(state: State, hit: QuotaHit, nowMs: number): Extract<Reason, { type: 'quota' }> {
+  const { scope, of, max } = hit
+  const spent = state.spent.get(scope)
+  const used = !spent ? 0 : of === 'cpuHours' ? spentHoursMs(spent, nowMs) / 3_600_000 : spent[of]
+  const freeAtMs = of === 'cpuHours' && spent ? spentBelowAtMs(spent, max * 3_600_000, nowMs) : undefined
+  return { type: 'quota', any: true, scope, of, used, max, ...(freeAtMs === undefined ? {} : { freeAtMs }) }
+}
