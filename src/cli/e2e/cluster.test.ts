@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { describe, test } from 'node:test'
 import type { JsonReport } from '../../reports/json.ts'
+import type { Why } from '../../scheduling/why.ts'
 import { Coordinators } from './fixtures/coordinators.ts'
 import { gate, marked, marks, shellSuite } from './fixtures/projects.ts'
 import { Stage, until } from './fixtures/stage.ts'
@@ -129,6 +130,8 @@ describe('a cluster', { concurrency: 2 }, () => {
       await until(async () => (await stage.muster(['show', run.run, ...at])).code === 0, `the run at ${name}`)
       const shown = await stage.json<{ readonly verdict: string }>(['show', run.run, ...at])
       assert.equal(shown.verdict, 'passed')
+      const why = await stage.json<Why>(['why', `${run.run}/0`, ...at])
+      assert.deepEqual([why.state, why.attempts?.map((one) => one.name)], ['passed', ['one']])
     }
     const status = await stage.muster(['cluster', 'status', ...flags])
     assert.equal(status.code, 0, status.stderr)
@@ -154,6 +157,8 @@ describe('a cluster', { concurrency: 2 }, () => {
       })
       assert.equal(read.status, 200)
       assert.ok(Number(read.headers.get('muster-position')) >= Number(position))
+      const why = await fetch(`${cluster.url(follower)}/api/v1/runs/${run}/why`, { headers })
+      assert.deepEqual(((await why.json()) as Why).waits[0]!.reasons, [{ type: 'no-worker' }])
     }
     const far = await fetch(`${cluster.url(follower)}/api/v1/runs`, {
       headers: { ...headers, 'muster-position': '1000000' },
