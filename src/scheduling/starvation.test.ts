@@ -35,7 +35,7 @@ const contests: readonly (readonly [name: string, waits: Need, comes: Need, ever
   ['a place apart', { cpus: 2, antiAffinity: 'x' }, { cpus: 1, antiAffinity: 'x' }, 3400],
   [
     'all of it at once',
-    { cpus: 2, gpus: { count: 2 }, ...licences(2), locks: lock('exclusive').locks },
+    { ...licences(2), cpus: 2, gpus: { count: 2 }, locks: lock('exclusive').locks },
     { ...cards(1), ...licences(1), locks: lock('shared').locks },
     1700,
   ],
