@@ -6,6 +6,7 @@ import { ensureTokens } from '../../api/tokens.ts'
 import { fromHere } from '../plugin-flag.ts'
 import { MusterError } from '../../protocol/errors.ts'
 import { openProgramLog } from '../../telemetry/program-log.ts'
+import { announce } from '../discovery.ts'
 import { Host } from '../host.ts'
 import { chosenPort, openCluster, type ClusterFlags } from '../open-cluster.ts'
 import { privateDirectory, servedFile, serverDirectory } from '../places.ts'
@@ -73,8 +74,11 @@ export async function serveCommand(options: ServeOptions): Promise<number> {
       '',
     ].join('\n'),
   )
+  const announced = { address: shown, workerToken: tokens.worker, name: options.name ?? hostname() }
+  const announcement = await announce(announced, (text) => log.say('warn', text, {}))
   process.on('SIGTERM', () => stopped.resolve(0)).on('SIGINT', () => stopped.resolve(0))
   const code = await stopped.promise
+  await announcement?.stop()
   await host.close()
   process.exit(code)
 }

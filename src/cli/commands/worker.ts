@@ -5,6 +5,7 @@ import { parseDuration } from '../../stdx/duration.ts'
 import { openProgramLog } from '../../telemetry/program-log.ts'
 import { startWorker, type WorkerLog } from '../../worker/main.ts'
 import { addressesOf, serverOf, tokenOf } from '../connect.ts'
+import { discover } from '../discovery.ts'
 import { detectLevelOf, labelsOf, resourcesOf } from '../flags.ts'
 import { hostDirectory, packageVersion, socketPath, workerDirectory } from '../places.ts'
 import { daemonLabel, pidLabel } from '../worker-labels.ts'
@@ -30,6 +31,13 @@ export type WorkerCommandOptions = {
   readonly orphanTimeout?: string
 }
 
+/** Where nobody said where: this host's own coordinator, or with a token those on the network that take it. */
+async function coordinators({ token = process.env['MUSTER_TOKEN'] }: WorkerCommandOptions): Promise<string[]> {
+  const server = serverOf({})
+  if (server !== undefined) return [server]
+  return token === undefined || token === '' ? [`unix:${socketPath(hostDirectory())}`] : discover(token)
+}
+
 /** One that somebody else started says only what is wrong. */
 function logOf(format: 'text' | 'json', quiet: boolean): WorkerLog {
   if (format === 'json') {
@@ -50,7 +58,7 @@ export async function workerCommand(options: WorkerCommandOptions): Promise<numb
     return detectCommand({ labels, cpus: options.cpus, resources, dataDir, json: options.json === true })
   }
   const level = detectLevelOf(process.env['MUSTER_DETECT'])
-  const given = options.join ?? [serverOf({}) ?? `unix:${socketPath(hostDirectory())}`]
+  const given = options.join ?? (await coordinators(options))
   const urls = given.flatMap((one) => addressesOf(one, '--join'))
   const quiet = options.bound === true || options.orphanTimeout !== undefined
   const log = logOf(options.log ?? 'text', quiet)

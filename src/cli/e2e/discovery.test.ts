@@ -1,0 +1,34 @@
+/** Workers that are told a token and no address: multicast on the loopback interface, with a port of its own. */
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { freePorts } from '../../log/fixtures/etcd-cluster.ts'
+import { Stage } from './fixtures/stage.ts'
+
+test('a worker with a token finds the coordinators that take it, and no others', async () => {
+  await using stage = await Stage.open()
+  const [port] = await freePorts(1)
+  const env = { MUSTER_MDNS: `127.0.0.1:${port}` }
+  const serve = async (name: string) => {
+    const data = stage.path(name)
+    const program = stage.start(['serve', '--listen', '127.0.0.1:0', '--data', data], { env })
+    const [, url] = await program.says(/muster coordinator at (\S+)/)
+    const tokens = JSON.parse(readFileSync(`${data}/tokens.json`, 'utf8')) as { readonly worker: string }
+    return { url: url!, token: tokens.worker }
+  }
+  const worker = (token: string, more = {}) =>
+    stage.start(['worker', '--token', token, '--data', stage.path(`worker ${token}`)], { env: { ...env, ...more } })
+  const one = await serve('one')
+  const two = await serve('two')
+  for (const { url, token } of [two, one]) assert.equal((await worker(token).says(/joined (\S+) as/))[1], url)
+  const lost = await worker('mw_another').ended
+  assert.equal(lost.code, 3)
+  const both = [one.url, two.url].sort((a, b) => (a < b ? -1 : 1)).join(', ')
+  assert.ok(lost.stderr.includes(`none that takes this token answered; with another token: ${both}`), lost.stderr)
+  assert.match(lost.stderr, /muster worker --join http:/)
+  const off = await worker(one.token, { MUSTER_MDNS: 'off' }).ended
+  assert.equal(off.code, 2)
+  assert.match(off.stderr, /Looking for coordinators is off \(MUSTER_MDNS\); expected --join URL/)
+  const wrong = await worker(one.token, { MUSTER_MDNS: 'eth0' }).ended
+  assert.match(wrong.stderr, /MUSTER_MDNS: expected 'off' or the IPv4 address of an interface.*received 'eth0'/)
+})
