@@ -128,5 +128,9 @@ test('a coordinator that does not come back: what has no result runs here, and t
 
   // What the worker held is not lost either: it was only not waited for.
   await fleet.serveAgain()
-  await until(async () => (await fleet.client.run(report.run)).accounted === 4, 'the results that the worker kept')
+  // Over, so that the worker holds nothing for which it would wait to be acknowledged.
+  await until(async () => {
+    const { accounted, state } = await fleet.client.run(report.run)
+    return accounted === 4 && state === 'finished'
+  }, 'the results that the worker kept')
 })
