@@ -274,13 +274,12 @@ function reserve(round: Round, run: Run): void {
     const few = open.size < workers.length ? open : workers
     let left = group.queuedCount
     for (const worker of group.queuedCount < open.size ? emptiestFirst(few) : few) {
-      // No more than it could ever use.
+      // No more of them than it could ever use. One that is kept only gets emptier, so the emptiest stays the first.
       if (left === 0) break
       if (few === open ? !fits(run, group, worker) : !open.has(worker)) continue
       const obstacle = obstacleFor(state, run, group, worker)
       if (obstacle === undefined || !mayHave(worker)) continue
-      kept.keepWorker(run, worker, need, obstacle)
-      left -= 1
+      if (kept.keepWorker(run, worker, need, obstacle)) left -= 1
     }
   }
 }

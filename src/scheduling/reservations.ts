@@ -25,7 +25,8 @@ export class Reservations {
     this.#before = before
   }
 
-  keepWorker(run: Run, worker: Worker, need: Need, obstacle: Obstacle): void {
+  /** Returns whether the whole worker is kept, and not only a part of what it has. */
+  keepWorker(run: Run, worker: Worker, need: Need, obstacle: Obstacle): boolean {
     const { host } = worker.capabilities
     if (need.antiAffinity !== undefined) this.#parts.add(`${host} apart ${need.antiAffinity}`)
     switch (obstacle.type) {
@@ -33,13 +34,14 @@ export class Reservations {
       case 'resource':
         if (need.gpus !== undefined) this.#parts.add(`${worker.id} gpus`)
         for (const name in need.resources) this.#parts.add(`${worker.id} resource ${name}`)
-        return
+        return false
       // It gets the host as soon as the other batch has ended.
       case 'anti-affinity':
-        return
+        return false
       default:
         if (obstacle.type === 'exclusive') this.#hosts.add(host)
         if (!this.workers.has(worker.id)) this.workers.set(worker.id, run.id)
+        return true
     }
   }
 
