@@ -8,10 +8,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import type { Input } from '../src/core/input.ts'
-import { plainSpec } from '../src/core/transcript.ts'
-import { play } from '../src/scheduling/player.ts'
-import { history } from '../src/scheduling/strategies/builtin.ts'
+import { makespanMs } from '../src/scheduling/fixtures/one-run.ts'
 import { formatTable } from './table.ts'
 
 type Recorded = {
@@ -27,22 +24,8 @@ function noise(index: number): number {
 }
 
 function simulate(durationsMs: readonly number[], speeds: readonly number[], startupMs: number): number {
-  const estimates = durationsMs.map((ms, index) => ms * (1 + noise(index) * 0.2))
-  const files = durationsMs.map((_, index) => `f${index}`)
-  const submit: Input = { type: 'submit', run: 'r', who: 'bench', spec: { ...plainSpec, startupMs }, files, estimates }
-  const joins = speeds.map((speed, host): Input => {
-    const plain = { os: 'linux', arch: 'x64', cpus: 1, memoryBytes: 1, labels: {}, tools: {} }
-    const capabilities = { ...plain, host: `h${host}`, speed }
-    return { type: 'join', worker: `w${host}`, name: `w${host}`, version: '1', capabilities, draining: false }
-  })
-  const { runs, endMs } = play({
-    strategy: history,
-    inputs: [...joins, submit].map((input) => ({ atMs: 0, input })),
-    taskMs: (_run, task, worker) => durationsMs[task]! / worker.capabilities.speed!,
-    startupMs: () => startupMs,
-  })
-  if (runs[0]!.endedAtMs === undefined) throw new Error('the simulated run did not end')
-  return endMs
+  const estimatesMs = durationsMs.map((ms, index) => ms * (1 + noise(index) * 0.2))
+  return makespanMs({ durationsMs, estimatesMs, speeds, startupMs })
 }
 
 /** File i to shard i mod N; the slowest shard counts. */

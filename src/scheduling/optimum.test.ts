@@ -5,10 +5,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { Input } from '../core/input.ts'
-import { plainSpec } from '../core/transcript.ts'
-import { play } from './player.ts'
-import { history } from './strategies/builtin.ts'
+import { makespanMs } from './fixtures/one-run.ts'
 
 /** In every case; longest-first on hosts of different speeds may come to nearly 2 (Gonzalez, Ibarra & Sahni 1977). */
 const worstRatio = 2
@@ -36,31 +33,13 @@ function optimumMs(tasks: readonly number[], speeds: readonly number[]): number 
   return best
 }
 
-function playedMs(tasks: readonly number[], speeds: readonly number[]): number {
-  const files = tasks.map((_, index) => `f${index}`)
-  const submit: Input = { type: 'submit', run: 'r', who: 'x', spec: plainSpec, files, estimates: tasks }
-  const joins = speeds.map((speed, host): Input => {
-    const plain = { os: 'linux', arch: 'x64', cpus: 1, memoryBytes: 1, labels: {}, tools: {} }
-    const capabilities = { ...plain, host: `h${host}`, speed }
-    return { type: 'join', worker: `w${host}`, name: `w${host}`, version: '1', capabilities, draining: false }
-  })
-  const { runs, endMs } = play({
-    strategy: history,
-    inputs: [...joins, submit].map((input) => ({ atMs: 0, input })),
-    taskMs: (_run, task, worker) => tasks[task]! / worker.capabilities.speed!,
-    startupMs: () => 0,
-  })
-  assert.ok(runs[0]!.endedAtMs !== undefined)
-  return endMs
-}
-
 test(`history: no more than ${worstRatio} times the exhaustive optimum on small instances, ${meanRatio} times on average`, () => {
   const ratios: number[] = []
   const durations = fc.array(fc.integer({ min: 1, max: 1000 }), { minLength: 1, maxLength: 8 })
   const speeds = fc.array(fc.constantFrom(1, 2, 4), { minLength: 1, maxLength: 3 })
   fc.assert(
     fc.property(durations, speeds, (tasks, hosts) => {
-      const ratio = playedMs(tasks, hosts) / optimumMs(tasks, hosts)
+      const ratio = makespanMs({ durationsMs: tasks, speeds: hosts }) / optimumMs(tasks, hosts)
       ratios.push(ratio)
       assert.ok(ratio >= 1 - 1e-9, 'nothing is better than the optimum')
       assert.ok(ratio <= worstRatio, `${ratio} times the optimum`)

@@ -265,22 +265,21 @@ function reserve(round: Round, run: Run): void {
     if (hit) kept.keepScope(run, hit.scope)
     if (need.locks !== undefined && workers.some(mayHave)) kept.keepLocks(run, need)
     if (lockInTheWay(state, need) !== undefined) continue
-    if (state.shares.size === 0 && sharesHost(need)) {
-      // The same for whoever asks for the same.
-      const place = placeOf(run, group)
-      if (round.wanted.has(place)) continue
-      round.wanted.add(place)
-    }
+    // The same for whoever asks for the same.
+    const place = state.shares.size === 0 && sharesHost(need) ? placeOf(run, group) : undefined
+    if (place !== undefined && round.wanted.has(place)) continue
     const few = open.size < workers.length ? open : workers
     let left = group.queuedCount
     for (const worker of group.queuedCount < open.size ? emptiestFirst(few) : few) {
       // No more of them than it could ever use. One that is kept only gets emptier, so the emptiest stays the first.
       if (left === 0) break
+      if (kept.workers.has(worker.id)) continue
       if (few === open ? !fits(run, group, worker) : !open.has(worker)) continue
       const obstacle = obstacleFor(state, run, group, worker)
       if (obstacle === undefined || !mayHave(worker)) continue
       if (kept.keepWorker(run, worker, need, obstacle)) left -= 1
     }
+    if (left > 0 && place !== undefined) round.wanted.add(place)
   }
 }
 

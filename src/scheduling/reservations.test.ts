@@ -94,3 +94,19 @@ test('a run that wants the host for itself gets it once it is empty', () => {
   endFirstOf(state, 'early')
   assert.deepEqual(placeAll(state), ['alone on W'])
 })
+
+test('of several runs that want whole hosts each has one kept for it, and hosts that none of them needs are used', () => {
+  const hosts = ['A', 'B', 'C']
+  const state = world(...hosts.map((host) => join(host, 2)), submit('early', { cpus: 1, antiAffinity: 'x' }, 3))
+  assert.equal(placeAll(state).length, 3)
+  // One CPU of each is busy.
+  assert.deepEqual(
+    hosts.map((host) => state.workers.get(host)!.cpusUsed),
+    [1, 1, 1],
+  )
+  for (const run of ['first', 'second']) advance(state, submit(run, { cpus: 2 }), state.atMs + 1)
+  advance(state, submit('late', { cpus: 1 }, 5), state.atMs + 1)
+  assert.deepEqual(placeAll(state), ['late on C'])
+  for (let at = 0; at < 3; at += 1) endFirstOf(state, 'early')
+  assert.deepEqual(placeAll(state).slice(0, 2).sort(), ['first on A', 'second on B'])
+})
