@@ -14,6 +14,7 @@ import {
   obstacleOn,
   quotaInTheWay,
   sharesHost,
+  slotsOn,
   spreadOn,
   type Obstacle,
 } from '../core/holdings.ts'
@@ -146,7 +147,7 @@ export function choicesOf(view: StrategyView, fleets: Fleets): Choices {
   const open = openWorkers(view, nowMs)
   const round: Round = { view, ordering, open, fleets, speed: measuredSpeed, kept, ...nothingSeen(), nowMs }
   const mayBegin = (run: Run, group: Group) =>
-    isReady(run, group, nowMs) && !isHeldUp(state, run, group) && kept.mayLock(run, group.need)
+    isReady(run, group, nowMs) && !isHeldUp(state, run, group) && kept.mayLock(state, run, group.need)
   const workers = (run: Run, group: Group) =>
     mayBegin(run, group) ? freeWorkers(round, run, group, fleets.of(run, group).workers) : []
   return {
@@ -222,7 +223,7 @@ function* placementsOf(round: Round, run: Run, max: number): Generator<Placement
 function* placementsOfGroup(round: Round, run: Run, group: Group): Generator<Placement> {
   const { view, fleets, nowMs } = round
   const { state } = view
-  if (isHeldUp(state, run, group) || !round.kept.mayLock(run, group.need) || !round.kept.maySpend(run)) return
+  if (isHeldUp(state, run, group) || !round.kept.mayLock(state, run, group.need) || !round.kept.maySpend(run)) return
   const fleet = fleets.of(run, group)
   const free = freeWorkers(round, run, group, fleet.workers)
   if (free.length === 0) return
@@ -235,6 +236,8 @@ function* placementsOfGroup(round: Round, run: Run, group: Group): Generator<Pla
     if (!isFree(state, run, group, worker)) continue
     do {
       if (isHeldUp(state, run, group) || !isReady(run, group, nowMs)) return
+      // Each takes a place of a counted lock, and others may wait for the rest.
+      if (group.need.locks !== undefined && !round.kept.mayLock(state, run, group.need)) return
       const placement = placementOn(state, run, group, worker, share, where, round)
       if (!placement) break
       yield placement
@@ -263,7 +266,7 @@ function reserve(round: Round, run: Run): void {
     const mayHave = (worker: Worker) => quotaOn(worker) === undefined
     const hit = state.shares.size > 0 && workers.length > 0 ? quotaOn(workers[0]!) : undefined
     if (hit) kept.keepScope(run, hit.scope)
-    if (need.locks !== undefined && workers.some(mayHave)) kept.keepLocks(run, need)
+    if (need.locks !== undefined && workers.some(mayHave)) kept.keepLocks(run, need, batchesLeft(run, group, workers))
     if (lockInTheWay(state, need) !== undefined) continue
     // The same for whoever asks for the same.
     const place = state.shares.size === 0 && sharesHost(need) ? placeOf(run, group) : undefined
@@ -281,6 +284,19 @@ function reserve(round: Round, run: Run): void {
     }
     if (left > 0 && place !== undefined) round.wanted.add(place)
   }
+}
+
+/** Most batches that the run could still begin of the group, if all that fits were its own. */
+function batchesLeft(run: Run, group: Group, workers: readonly Worker[]): number {
+  const { need, queuedCount } = group
+  const byTasks = Math.min(queuedCount, (run.spec.workersMax ?? Infinity) - run.batches.size)
+  let slots = -group.batches.size
+  for (const worker of workers) {
+    if (slots >= byTasks) return byTasks
+    slots += slotsOn(run, need, worker)
+  }
+  // What is under way may be on workers that are away now.
+  return Math.max(1, Math.min(slots, byTasks))
 }
 
 /** What is nearly free is what a run that waits will have soonest. */

@@ -110,3 +110,30 @@ test('of several runs that want whole hosts each has one kept for it, and hosts 
   for (let at = 0; at < 3; at += 1) endFirstOf(state, 'early')
   assert.deepEqual(placeAll(state).slice(0, 2).sort(), ['first on A', 'second on B'])
 })
+
+test('of a counted lock, a run that waits for something else has no more places kept than it can use', () => {
+  const counted = { locks: [{ name: 'db', mode: 'counted', max: 3 }] } as const
+  const state = world(
+    join('W', 9, { gpus: [gpu('0')] }),
+    submit('long', { cpus: 1, gpus: { count: 1 } }),
+    submit('card', { cpus: 1, gpus: { count: 1 }, ...counted }),
+    submit('late', { cpus: 1, ...counted }, 5),
+  )
+  // One place stays for the run that waits for the card, so two are left.
+  assert.deepEqual(placeAll(state), ['long on W', 'late on W', 'late on W'])
+  endFirstOf(state, 'late')
+  assert.deepEqual(placeAll(state), ['late on W'])
+  endFirstOf(state, 'long')
+  assert.deepEqual(placeAll(state), ['card on W'])
+})
+
+test('a place of a counted lock is kept for a run that allows fewer holders than those after it', () => {
+  const counted = (max: number) => ({ cpus: 1, locks: [{ name: 'db', mode: 'counted', max }] }) as const
+  const state = world(join('W', 9), submit('early', counted(5), 3))
+  assert.equal(placeAll(state).length, 3)
+  advance(state, submit('two', counted(2)), state.atMs + 1)
+  advance(state, submit('late', counted(5), 5), state.atMs + 1)
+  assert.deepEqual(placeAll(state), [])
+  for (let at = 0; at < 2; at += 1) endFirstOf(state, 'early')
+  assert.deepEqual(placeAll(state), ['two on W'])
+})

@@ -4,19 +4,22 @@
  * GPUs behind ones for one, one for an exclusive lock behind ones that share it. A group that waits for CPUs or memory
  * keeps the worker, and one that waits for a host for itself keeps the host; one that waits for GPUs or counted resources
  * keeps only those, all of them, so that the worker's CPUs don't lie idle; one that waits for its project's or user's
- * quota keeps that. Whatever it waits for, it keeps its locks and
+ * quota keeps that. Whatever it waits for, it keeps its locks (of a counted one as many places as it can use) and
  * its anti-affinity's place too: else, when one is free at last, another one would just have been taken.
  */
 import type { Lock, Need, RunId, WorkerId } from '../core/entities.ts'
 import { scopesOf, type Obstacle } from '../core/holdings.ts'
-import type { Run, Worker } from '../core/state.ts'
+import type { Run, State, Worker } from '../core/state.ts'
+
+/** `places`: so many of a counted lock's. */
+type KeptLock = { readonly run: RunId; readonly lock: Lock; places: number }
 
 export class Reservations {
   /** Whole workers, and the run for which. */
   readonly workers = new Map<WorkerId, RunId>()
   readonly #hosts = new Set<string>()
   readonly #parts = new Set<string>()
-  readonly #locks = new Map<string, { readonly run: RunId; readonly lock: Lock }[]>()
+  readonly #locks = new Map<string, KeptLock[]>()
   readonly #scopes = new Map<string, RunId>()
   readonly #before: Reservations | undefined
 
@@ -45,11 +48,14 @@ export class Reservations {
     }
   }
 
-  keepLocks(run: Run, { locks = [] }: Need): void {
+  /** `batches`: no more of the run could begin if they had everything; of a counted lock each takes one place. */
+  keepLocks(run: Run, { locks = [] }: Need, batches: number): void {
     for (const lock of locks) {
       const kept = this.#locks.get(lock.name)
-      if (!kept) this.#locks.set(lock.name, [{ run: run.id, lock }])
-      else if (kept.every((one) => one.run !== run.id || one.lock.mode !== lock.mode)) kept.push({ run: run.id, lock })
+      const own = kept?.find((one) => one.run === run.id && one.lock.mode === lock.mode)
+      if (own) own.places += batches
+      else if (kept) kept.push({ run: run.id, lock, places: batches })
+      else this.#locks.set(lock.name, [{ run: run.id, lock, places: batches }])
     }
   }
 
@@ -65,16 +71,21 @@ export class Reservations {
     return scopesOf(run).every((scope) => (this.#scopes.get(scope) ?? run.id) === run.id)
   }
 
-  /** Nobody before it waits for one of its locks, unless both would share it. */
-  mayLock(run: Run, need: Need): boolean {
-    const { locks } = need
-    if (this.#before?.mayLock(run, need) === false) return false
-    if (locks === undefined || this.#locks.size === 0) return true
-    return locks.every(({ name, mode }) =>
-      (this.#locks.get(name) ?? []).every(
-        (one) => one.run === run.id || (mode === 'shared' && one.lock.mode === 'shared'),
-      ),
-    )
+  /** Nobody before it waits for one of its locks, unless both would share it or it is counted and has a place to spare. */
+  mayLock({ locks: held }: State, run: Run, need: Need): boolean {
+    if (need.locks === undefined) return true
+    return need.locks.every((lock) => {
+      const before = this.#keptLocks(lock.name).filter((one) => one.run !== run.id)
+      if (before.length === 0) return true
+      if (before.some((one) => one.lock.mode !== lock.mode)) return false
+      return lock.mode === 'shared' || leavesPlace(lock, before, held.get(lock.name)?.size ?? 0)
+    })
+  }
+
+  /** Also by those that had their turn before. */
+  #keptLocks(name: string): readonly KeptLock[] {
+    const own = this.#locks.get(name) ?? []
+    return this.#before === undefined ? own : [...this.#before.#keptLocks(name), ...own]
   }
 
   /** Nobody before it waits for the worker, or for what it needs of it. */
@@ -88,4 +99,16 @@ export class Reservations {
     for (const name in need.resources) if (this.#parts.has(`${worker.id} resource ${name}`)) return false
     return true
   }
+}
+
+/** Whether one more holder leaves everybody that comes first as many places as are kept for it, by how many each of them allows. */
+function leavesPlace(lock: Lock, before: readonly KeptLock[], holders: number): boolean {
+  if (lock.mode !== 'counted') return false
+  let max = lock.max
+  let places = 0
+  for (const one of before) {
+    if (one.lock.mode === 'counted') max = Math.min(max, one.lock.max)
+    places += one.places
+  }
+  return holders + places < max
 }

@@ -75,7 +75,7 @@ export function keptReasons(situation: Situation, run: Run, group: Group, lock: 
   const types = new Set([...(lock ? [] : ['lock-kept' as const]), ...(quotas ? ['quota-kept' as const] : [])])
   for (const { run: first, kept } of keptBefore(situation, run)) {
     for (const type of types) {
-      if (type === 'lock-kept' ? kept.mayLock(run, group.need) : kept.maySpend(run)) continue
+      if (type === 'lock-kept' ? kept.mayLock(situation.view.state, run, group.need) : kept.maySpend(run)) continue
       types.delete(type)
       reasons.push({ type, run: first.id })
     }
