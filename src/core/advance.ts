@@ -23,6 +23,7 @@ import type { RunId } from './entities.ts'
 import type { Event } from './events.ts'
 import { assertReadable, stepRaiseFormat } from './format.ts'
 import { Refused, type Input } from './input.ts'
+import { noteQueue } from './queue-changes.ts'
 import {
   applyCancelled,
   applyErrored,
@@ -176,15 +177,19 @@ function applyToRun(state: State, event: RunEvent, atMs: number): void {
       break
     case 'run.paused':
       run.state = 'paused'
+      noteQueue(state, run)
       break
     case 'run.resumed':
       run.state = run.startedAtMs === undefined ? 'queued' : 'running'
+      noteQueue(state, run)
       break
     case 'run.prioritised':
       run.priority = event.priority
+      noteQueue(state, run)
       break
     case 'run.cancelled':
       applyCancelled(run, event)
+      noteQueue(state, run)
       break
     case 'run.errored':
       applyErrored(state, run, event)

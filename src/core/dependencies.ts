@@ -6,6 +6,7 @@
 import type { RunDependency, TaskDependency, TaskIndex } from './entities.ts'
 import type { Event } from './events.ts'
 import { Refused } from './input.ts'
+import { noteQueue } from './queue-changes.ts'
 import type { Dependencies, Run, State, Task } from './state.ts'
 import { cancelEvents } from './waiting.ts'
 
@@ -215,7 +216,9 @@ function befores(run: Run): ReadonlySet<string> {
 export function endWait(state: State, ended: Run): void {
   for (const id of state.followers.get(ended.id) ?? []) {
     const run = state.runs.get(id)!
-    if (run.after.includes(ended.id)) run.after = run.after.filter((one) => one !== ended.id)
+    if (!run.after.includes(ended.id)) continue
+    run.after = run.after.filter((one) => one !== ended.id)
+    if (run.after.length === 0) noteQueue(state, run)
   }
   ended.after = []
   for (const before of befores(ended)) {

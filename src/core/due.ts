@@ -91,6 +91,11 @@ export function isReady(run: Run, group: Group, nowMs: number): boolean {
   return group.laterCount > 0 && !dueTasks(run, group, nowMs).next().done
 }
 
+/** Whether the run has queued tasks that nothing but time, room, locks, quotas and breakers keep from being handed out. */
+export function isServed(run: Run): boolean {
+  return (run.state === 'queued' || run.state === 'running') && run.queuedCount > 0 && run.after.length === 0
+}
+
 /** Whether a task of the run can be placed now, as far as its time and the runs before it go. */
 export function hasReady(run: Run, nowMs: number): boolean {
   if (run.queuedCount === 0 || run.after.length > 0) return false

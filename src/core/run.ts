@@ -8,6 +8,7 @@ import { Refused, type Cancel, type Extend, type Input, type Submit } from './in
 import { emptyGroup, enqueue } from './group.ts'
 import { freeNeed } from './holdings.ts'
 import { ExpressionError, parseExpression } from './expression.ts'
+import { noteQueue } from './queue-changes.ts'
 import { forgetSpent } from './spent.ts'
 import { cancelEvents, waitingTasks } from './waiting.ts'
 import { accounted, emptyByState, expectedMs, Task, type Run, type State } from './state.ts'
@@ -307,6 +308,7 @@ function addTasks(state: State, run: Run, { files, estimates, kinds }: RunSubmit
     fresh[task.kind]!.push(first + at)
   }
   for (const group of run.groups) enqueue(run, group, fresh[group.kind]!)
+  noteQueue(state, run)
 }
 
 export function applyCancelled(run: Run, event: RunCancelled): void {

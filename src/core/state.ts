@@ -23,6 +23,7 @@ import type {
 import { emptyBreakers, type Breakers } from './breaker-state.ts'
 import { emptyLetters, type Letters, type Mishap } from './letter-state.ts'
 import { defaultLimits, type Limits } from './limits.ts'
+import { emptyQueueChanges, type QueueChanges } from './queue-changes.ts'
 import type { KindTable } from './recovery-table.ts'
 import { noShares, type Shares } from './shares.ts'
 
@@ -254,6 +255,7 @@ export type State = {
   /** Time of the last entry; time never runs backwards in here. */
   atMs: number
   queuedCount: number
+  readonly queueChanges: QueueChanges
   readonly runs: Map<RunId, Run>
   /** Ids of runs that may still need work, oldest first. */
   readonly active: Set<RunId>
@@ -301,6 +303,7 @@ export function emptyState(limits: Limits = defaultLimits, shares: Shares = noSh
     lastToken: 0,
     atMs: 0,
     queuedCount: 0,
+    queueChanges: emptyQueueChanges(),
     runs: new Map(),
     active: new Set(),
     finished: [],
