@@ -124,6 +124,32 @@ export function obstacleOn(state: State, run: Run, need: Need, worker: Worker): 
   return undefined
 }
 
+/** Whether the run's own batches on the worker suffice to be in the way: with nobody else there it could not begin either. */
+export function waitsForItself(state: State, run: Run, need: Need, worker: Worker): boolean {
+  const { capabilities } = worker
+  let cpus = cpusOf(run, need, worker)
+  let memoryBytes = need.memoryBytes ?? 0
+  const resources = new Map(Object.entries(need.resources ?? {}))
+  const taken = new Set<string>()
+  for (const id of worker.batches) {
+    if (!run.batches.has(id)) continue
+    const batch = state.batches.get(id)!
+    const own = needOf(run, batch.kind)
+    if (need.exclusive || own.exclusive || !sharesHost(need)) return true
+    cpus += batch.cpus
+    memoryBytes += own.memoryBytes ?? 0
+    for (const [name, count] of resources) resources.set(name, count + ownNumber(own.resources, name))
+    // Shared ones leave room, and how much depends on the others there.
+    if (need.gpus?.exclusive !== false || own.gpus?.exclusive !== false)
+      for (const gpu of batch.grant?.gpus ?? []) taken.add(gpu)
+  }
+  if (cpus > capabilities.cpus || memoryBytes > capabilities.memoryBytes) return true
+  for (const [name, count] of resources) if (count > ownNumber(capabilities.resources, name)) return true
+  if (need.gpus === undefined || taken.size === 0) return false
+  const left = (capabilities.gpus ?? []).filter((gpu) => gpuFits(need.gpus!, gpu) && !taken.has(gpu.id))
+  return left.length < need.gpus.count
+}
+
 /** Ids of GPUs that a batch of this need could be given now, the one with least room first, so that large ones stay free. */
 function freeGpus(state: State, worker: Worker, need: Need): string[] {
   const { count, memoryBytes = 0, exclusive = true } = need.gpus!

@@ -16,6 +16,7 @@ import {
   sharesHost,
   slotsOn,
   spreadOn,
+  waitsForItself,
   type Obstacle,
 } from '../core/holdings.ts'
 import type { Assign } from '../core/input.ts'
@@ -273,6 +274,7 @@ function reserve(round: Round, run: Run): void {
     if (place !== undefined && round.wanted.has(place)) continue
     const few = open.size < workers.length ? open : workers
     let left = group.queuedCount
+    let selfish = false
     for (const worker of group.queuedCount < open.size ? emptiestFirst(few) : few) {
       // No more of them than it could ever use. One that is kept only gets emptier, so the emptiest stays the first.
       if (left === 0) break
@@ -282,7 +284,7 @@ function reserve(round: Round, run: Run): void {
       if (obstacle === undefined || !mayHave(worker)) continue
       if (kept.keepWorker(run, worker, need, obstacle)) left -= 1
     }
-    if (left > 0 && place !== undefined) round.wanted.add(place)
+    if (left > 0 && !selfish && place !== undefined) round.wanted.add(place)
   }
 }
 

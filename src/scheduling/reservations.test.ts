@@ -137,3 +137,36 @@ test('a place of a counted lock is kept for a run that allows fewer holders than
   for (let at = 0; at < 2; at += 1) endFirstOf(state, 'early')
   assert.deepEqual(placeAll(state), ['two on W'])
 })
+
+test('a host on which a run waits for its own batch is not kept from others', () => {
+  const spec = { ...plainSpec, cpus: 1 }
+  const state = world(join('W', 2), {
+    type: 'submit',
+    run: 'own',
+    who: 'x',
+    spec: { ...spec, needs: [{ batchMax: 1 }] },
+    files: ['a', 'b'],
+    estimates: [1, 1],
+  })
+  // It has one batch of a host at a time.
+  assert.deepEqual(placeAll(state), ['own on W'])
+  advance(state, submit('late', { cpus: 1 }, 2), state.atMs + 1)
+  assert.deepEqual(placeAll(state), ['late on W'])
+  endFirstOf(state, 'own')
+  assert.deepEqual(placeAll(state), ['own on W'])
+})
+
+test('a run that wants the whole host leaves the rest of it to others while its own batch is there, and has it kept then', () => {
+  const needs = [{ cpus: 1 }, { cpus: 2 }]
+  const files = ['small', 'large']
+  const own = { ...plainSpec, needs }
+  const state = world(join('W', 2))
+  advance(state, { type: 'submit', run: 'own', who: 'x', spec: own, files, estimates: [1, 1], kinds: [0, 1] }, 1)
+  advance(state, { type: 'assign', run: 'own', worker: 'W', tasks: [0], cpus: 1, why: '' }, 2)
+  advance(state, submit('late', { cpus: 1 }, 3), 3)
+  assert.deepEqual(placeAll(state), ['late on W'])
+  endFirstOf(state, 'own')
+  assert.deepEqual(placeAll(state), [], 'now only others are in its way')
+  endFirstOf(state, 'late')
+  assert.deepEqual(placeAll(state), ['own on W'])
+})
