@@ -282,6 +282,11 @@ function reserve(round: Round, run: Run): void {
       if (few === open ? !fits(run, group, worker) : !open.has(worker)) continue
       const obstacle = obstacleFor(state, run, group, worker)
       if (obstacle === undefined || !mayHave(worker)) continue
+      // Until then others may have the rest of it.
+      if (waitsForItself(state, run, need, worker)) {
+        selfish = true
+        continue
+      }
       if (kept.keepWorker(run, worker, need, obstacle)) left -= 1
     }
     if (left > 0 && !selfish && place !== undefined) round.wanted.add(place)
