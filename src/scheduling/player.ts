@@ -23,7 +23,7 @@ export type Policy = Strategy & Partial<Pick<Scheduler, 'refused'>>
 
 export type Play = {
   readonly strategy: Policy
-  readonly config?: unknown
+  readonly config?: Readonly<Record<string, unknown>>
   /** What comes from outside: workers that join and leave, runs that are submitted; times in any order. */
   readonly inputs: readonly { readonly atMs: number; readonly input: Input }[]
   /** How long a task takes on this worker, by itself on one lane. */
@@ -64,7 +64,10 @@ type Happening = { readonly input: Input }
 export function play(script: Play): Played {
   const state = emptyState(script.limits ?? playLimits, script.shares ?? new Map())
   advance(state, { type: 'raise-format', format: readableFormat }, 0)
-  advance(state, { type: 'choose-scheduler', who: 'player', strategy: script.strategy.name }, 0)
+  const { strategy, config } = script
+  // A host of plugins looks into state for what was chosen.
+  const chosen = { strategy: strategy.name, ...(config === undefined ? {} : { config }) }
+  advance(state, { type: 'choose-scheduler', who: 'player', ...chosen }, 0)
   const moments = new Moments<Happening>()
   for (const { atMs, input } of script.inputs) moments.add(atMs, { input })
   const batches: PlayedBatch[] = []
@@ -108,7 +111,7 @@ type Assigned = Extract<Event, { type: 'batch.assigned' }>
 
 function placeAll({ strategy, config }: Play, state: State, nowMs: number): readonly Assigned[] {
   const placed: Assigned[] = []
-  for (const next of strategy.place({ state, available: () => true, nowMs }, config)) {
+  for (const next of strategy.place({ state, available: () => true, availableVersion: 0, nowMs }, config)) {
     try {
       for (const event of advance(state, { type: 'assign', ...next }, nowMs))
         if (event.type === 'batch.assigned') placed.push(event)

@@ -9,6 +9,7 @@
  */
 import type { Capabilities, RunId, RunSpec, WorkerId } from '../core/entities.ts'
 import type { Input } from '../core/input.ts'
+import { joinOf } from './made-up.ts'
 import type { Play, Policy } from './player.ts'
 import { speedOf } from './fleet.ts'
 
@@ -108,8 +109,4 @@ function madeUpFleet({ workers }: Recording, count: number): readonly Timed[] {
     const { capabilities } = workers[at % workers.length]!
     return { atMs: 0, input: joinOf(`w${at}`, `w${at}`, { ...capabilities, host: `host-${at}` }) }
   })
-}
-
-export function joinOf(worker: WorkerId, name: string, capabilities: Capabilities): Input {
-  return { type: 'join', worker, name, version: '', capabilities, draining: false }
 }

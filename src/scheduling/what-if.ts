@@ -3,10 +3,10 @@
  * by as much as they may be, for a range instead of one number. Made-up workers have whatever tasks ask for beside CPUs;
  * locks and batch sizes stay as they are.
  */
-import type { Capabilities, Need, RunSpec } from '../core/entities.ts'
+import type { Need, RunSpec } from '../core/entities.ts'
 import type { Input, Submit } from '../core/input.ts'
+import { joinOf, machine } from './made-up.ts'
 import { play, type Policy } from './player.ts'
-import { joinOf } from './recording.ts'
 
 export type Work = {
   readonly spec: RunSpec
@@ -90,7 +90,9 @@ function planFleet(
   strategy: Policy,
 ): FleetPlan {
   const speeds = Array.from({ length: workers }, (_, at) => shape.speeds[at % shape.speeds.length]!)
-  const joins = speeds.map((speed, at) => joinOf(`w${at}`, `w${at}`, machine(at, shape.cpus, speed)))
+  const joins = speeds.map((speed, at) =>
+    joinOf(`w${at}`, `w${at}`, machine(`host-${at}`, { cpus: shape.cpus, speed })),
+  )
   const submit = submitOf(work, shape.cpus)
   const inputs = [...joins, submit].map((input) => ({ atMs: 0, input }))
   const leans = work.files.length > manyFiles ? fewPlays : plays
@@ -140,11 +142,6 @@ function noise(seed: number): number {
   let x = Math.imul(Math.round((seed + 1) * 2) >>> 0, 2654435761)
   x = Math.imul(x ^ (x >>> 15), 2246822519)
   return (((x ^ (x >>> 13)) >>> 0) / 2 ** 32) * 2 - 1
-}
-
-function machine(at: number, cpus: number, speed: number): Capabilities {
-  const host = `host-${at}`
-  return { os: 'linux', arch: 'x64', cpus, memoryBytes: Number.MAX_SAFE_INTEGER, host, labels: {}, tools: {}, speed }
 }
 
 function submitOf({ spec, files, estimatesMs, kinds, dependencies, startupMs }: Work, cpus: number): Input {

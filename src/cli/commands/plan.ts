@@ -4,6 +4,7 @@ import type { PlanBody } from '../../protocol/api.ts'
 import { MusterError } from '../../protocol/errors.ts'
 import type { WorkerView } from '../../protocol/run-view.ts'
 import type { RunSpec } from '../../core/entities.ts'
+import { plainRun } from '../../scheduling/made-up.ts'
 import type { Recording } from '../../scheduling/recording.ts'
 import { whatIf, type FleetPlan, type WhatIf, type Work } from '../../scheduling/what-if.ts'
 import { formatDuration } from '../../stdx/duration.ts'
@@ -97,27 +98,13 @@ async function workOfRun({ client }: Connection, id: string): Promise<Work> {
 }
 
 function specOf({ suite, project, needs }: RunPlan): RunSpec {
-  return {
+  return plainRun({
+    project,
+    suite: suite.name,
     framework: suite.detection.framework,
     frameworkVersion: suite.detection.version,
-    suite: suite.name,
-    project,
-    cwd: '',
-    workspace: { type: 'none' },
-    paths: [],
-    args: [],
-    complete: true,
-    context: '',
-    retries: 0,
-    taskTimeoutMs: 3_600_000,
-    maxFailures: 0,
-    priority: 0,
-    labels: {},
-    startupMs: 0,
-    open: false,
-    noWorkerTimeoutMs: 3_600_000,
     ...(needs.needs.length === 0 ? {} : { needs: needs.needs as NonNullable<RunSpec['needs']> }),
-  }
+  })
 }
 
 function orderOf({ needs }: RunPlan): Pick<Work, 'kinds' | 'dependencies'> {
