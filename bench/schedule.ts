@@ -101,7 +101,7 @@ type Figures = Spent & {
 /** The whole scene, with the scheduler deciding after every round of inputs. */
 function decided({ tasks, runs, workers, needy }: Scene): Figures {
   const state = emptyState()
-  const view = { state, available: () => true }
+  const view = { state, available: () => true, availableVersion: 0 }
   const figures: Figures = { ...none(), placed: 0, completions: 0, bytesPerTask: 0, decisionsUs: [], inputs: [] }
   const counts = { placed: 0, completions: 0, bytesPerTask: 0 }
   let nowMs = 1000

@@ -266,7 +266,14 @@ export class Coordinator implements AsyncDisposable {
     const { state } = this.seat
     this.integrations = new IntegrationBreakers(state, (input) => this.seat.submit(input, () => undefined))
     this.answers = new KeptAnswers(() => this.seat.position, systemClock)
-    this.#view = { state, available: (worker) => this.seat.isConnected(worker) }
+    const { seat } = this
+    this.#view = {
+      state,
+      available: (worker) => seat.isConnected(worker),
+      get availableVersion() {
+        return seat.connectionsVersion
+      },
+    }
     this.#outlook = { atMs: 0, tookMs: 0, of: new Map(), fleets: new Fleets(this.#view) }
     this.feed = new Feed(
       state,

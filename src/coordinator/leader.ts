@@ -57,6 +57,8 @@ export type LeaderOptions = {
   /** Position of the last entry in state. */
   readonly position: number
   readonly available: (worker: Worker) => boolean
+  /** Another number whenever `available` may say something else; absent = asked for all workers at each round. */
+  readonly availableVersion?: () => number
   /** Called once per durable entry, before the callers of its inputs are answered. Must not throw. */
   readonly onCommitted: (entry: Committed) => void
   /** Another coordinator has claimed the log. State can't be trusted any more. */
@@ -371,7 +373,12 @@ export class Leader {
   }
 
   #placeAll(events: Event[], atMs: number): void {
-    const view = { state: this.state, available: this.#options.available }
+    const { available, availableVersion } = this.#options
+    const view = {
+      state: this.state,
+      available,
+      ...(availableVersion === undefined ? {} : { availableVersion: availableVersion() }),
+    }
     const take = (input: Input) => {
       for (const event of advance(this.state, input, atMs)) events.push(event)
     }

@@ -120,6 +120,7 @@ export class Seat {
   #lastLeaderSignMs: number | undefined
   /** On a follower: workers that are connected anywhere. */
   #connected = new Set<string>()
+  #connectionsVersion = 0
   readonly #watched = new Set<string>()
   /** Who waits for state to be loaded. */
   readonly #loads: (() => void)[] = []
@@ -226,6 +227,11 @@ export class Seat {
 
   isConnected(worker: Worker): boolean {
     return this.#sessions?.isConnected(worker) ?? this.#connected.has(worker.id)
+  }
+
+  /** Grows whenever `isConnected` may say something else than before. */
+  get connectionsVersion(): number {
+    return this.#connectionsVersion + (this.#sessions?.connections ?? 0)
   }
 
   lastHeardMs(worker: string): number {
@@ -482,6 +488,7 @@ export class Seat {
 
   #unlinked(): void {
     this.#connected = new Set()
+    this.#connectionsVersion += 1
     this.#gateway.detach()
     this.#writes.detach()
   }
@@ -494,10 +501,12 @@ export class Seat {
         return this.#lookForMore(message.position)
       case 'connected':
         this.#connected = new Set(message.workers)
+        this.#connectionsVersion += 1
         return
       case 'connections':
         for (const worker of message.came) this.#connected.add(worker)
         for (const worker of message.went) this.#connected.delete(worker)
+        this.#connectionsVersion += 1
         return
       case 'live': {
         const run = this.state.runs.get(message.run)
@@ -674,6 +683,7 @@ export class Seat {
         ? { confirm: (done: (epoch: number | undefined) => void) => log.leadership((newest) => done(newest?.epoch)) }
         : {}),
       available: (worker) => this.#sessions?.isConnected(worker) ?? false,
+      availableVersion: () => this.connectionsVersion,
       onCommitted: (entry) => {
         this.#replica.advanced(entry.position)
         this.#sessions?.committed(entry.events)
@@ -707,6 +717,7 @@ export class Seat {
       log: this.#options.say,
     })
     this.#sessions = sessions
+    this.#connectionsVersion += 1
     this.#followers = new Followers({
       epoch: leader.epoch,
       position: () => leader.position,
@@ -794,6 +805,7 @@ export class Seat {
     this.#setRole(clean ? 'following' : 'loading')
     this.#leader = undefined
     this.#sessions?.abandon()
+    this.#connectionsVersion += 1 + (this.#sessions?.connections ?? 0)
     this.#sessions = undefined
     this.#gateway.detach()
     this.#writes.detach()

@@ -73,6 +73,8 @@ export class WorkerSessions {
   readonly #options: SessionsOptions
   readonly #clock: Clock
   readonly #sessions = new Map<string, Session>()
+  /** Grows with every worker that connects or goes. */
+  connections = 0
   #closed = false
   #abandoned = false
 
@@ -113,6 +115,7 @@ export class WorkerSessions {
   closed(session: Session, socket: WorkerSocket): void {
     if (session.socket !== socket) return
     session.socket = undefined
+    this.connections += 1
     this.#options.log('worker disconnected', { worker: session.worker })
     this.#startLease(session)
     this.#options.onConnected?.(session.worker)
@@ -168,6 +171,7 @@ export class WorkerSessions {
       session.forgetLease()
       session.socket?.close(4408, why)
       session.socket = undefined
+      this.connections += 1
       this.#sessions.delete(id)
       this.#options.onConnected?.(id)
     }
@@ -211,6 +215,7 @@ export class WorkerSessions {
     const session = this.#session(worker)
     if (session.socket && session.socket !== socket) session.socket.close(4409, 'connected again elsewhere')
     session.socket = socket
+    this.connections += 1
     this.#startLease(session)
     this.#reconcile(session, hello)
     this.#options.log('worker connected', { worker, name, host: capabilities.host, cpus: capabilities.cpus })
@@ -390,6 +395,7 @@ export class WorkerSessions {
     this.#abandoned = true
     for (const session of this.#sessions.values()) session.forgetLease()
     this.#sessions.clear()
+    this.connections += 1
   }
 
   close(): void {

@@ -10,6 +10,8 @@ export type View = {
   readonly state: State
   /** Connected and willing: what the shell knows and state does not. */
   readonly available: (worker: Worker) => boolean
+  /** Another number whenever `available` may say something else than before; absent = each round asks about all workers. */
+  readonly availableVersion?: number
 }
 
 /** How fast a worker runs tasks of a run, against the reference machine. */
@@ -32,26 +34,10 @@ export function isAvailable(view: View, worker: Worker): boolean {
 
 /** Could run it now or once it is free. */
 export function fittingWorkers(view: View, run: Run, group: Group): Worker[] {
-  return thoseThatFit(view.state, run, group).filter((worker) => isAvailable(view, worker))
-}
-
-/** Who fits whom stays as it is until a worker comes, goes or changes; so it is looked at once and not at every decision. */
-const known = new WeakMap<State, { version: number; readonly lists: Map<string, readonly Worker[]> }>()
-const knownMax = 1000
-
-function thoseThatFit(state: State, run: Run, group: Group): readonly Worker[] {
-  let fitting = known.get(state)
-  if (fitting?.version !== state.fleetVersion || fitting.lists.size >= knownMax) {
-    fitting = { version: state.fleetVersion, lists: new Map() }
-    known.set(state, fitting)
-  }
-  const demand = placeOf(run, group)
-  let list = fitting.lists.get(demand)
-  if (!list) {
-    list = [...state.workers.values()].filter((worker) => fits(run, group, worker))
-    fitting.lists.set(demand, list)
-  }
-  return list
+  const fitting: Worker[] = []
+  for (const worker of view.state.workers.values())
+    if (fits(run, group, worker) && isAvailable(view, worker)) fitting.push(worker)
+  return fitting
 }
 
 /**
@@ -96,75 +82,143 @@ export function hasFitting(view: View, run: Run, group: Group): boolean {
 /** The workers that fit a group. */
 export type Fleet = { readonly workers: readonly Worker[]; readonly cpus: number; readonly busy: number }
 
-type Demand = { readonly place: string; readonly all: string }
+/** What groups ask for: one object for all that ask for the same, so that it is found without comparing texts. */
+export type Demand = { readonly text: string }
 
-/** What a group asks for, as text: of a worker at the time, and in all. It stays the same for as long as the group is there. */
-const demands = new WeakMap<Group, Demand>()
+const demands = new Map<string, Demand>()
+/** Beyond so many they are forgotten: those that come later are then different objects from those before, and looked at again. */
+const demandsMax = 20_000
 
-function demandOf(run: Run, group: Group): Demand {
-  let demand = demands.get(group)
-  if (demand === undefined) {
-    const { workspace, labels, cpus, workersMax } = run.spec
-    const { locks, affinity: _, spread: __, batchMax: ___, ...need } = group.need
-    const place = JSON.stringify([workspace.type === 'in-place' ? workspace.host : null, labels, cpus, need])
-    demand = { place, all: JSON.stringify([place, workersMax, locks]) }
-    demands.set(group, demand)
+function demandOf(asked: unknown): Demand {
+  const text = JSON.stringify(asked)
+  let demand = demands.get(text)
+  if (!demand) {
+    if (demands.size >= demandsMax) demands.clear()
+    demand = { text }
+    demands.set(text, demand)
   }
   return demand
 }
 
+/** What one group asks for; it stays the same for as long as the group is there. */
+type Asked = {
+  /** Of a worker at the time. */
+  readonly place: Demand
+  /** In all: with its limit of workers and its locks. */
+  readonly all: Demand
+  /** In all, and under whose quotas. */
+  readonly quoted: Demand
+  readonly line: Demand
+  readonly quotedLine: Demand
+}
+
+const asked = new WeakMap<Group, Asked>()
+
+function askedOf(run: Run, group: Group): Asked {
+  let known = asked.get(group)
+  if (known === undefined) {
+    const { workspace, labels, cpus, workersMax } = run.spec
+    const { locks, affinity: _, spread: __, batchMax: ___, ...need } = group.need
+    const place = demandOf([workspace.type === 'in-place' ? workspace.host : null, labels, cpus, need])
+    const all = workersMax === undefined && locks === undefined ? place : demandOf([place.text, workersMax, locks])
+    const line = locks === undefined ? place : demandOf([place.text, null, locks])
+    const scopes = scopesOf(run)
+    known = { place, all, quoted: demandOf([scopes, all.text]), line, quotedLine: demandOf([scopes, line.text]) }
+    asked.set(group, known)
+  }
+  return known
+}
+
 /** Of groups for which this is the same, each worker either fits all or none, and has room for all or none. */
-export function placeOf(run: Run, group: Group): string {
-  return demandOf(run, group).place
+export function placeOf(run: Run, group: Group): Demand {
+  return askedOf(run, group).place
+}
+
+/** Of groups for which this is the same, all are held up by the same locks and, where shares are configured, quotas. */
+export function lineOf({ shares }: State, run: Run, group: Group): Demand {
+  const { line, quotedLine } = askedOf(run, group)
+  return shares.size === 0 ? line : quotedLine
+}
+
+/** Who fits whom stays as it is until a worker comes, goes or changes; so it is looked at once and not at every decision. */
+type Lists = {
+  readonly fleetVersion: number
+  readonly availableVersion: number | undefined
+  readonly behindBreakers: string
+  readonly byPlace: Map<Demand, readonly Worker[]>
+}
+
+const lists = new WeakMap<State, Lists>()
+const listsMax = 1000
+
+/** Undefined where nobody says when availability changes. */
+function listsOf({ state, availableVersion }: View): Lists['byPlace'] | undefined {
+  if (availableVersion === undefined) return undefined
+  const { fleetVersion } = state
+  const behindBreakers = openBreakers(state)
+  let known = lists.get(state)
+  if (
+    known === undefined ||
+    known.fleetVersion !== fleetVersion ||
+    known.availableVersion !== availableVersion ||
+    known.behindBreakers !== behindBreakers ||
+    known.byPlace.size >= listsMax
+  ) {
+    known = { fleetVersion, availableVersion, behindBreakers, byPlace: new Map() }
+    lists.set(state, known)
+  }
+  return known.byPlace
+}
+
+function openBreakers(state: State): string {
+  const { notClosed } = state.breakers
+  if (notClosed.size === 0) return ''
+  let open = ''
+  for (const scope of notClosed) if (isOpen(state, scope)) open += `${scope} `
+  return open
 }
 
 /** CPUs of whole fleets, for as long as all of it stays as it is. */
-const cpusKnown = new WeakMap<readonly Worker[], Map<string, number>>()
+const cpusKnown = new WeakMap<readonly Worker[], Map<Demand, number>>()
 
 /** The fleets of many groups as they are at one time: those of groups that ask for the same are looked at once. */
 export class Fleets {
   readonly #view: View
   readonly #speed: Speed
-  readonly #known = new Map<string, Fleet>()
-  readonly #workers = new Map<string, readonly Worker[]>()
-  #allAvailable: boolean | undefined
+  readonly #known = new Map<Demand | string, Fleet>()
+  readonly #workers: Map<Demand, readonly Worker[]>
 
   constructor(view: View, speed: Speed = measuredSpeed) {
     this.#view = view
     this.#speed = speed
+    this.#workers = listsOf(view) ?? new Map<Demand, readonly Worker[]>()
   }
 
   of(run: Run, group: Group): Fleet {
-    const demand = demandOf(run, group)
+    const { place, all, quoted } = askedOf(run, group)
+    // Quotas are those of a project and a user.
+    const demand = this.#view.state.shares.size === 0 ? all : quoted
     // A speed that depends on the run depends on its suite.
-    const all = this.#allOf(run, demand)
-    const key = this.#speed === measuredSpeed ? all : JSON.stringify([run.spec.project, run.spec.suite, all])
+    const key = this.#speed === measuredSpeed ? demand : JSON.stringify([run.spec.project, run.spec.suite, demand.text])
     let fleet = this.#known.get(key)
     if (!fleet) {
-      const workers = this.#workersOf(run, group, demand)
-      fleet = new LazyFleet(workers, () => this.#cpusOf(run, group, workers, all))
+      const workers = this.#workersOf(run, group, place)
+      fleet = new LazyFleet(workers, () => this.#cpusOf(run, group, workers, demand))
       this.#known.set(key, fleet)
     }
     return fleet
   }
 
-  #workersOf(run: Run, group: Group, { place }: Demand): readonly Worker[] {
+  #workersOf(run: Run, group: Group, place: Demand): readonly Worker[] {
     let workers = this.#workers.get(place)
     if (!workers) {
-      const { state } = this.#view
-      this.#allAvailable ??= [...state.workers.values()].every((worker) => isAvailable(this.#view, worker))
-      workers = this.#allAvailable ? thoseThatFit(state, run, group) : fittingWorkers(this.#view, run, group)
+      workers = fittingWorkers(this.#view, run, group)
       this.#workers.set(place, workers)
     }
     return workers
   }
 
-  /** Quotas are those of a project and a user. */
-  #allOf(run: Run, { all }: Demand): string {
-    return this.#view.state.shares.size === 0 ? all : JSON.stringify([scopesOf(run), all])
-  }
-
-  #cpusOf(run: Run, group: Group, workers: readonly Worker[], all: string): number {
+  #cpusOf(run: Run, group: Group, workers: readonly Worker[], demand: Demand): number {
     const { shares } = this.#view.state
     if (this.#speed !== measuredSpeed) return fleetCpus(run, group, workers, this.#speed, shares)
     let sums = cpusKnown.get(workers)
@@ -172,11 +226,11 @@ export class Fleets {
       sums = new Map()
       cpusKnown.set(workers, sums)
     }
-    let cpus = sums.get(all)
+    let cpus = sums.get(demand)
     if (cpus === undefined) {
-      if (sums.size >= knownMax) sums.clear()
+      if (sums.size >= listsMax) sums.clear()
       cpus = fleetCpus(run, group, workers, measuredSpeed, shares)
-      sums.set(all, cpus)
+      sums.set(demand, cpus)
     }
     return cpus
   }

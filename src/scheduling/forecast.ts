@@ -3,7 +3,8 @@ import type { RunId } from '../core/entities.ts'
 import type { Run } from '../core/state.ts'
 import type { Fleets, View } from './fleet.ts'
 import { waitingRuns } from './place.ts'
-import { urgency } from './urgency.ts'
+import { sortRuns } from './run-order.ts'
+import { byUrgencyAndShare } from './strategies/builtin.ts'
 
 export type Forecast = {
   /** From its first assignment to its end, in milliseconds; undefined without a worker that fits. */
@@ -18,12 +19,6 @@ export function predictMs(run: Run, cpus: number): number {
   return run.spec.startupMs + Math.max(run.expectedMs / cpus, run.expectedLongestMs)
 }
 
-function byUrgency({ state }: View, fleets: Fleets, nowMs: number): Run[] {
-  const keyed = waitingRuns(state, nowMs).map((run) => ({ run, urgency: urgency(run, fleets, nowMs) }))
-  keyed.sort((a, b) => b.urgency - a.urgency || a.run.createdAtMs - b.run.createdAtMs)
-  return keyed.map((one) => one.run)
-}
-
 /** Of every active run, in one pass: those under way first, then the waiting ones in their order. */
 export function forecasts(view: View, fleets: Fleets, nowMs: number): ReadonlyMap<RunId, Forecast> {
   const all = new Map<RunId, Forecast>()
@@ -36,7 +31,7 @@ export function forecasts(view: View, fleets: Fleets, nowMs: number): ReadonlyMa
     if (run.state !== 'paused') aheadMs += Math.max(0, (durationMs ?? 0) - (nowMs - run.startedAtMs))
   }
   let position = 0
-  for (const run of byUrgency(view, fleets, nowMs)) {
+  for (const run of sortRuns(byUrgencyAndShare, view, waitingRuns(view.state, nowMs), fleets, nowMs)) {
     if (run.startedAtMs !== undefined) continue
     position += 1
     const durationMs = durationOf(fleets, run)

@@ -22,8 +22,9 @@ import {
 import type { Assign } from '../core/input.ts'
 import type { Group, Run, State, Task, Worker } from '../core/state.ts'
 import { pickTasks, targetWorkMs, workLeftMs, type Share } from './batch-size.ts'
-import { Fleets, isAvailable, measuredSpeed, placeOf, type Speed, type View } from './fleet.ts'
+import { Fleets, isAvailable, lineOf, measuredSpeed, placeOf, type Demand, type Speed, type View } from './fleet.ts'
 import { Reservations } from './reservations.ts'
+import { runOrderOf, sortRuns, Turns, type KeyedOrder, type Line } from './run-order.ts'
 import { givenUp, mayRunOn, whereabouts, type Whereabouts } from './whereabouts.ts'
 
 export type Placement = Omit<Assign, 'type'>
@@ -38,8 +39,10 @@ export type StrategyView = View & {
 
 /** What tells one strategy from another that places in order. */
 export type Ordering = {
-  /** Sorts runs with work to hand out, the next one first; may drop some. */
-  readonly sort: (view: View, waiting: Run[], fleets: Fleets, nowMs: number) => Run[]
+  /** How runs are served: by an order that is kept from round to round, or sorted each time. */
+  readonly keyed?: KeyedOrder
+  /** Sorts runs with work to hand out, the next one first; may drop some. Used where `keyed` is absent. */
+  readonly sort?: (view: View, waiting: Run[], fleets: Fleets, nowMs: number) => Run[]
   /** run: everything that it can be given, before the next run's turn. batch: one batch, then all are sorted again. */
   readonly turn: 'run' | 'batch'
   /** Of workers that could take a batch of the group, larger first; default: by free CPUs and speed. */
@@ -83,17 +86,22 @@ export function* placeInOrder(view: StrategyView, ordering: Ordering): Generator
     ...nothingSeen(),
     nowMs,
   }
-  let waiting = ordering.sort(view, waitingRuns(state, nowMs, mine), round.fleets, nowMs)
   if (ordering.turn === 'run') {
-    for (const run of waiting) {
+    const turns =
+      ordering.keyed === undefined
+        ? inTurn(sorted(ordering, view, waitingRuns(state, nowMs, mine), fleets, nowMs))
+        : new Turns(runOrderOf(state, ordering.keyed), state, fleets, nowMs, (line, run) => isOver(round, line, run))
+    for (let run = turns.next(); run !== undefined; run = turns.next()) {
       // Nothing is left to give, or to keep.
       if (state.free.size === 0) return
+      if (mine !== undefined && !mine(run)) continue
       if (isHopeless(round, run)) continue
       yield* placementsOf(round, run, Infinity)
       reserve(round, run)
     }
     return
   }
+  let waiting = sorted(ordering, view, waitingRuns(state, nowMs, mine), fleets, nowMs)
   while (waiting.length > 0) {
     const [run] = waiting
     const before = state.lastToken
@@ -102,19 +110,30 @@ export function* placeInOrder(view: StrategyView, ordering: Ordering): Generator
       reserve(round, run!)
       waiting = waiting.slice(1)
     } else
-      waiting = ordering.sort(
+      waiting = sorted(
+        ordering,
         view,
         waiting.filter((one) => hasReady(one, nowMs)),
-        round.fleets,
+        fleets,
         nowMs,
       )
   }
 }
 
+function sorted({ keyed, sort }: Ordering, view: View, waiting: Run[], fleets: Fleets, nowMs: number): Run[] {
+  if (keyed !== undefined) return sortRuns(keyed, view, waiting, fleets, nowMs)
+  return sort === undefined ? waiting : sort(view, waiting, fleets, nowMs)
+}
+
+function inTurn(runs: readonly Run[]): { readonly next: () => Run | undefined } {
+  let at = 0
+  return { next: () => runs[at++] }
+}
+
 /** Runs with work to hand out in the order in which they are served. */
 export function orderedRuns(view: StrategyView, ordering: Ordering): readonly Run[] {
   const { state, nowMs, mine } = view
-  return ordering.sort(view, waitingRuns(state, nowMs, mine), new Fleets(view, ordering.speed?.(view)), nowMs)
+  return sorted(ordering, view, waitingRuns(state, nowMs, mine), new Fleets(view, ordering.speed?.(view)), nowMs)
 }
 
 /** For people: what is kept from everybody after these runs, which come first, as it grows from run to run. */
@@ -124,7 +143,7 @@ export function* keeping(
   fleets: Fleets,
   nowMs: number,
 ): Generator<{ readonly run: Run; readonly kept: Reservations }> {
-  const ordering: Ordering = { turn: 'run', sort: (_view, waiting) => waiting }
+  const ordering: Ordering = { turn: 'run' }
   const kept = new Reservations()
   const open = openWorkers(view, nowMs)
   const round: Round = { view, ordering, open, fleets, speed: measuredSpeed, kept, ...nothingSeen(), nowMs }
@@ -144,7 +163,7 @@ export type Choices = {
 
 export function choicesOf(view: StrategyView, fleets: Fleets): Choices {
   const { state, nowMs, kept = new Reservations() } = view
-  const ordering: Ordering = { turn: 'run', sort: (_view, waiting) => waiting }
+  const ordering: Ordering = { turn: 'run' }
   const open = openWorkers(view, nowMs)
   const round: Round = { view, ordering, open, fleets, speed: measuredSpeed, kept, ...nothingSeen(), nowMs }
   const mayBegin = (run: Run, group: Group) =>
@@ -173,9 +192,9 @@ type Round = {
   readonly speed: Speed
   readonly kept: Reservations
   /** Workers that had room when it was last looked for, by what was asked for. */
-  readonly rooms: Map<string, readonly Worker[]>
+  readonly rooms: Map<Demand, readonly Worker[]>
   /** What somebody asked for who could not have it: everything that it takes is kept. */
-  readonly wanted: Set<string>
+  readonly wanted: Set<Demand>
   readonly nowMs: number
 }
 
@@ -192,13 +211,20 @@ function openWorkers(view: View, nowMs: number): Set<Worker> {
 }
 
 /** For nothing that it asks for is there room any more, and all of that is kept for somebody before it. */
-function isHopeless({ rooms, wanted, nowMs }: Round, run: Run): boolean {
+function isHopeless({ view: { state }, rooms, wanted, nowMs }: Round, run: Run): boolean {
   return run.groups.every((group) => {
     if (!isReady(run, group, nowMs)) return true
     if (group.need.locks !== undefined) return false
-    const place = placeOf(run, group)
-    return wanted.has(place) && rooms.get(place)?.length === 0
+    return wanted.has(lineOf(state, run, group)) && rooms.get(placeOf(run, group))?.length === 0
   })
+}
+
+/** Nobody from `next` on in the line can be given anything in this round, nor be kept anything that isn't kept already. */
+function isOver({ view: { state }, kept, rooms, wanted }: Round, { demand, need, place }: Line, next: Run): boolean {
+  if (need.locks !== undefined && (lockInTheWay(state, need) !== undefined || !kept.mayLock(state, next, need)))
+    return true
+  if (!kept.maySpend(next)) return true
+  return wanted.has(demand) && rooms.get(place)?.length === 0
 }
 
 /** Those with tasks to place, the one that fewest workers fit first. */
@@ -270,8 +296,8 @@ function reserve(round: Round, run: Run): void {
     if (need.locks !== undefined && workers.some(mayHave)) kept.keepLocks(run, need, batchesLeft(run, group, workers))
     if (lockInTheWay(state, need) !== undefined) continue
     // The same for whoever asks for the same.
-    const place = state.shares.size === 0 && sharesHost(need) ? placeOf(run, group) : undefined
-    if (place !== undefined && round.wanted.has(place)) continue
+    const line = lineOf(state, run, group)
+    if (round.wanted.has(line)) continue
     const few = open.size < workers.length ? open : workers
     let left = group.queuedCount
     let selfish = false
@@ -289,7 +315,7 @@ function reserve(round: Round, run: Run): void {
       }
       if (kept.keepWorker(run, worker, need, obstacle)) left -= 1
     }
-    if (left > 0 && !selfish && place !== undefined) round.wanted.add(place)
+    if (left > 0 && !selfish) round.wanted.add(line)
   }
 }
 

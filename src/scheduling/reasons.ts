@@ -11,7 +11,7 @@ import { fits } from '../core/fit.ts'
 import { lockInTheWay } from '../core/holdings.ts'
 import type { Group, Run, State } from '../core/state.ts'
 import { isTerminal } from '../core/task-state.ts'
-import { placeOf, type Fleets, type View } from './fleet.ts'
+import { placeOf, type Demand, type Fleets, type View } from './fleet.ts'
 import { nearestOf } from './nearest.ts'
 import { atWorkerLimit } from './place.ts'
 import { shownMax, type Reason, type Situation } from './reason.ts'
@@ -111,7 +111,7 @@ export function lockReason(state: State, group: Group, nowMs: number): Extract<R
 type NobodyReason = Extract<Reason, { type: 'no-worker' | 'worker-breakers' | 'no-fit' }>
 
 /** Found once for all that ask for the same in view of the same fleets. */
-const nobody = new WeakMap<Fleets, Map<string, NobodyReason>>()
+const nobody = new WeakMap<Fleets, Map<Demand, NobodyReason>>()
 
 /** Of a group that no worker can take, now or later. */
 export function nobodyReason(view: View, run: Run, group: Group, fleets?: Fleets): NobodyReason {

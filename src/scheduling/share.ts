@@ -10,7 +10,20 @@ import type { Run, State } from '../core/state.ts'
 
 export type Totals = { readonly cpus: number; readonly gpus: number }
 
+/** Once per fleet, and not for every decision. */
+const totals = new WeakMap<State, Totals & { readonly fleetVersion: number }>()
+
 export function totalsOf(state: State): Totals {
+  const { fleetVersion } = state
+  let known = totals.get(state)
+  if (known?.fleetVersion !== fleetVersion) {
+    known = { ...sumUp(state), fleetVersion }
+    totals.set(state, known)
+  }
+  return known
+}
+
+function sumUp(state: State): Totals {
   let cpus = 0
   let gpus = 0
   for (const { capabilities } of state.workers.values()) {
@@ -22,6 +35,10 @@ export function totalsOf(state: State): Totals {
 
 /** Smaller = further below its share. The first of a pair decides, the second breaks ties. */
 export type Standing = readonly [dominant: number, spentMs: number]
+
+export function compareStandings(a: Standing, b: Standing): number {
+  return a[0] - b[0] || a[1] - b[1]
+}
 
 export function standingOf(state: State, run: Run, totals: Totals, nowMs: number): Standing {
   let dominant = 0

@@ -1,7 +1,8 @@
 /**
  * How urgent a run is, in points of priority: its own, one for every minute that it has waited, and up to
  * `deadlinePointsMax` as its deadline comes near. Points of waiting have no upper bound, so a run waits behind later
- * ones for so many minutes at most as their priority and deadline are worth: nothing starves.
+ * ones for so many minutes at most as their priority and deadline are worth: nothing starves. Since all that wait gain
+ * alike, who comes before whom by priority and waiting is settled once, by `priorityKey`.
  */
 import type { Run } from '../core/state.ts'
 import type { Fleets } from './fleet.ts'
@@ -11,6 +12,17 @@ export const ageingMsPerPoint = 60_000
 /** What a deadline is worth that can only just be kept, or no more. */
 export const deadlinePointsMax = 50
 
+/** Larger = sooner: a moment, the earlier the larger, that each point of priority puts forward by a minute. */
+export function priorityKey(run: Run): number {
+  return run.priority * ageingMsPerPoint - run.createdAtMs
+}
+
+/** Larger = sooner. Of a run without a deadline the same at any time. */
+export function urgencyKey(run: Run, fleets: Fleets, nowMs: number): number {
+  return priorityKey(run) + deadlinePoints(run, fleets, nowMs) * ageingMsPerPoint
+}
+
+/** In whole points, for people and plugins. */
 export function agedPriority(run: Run, nowMs: number): number {
   return run.priority + Math.floor(Math.max(0, nowMs - run.createdAtMs) / ageingMsPerPoint)
 }

@@ -1,18 +1,11 @@
 /** The strategies that come with Muster; `history` is used unless something else is asked for. */
 import { aptitudeOf } from '../../core/aptitude.ts'
 import type { Run, State } from '../../core/state.ts'
-import { speedOf, type Fleets, type View } from '../fleet.ts'
-import { standingOf, totalsOf, type Standing, type Totals } from '../share.ts'
+import { speedOf } from '../fleet.ts'
+import type { KeyedOrder } from '../run-order.ts'
+import { compareStandings, standingOf, totalsOf, type Standing, type Totals } from '../share.ts'
 import { orderedStrategy, type Strategy } from '../strategy.ts'
-import { agedPriority, ageingMsPerPoint, urgency } from '../urgency.ts'
-
-/** Sorted by keys that are worked out once per run, larger first; then by age, then by id. */
-function sortBy(runs: Run[], key: (run: Run) => number): Run[] {
-  if (runs.length < 2) return runs
-  const keyed = runs.map((run) => ({ run, key: key(run) }))
-  keyed.sort((a, b) => b.key - a.key || older(a.run, b.run))
-  return keyed.map((one) => one.run)
-}
+import { ageingMsPerPoint, priorityKey, urgencyKey } from '../urgency.ts'
 
 function older(a: Run, b: Run): number {
   return a.createdAtMs - b.createdAtMs || (a.id < b.id ? -1 : 1)
@@ -20,12 +13,12 @@ function older(a: Run, b: Run): number {
 
 export const fifo: Strategy = orderedStrategy('fifo', 'in the order in which runs came', {
   turn: 'run',
-  sort: (_view, waiting) => waiting.sort(older),
+  keyed: { key: (run) => -run.createdAtMs },
 })
 
 export const priority: Strategy = orderedStrategy('priority', 'by priority, which grows with waiting', {
   turn: 'run',
-  sort: (_view, waiting, _fleets, nowMs) => sortBy(waiting, (run) => agedPriority(run, nowMs)),
+  keyed: { key: priorityKey },
 })
 
 /** A run without a deadline is taken to have one an hour after it came, sooner or later by its priority in minutes. */
@@ -38,7 +31,7 @@ const patienceMs = 60 * ageingMsPerPoint
 export const deadline: Strategy = orderedStrategy(
   'deadline',
   'earliest deadline first; without one, an hour after submission, sooner by priority',
-  { turn: 'run', sort: (_view, waiting) => sortBy(waiting, (run) => -latestMs(run)) },
+  { turn: 'run', keyed: { key: (run) => -latestMs(run) } },
 )
 
 function latestMs(run: Run): number {
@@ -46,32 +39,17 @@ function latestMs(run: Run): number {
   return Math.min(run.spec.deadlineAtMs ?? Infinity, ownMs)
 }
 
-function byUrgency(_view: View, waiting: Run[], fleets: Fleets, nowMs: number): Run[] {
-  return sortBy(waiting, (run) => urgency(run, fleets, nowMs))
-}
-
-/** Urgency first; among equals, where shares are configured, whoever is furthest below its own. */
-function byUrgencyAndShare(view: View, waiting: Run[], fleets: Fleets, nowMs: number): Run[] {
-  const { state } = view
-  if (state.shares.size === 0 || waiting.length < 2) return byUrgency(view, waiting, fleets, nowMs)
-  const totals = totalsOf(state)
-  const keyed = waiting.map((run) => ({
-    run,
-    urgency: urgency(run, fleets, nowMs),
-    standing: standingOf(state, run, totals, nowMs),
-  }))
-  keyed.sort((a, b) => b.urgency - a.urgency || compareStandings(a.standing, b.standing) || older(a.run, b.run))
-  return keyed.map((one) => one.run)
-}
-
-function compareStandings(a: Standing, b: Standing): number {
-  return a[0] - b[0] || a[1] - b[1]
+/** Urgency first; among equals to the minute, where shares are configured, whoever is furthest below its own. */
+export const byUrgencyAndShare: KeyedOrder = {
+  key: priorityKey,
+  moving: { is: (run) => run.spec.deadlineAtMs !== undefined, key: urgencyKey },
+  shareStep: ageingMsPerPoint,
 }
 
 export const history: Strategy = orderedStrategy(
   'history',
   'by urgency (priority, waiting, deadline) and share, sized by measured durations',
-  { turn: 'run', sort: byUrgencyAndShare },
+  { turn: 'run', keyed: byUrgencyAndShare },
 )
 
 /** Who has waited longer than this for a batch moves ahead: by the whole fleet's worth for each hour. */
@@ -99,7 +77,7 @@ export const fairShare: Strategy = orderedStrategy(
       const keyed = waiting.map((run) => ({
         run,
         standing: agedStanding(state, run, totals, nowMs),
-        priority: agedPriority(run, nowMs),
+        priority: priorityKey(run),
       }))
       keyed.sort((a, b) => compareStandings(a.standing, b.standing) || b.priority - a.priority || older(a.run, b.run))
       return keyed.map((one) => one.run)
@@ -113,7 +91,7 @@ export const learned: Strategy = orderedStrategy(
   'as history, and suites go to the machines that have done best with them',
   {
     turn: 'run',
-    sort: byUrgencyAndShare,
+    keyed: byUrgencyAndShare,
     speed: (view) => (run, worker) => speedOf(worker) * aptitudeOf(view.state, run, worker),
   },
 )
