@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { advance } from './advance.ts'
-import { checkDependencies } from './dependencies.ts'
+import { checkDependencies, dependenciesAmong } from './dependencies.ts'
 import type { RunDependency, RunSpec, TaskDependency } from './entities.ts'
 import type { Event } from './events.ts'
 import { Refused, type Input } from './input.ts'
@@ -202,4 +202,45 @@ test('a run comes after runs that are over, under way, and restored from a snaps
   assert.deepEqual(state.runs.get('c')!.after, [])
   feed(state, submit('d', 1, [], { after: [{ run: 'a', when: 'passed' }] }))
   assert.equal(state.runs.get('d')!.verdict, 'cancelled')
+})
+
+const asJson = (state: State): unknown => JSON.parse(JSON.stringify(capture(state)))
+
+test('of a finished run only what a repetition needs is kept, in memory and in snapshots', () => {
+  const state = world()
+  const count = 10_000
+  const graph = [...chain(count), { task: 0, after: [] }]
+  feed(state, submit('r', count, graph))
+  const all = Array.from({ length: count }, (_, index) => index)
+  const before = dependenciesAmong(state.runs.get('r')!, all)
+  play(state, 'r', { 0: 'failed' })
+  const run = state.runs.get('r')!
+  assert.equal(run.state, 'finished')
+  assert.equal(run.dependencies, undefined)
+  assert.deepEqual(dependenciesAmong(run, all), before)
+  assert.deepEqual(dependenciesAmong(run, [7, 9, 8]), [
+    { task: 2, after: [0] },
+    { task: 1, after: [2] },
+  ])
+  const data = JSON.parse(JSON.stringify(capture(state))) as SnapshotData
+  assert.ok(JSON.stringify(data.runs[0]!.pastDependencies).length < 5 * count)
+  const again = restore(data, defaultLimits)
+  assert.deepEqual(again.runs.get('r')!.pastDependencies, run.pastDependencies)
+  assert.deepEqual(asJson(again), asJson(state))
+})
+
+test('a snapshot of before dependencies were packed is read', () => {
+  const state = world()
+  feed(state, submit('r', 3, [{ task: 2, after: [0, 1] }]))
+  for (const one of [0, 1, 2]) play(state, 'r', { [one]: 'passed' })
+  const data = JSON.parse(JSON.stringify(capture(state))) as { runs: Record<string, unknown>[] }
+  const { pastDependencies: _, ...run } = data.runs[0]!
+  const dependents = [
+    [0, [2]],
+    [1, [2]],
+  ]
+  const old = { ...data, runs: [{ ...run, dependencies: { open: [], dependents } }] }
+  const again = restore(old as never, defaultLimits)
+  assert.deepEqual(asJson(again), asJson(state))
+  assert.deepEqual(dependenciesAmong(again.runs.get('r')!, [0, 1, 2]), [{ task: 2, after: [0, 1] }])
 })

@@ -84,18 +84,70 @@ export function makeDependencies(given: readonly TaskDependency[] = []): Depende
 export function dependenciesAmong(run: Run, tasks: readonly TaskIndex[]): TaskDependency[] {
   const after = new Map<TaskIndex, TaskIndex[]>()
   const places = new Map(tasks.map((index, place) => [index, place]))
-  for (const [index, dependents] of run.dependencies?.dependents ?? []) {
-    const before = places.get(index)
-    if (before === undefined) continue
-    for (const dependent of dependents) {
-      const place = places.get(dependent)
-      if (place === undefined) continue
-      const list = after.get(place)
-      if (list) list.push(before)
-      else after.set(place, [before])
-    }
+  for (const [task, before] of run.pastDependencies ? unpacked(run.pastDependencies) : pairsOf(run.dependencies)) {
+    const place = places.get(task)
+    const placeBefore = places.get(before)
+    if (place === undefined || placeBefore === undefined) continue
+    const list = after.get(place)
+    if (list) list.push(placeBefore)
+    else after.set(place, [placeBefore])
   }
   return [...after].map(([task, list]) => ({ task, after: list }))
+}
+
+function* pairsOf(dependencies: Dependencies | undefined): Generator<readonly [task: TaskIndex, before: TaskIndex]> {
+  for (const [before, dependents] of dependencies?.dependents ?? []) for (const task of dependents) yield [task, before]
+}
+
+/**
+ * What is left of them once the run is over, and nobody waits any more: which came after which, for a run that repeats
+ * it. Two numbers for each, by the task: a tenth of what they took, and a snapshot holds next to nothing of a chain.
+ */
+export function packDependencies(dependencies: Dependencies | undefined): Uint32Array | undefined {
+  if (dependencies === undefined) return undefined
+  let span = 1
+  let count = 0
+  for (const [task, before] of pairsOf(dependencies)) {
+    span = Math.max(span, task + 1, before + 1)
+    count += 1
+  }
+  const keys = new Float64Array(count)
+  let at = 0
+  for (const [task, before] of pairsOf(dependencies)) keys[at++] = task * span + before
+  keys.sort()
+  const packed = new Uint32Array(count * 2)
+  for (let place = 0; place < count; place += 1) {
+    const key = keys[place]!
+    packed[place * 2] = Math.floor(key / span)
+    packed[place * 2 + 1] = key % span
+  }
+  return packed
+}
+
+function* unpacked(packed: Uint32Array): Generator<readonly [task: TaskIndex, before: TaskIndex]> {
+  for (let at = 0; at < packed.length; at += 2) yield [packed[at]!, packed[at + 1]!]
+}
+
+/** For JSON: how much further each task is than the one before it, and how far back what it came after is. */
+export function pastToData(packed: Uint32Array): number[] {
+  const data: number[] = []
+  let last = 0
+  for (const [task, before] of unpacked(packed)) {
+    data.push(task - last, task - before)
+    last = task
+  }
+  return data
+}
+
+export function pastFromData(data: readonly number[]): Uint32Array {
+  const packed = new Uint32Array(data.length)
+  let task = 0
+  for (let at = 0; at < data.length; at += 2) {
+    task += data[at]!
+    packed[at] = task
+    packed[at + 1] = task - data[at + 1]!
+  }
+  return packed
 }
 
 /** Called by `apply`: one that others wait for has ended. */

@@ -1,6 +1,6 @@
 /** The run family: what may be asked of a run, and how its events change state. */
 import { assert } from '../stdx/assert.ts'
-import { checkDependencies, endWait, makeDependencies, waitForRuns } from './dependencies.ts'
+import { checkDependencies, endWait, makeDependencies, packDependencies, waitForRuns } from './dependencies.ts'
 import { forgetWakes } from './due.ts'
 import type { Need, RunId, RunSpec, TaskIndex, Verdict } from './entities.ts'
 import type { Event, RunCancelled, RunErrored, RunExtended, RunFinished, RunForgotten, RunSubmitted } from './events.ts'
@@ -247,6 +247,7 @@ export function applySubmitted(state: State, event: RunSubmitted, atMs: number):
     tasks: [],
     groups: (spec.needs ?? [freeNeed]).map(emptyGroup),
     dependencies: makeDependencies(event.dependencies),
+    pastDependencies: undefined,
     after: [],
     queuedCount: 0,
     queuedMs: 0,
@@ -334,7 +335,8 @@ export function applyFinished(state: State, run: Run, event: RunFinished, atMs: 
     group.queueHead = 0
     group.again = []
   }
-  run.dependencies?.open.clear()
+  run.pastDependencies = packDependencies(run.dependencies)
+  run.dependencies = undefined
   forgetWakes(state, run)
   endWait(state, run)
   if (state.spent.size > spentKeptMax) forgetSpent(state)

@@ -4,7 +4,7 @@
  */
 import type { Need, TaskIndex } from './entities.ts'
 import { assertReadable } from './format.ts'
-import { addFollower } from './dependencies.ts'
+import { addFollower, packDependencies, pastFromData, pastToData } from './dependencies.ts'
 import { emptyGroup } from './group.ts'
 import { emptyHeld, freeNeed, noteFree, takeHoldings } from './holdings.ts'
 import { captureBreakers, restoreBreakers, type BreakerData } from './breaker-state.ts'
@@ -49,7 +49,7 @@ type GroupData = Omit<Group, 'kind' | 'need' | 'batches' | 'queueHead'>
 /** Before format 3 a run had one group, and what is in it now stood in the run itself. */
 type OldRunData = Partial<GroupData> & { readonly queueHead?: number }
 
-type RunData = Omit<Run, 'tasks' | 'batches' | 'workers' | 'groups' | 'dependencies' | 'after'> & {
+type RunData = Omit<Run, 'tasks' | 'batches' | 'workers' | 'groups' | 'dependencies' | 'pastDependencies' | 'after'> & {
   readonly tasks: readonly TaskRow[]
   readonly batches: readonly string[]
   readonly workers: readonly (readonly [string, unknown])[]
@@ -58,6 +58,7 @@ type RunData = Omit<Run, 'tasks' | 'batches' | 'workers' | 'groups' | 'dependenc
     readonly open: readonly (readonly [TaskIndex, number])[]
     readonly dependents: readonly (readonly [TaskIndex, TaskIndex[]])[]
   }
+  readonly pastDependencies?: readonly number[]
   readonly after?: readonly string[]
 } & OldRunData
 
@@ -128,7 +129,7 @@ function spentData(state: State): [string, Spent['slots']][] {
 }
 
 /** A snapshot of an older format is read by older members too: they know no groups. */
-function runData({ dependencies, groups, ...run }: Run, format: number): RunData {
+function runData({ dependencies, pastDependencies, groups, ...run }: Run, format: number): RunData {
   return {
     ...run,
     tasks: run.tasks.map(taskRow),
@@ -140,6 +141,7 @@ function runData({ dependencies, groups, ...run }: Run, format: number): RunData
     ...(dependencies === undefined
       ? {}
       : { dependencies: { open: [...dependencies.open], dependents: [...dependencies.dependents] } }),
+    ...(pastDependencies === undefined ? {} : { pastDependencies: pastToData(pastDependencies) }),
   }
 }
 
@@ -253,7 +255,9 @@ export function restore(data: SnapshotData, limits: Limits, shares?: Shares): St
 
 function runFrom(data: RunData): Run {
   const { queue = [], queueHead: _, again = [], wakes = [], laterCount = 0, ...newer } = data
-  const { barren = 0, barrenOn = [], groups, dependencies, after = [], ...rest } = newer
+  const { barren = 0, barrenOn = [], groups, dependencies: waits, pastDependencies, after = [], ...rest } = newer
+  const dependencies = waits && { open: new Map(waits.open), dependents: new Map(waits.dependents) }
+  const isOver = data.state === 'finished'
   const needs: readonly Need[] = data.spec.needs ?? [freeNeed]
   const { queuedCount, queuedMs } = data
   const given = groups ?? [{ queue, again, wakes, laterCount, queuedCount, queuedMs, barren, barrenOn }]
@@ -265,7 +269,13 @@ function runFrom(data: RunData): Run {
     workers: new Map(data.workers) as Run['workers'],
     mishaps: data.mishaps ?? [],
     groups: needs.map((need, kind) => ({ ...emptyGroup(need, kind), ...given[kind]!, wakes: [...given[kind]!.wakes] })),
-    dependencies: dependencies && { open: new Map(dependencies.open), dependents: new Map(dependencies.dependents) },
+    dependencies: isOver ? undefined : dependencies,
+    // Snapshots of before they were packed hold them as those of a run that waits.
+    pastDependencies: pastDependencies
+      ? pastFromData(pastDependencies)
+      : isOver
+        ? packDependencies(dependencies)
+        : undefined,
     after: [...after],
   } as Run
 }

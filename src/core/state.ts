@@ -147,6 +147,8 @@ export type Run = {
   /** By kind. */
   readonly groups: readonly Group[]
   dependencies: Dependencies | undefined
+  /** Once it has finished, instead of them; see packDependencies. */
+  pastDependencies: Uint32Array | undefined
   /** Runs that have to end before anything of it is placed. */
   after: RunId[]
   queuedCount: number
