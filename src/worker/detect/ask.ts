@@ -1,7 +1,7 @@
 /**
  * Asks a program something: no shell, a group of its own, bounded in time and output. A driver's tool
  * may hang where no signal reaches it (a card that fell off the bus), so at its time limit the answer is given up and
- * not waited for.
+ * not waited for; and while it hangs, it is not started once more.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
@@ -30,6 +30,7 @@ export function ask(program: string, args: readonly string[], question: Question
   // To fork only to find that there is no such program costs ten times as much as to look.
   const file = programOnPath(program, question.env['PATH'])
   if (file === undefined) return Promise.reject(new Error(`${name} is not on PATH`))
+  if (hanging.has(file)) return Promise.reject(new Error(`${name} hangs since it was last asked, and can't be ended`))
   const child = spawn(file, args, {
     cwd: '/',
     detached: true,
@@ -37,7 +38,14 @@ export function ask(program: string, args: readonly string[], question: Question
     env: { ...question.env, LC_ALL: 'C' },
   })
   const output = { stdout: '', stderr: '' }
+  let hangs = false
   const giveUp = (why: string): void => {
+    const runs = child.pid !== undefined && child.exitCode === null && child.signalCode === null
+    if (runs && !hangs) {
+      hangs = true
+      hanging.set(file, (hanging.get(file) ?? 0) + 1)
+      child.once('exit', () => letGo(file))
+    }
     endGroup(child)
     reject(new Error(`${name} ${why}`))
   }
@@ -74,6 +82,15 @@ export function ask(program: string, args: readonly string[], question: Question
     child.stderr.destroy()
     child.unref()
   })
+}
+
+/** By file: how many of them were given up and have not ended yet. */
+const hanging = new Map<string, number>()
+
+function letGo(file: string): void {
+  const others = (hanging.get(file) ?? 1) - 1
+  if (others === 0) hanging.delete(file)
+  else hanging.set(file, others)
 }
 
 /** Undefined when it is nowhere. A path is taken as it is. */

@@ -3,8 +3,8 @@
  * `unavailable`. A worker's start waits for the quick ones only, and for those not longer than `startWaitMs`; what comes
  * later is told by `onUpdate`.
  *
- * Quick: what is read from files, and cards. Then the versions of tools. Slow: a browser's self-test and the benchmark, which are
- * remembered, and wait until nothing runs here that they could disturb.
+ * Quick: what is read from files, and cards. Then the versions of tools and browsers. Slow: the browsers' self-tests and the benchmark,
+ * which are remembered, and wait until nothing runs here that they could disturb.
  */
 import os from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -12,8 +12,7 @@ import type { Gpu } from '../../protocol/worker-messages.ts'
 import type { WorkerLog } from '../thread-messages.ts'
 import { findAndroidDevices } from './adb.ts'
 import { Announcer } from './announcer.ts'
-import { selfTest, selfTestFinding } from './browser-self-test.ts'
-import { chromiumFile, findBrowsers } from './browsers.ts'
+import { BrowserTests } from './browser-tests.ts'
 import { findCpu } from './cpu.ts'
 import { findDisk } from './disk.ts'
 import { findDocker } from './docker.ts'
@@ -25,10 +24,9 @@ import { findElsewhere } from './other-systems.ts'
 import type { AttributeValue, Detected } from './detected.ts'
 import type { Finding, Host } from './probe.ts'
 import { Remembered } from './remembered.ts'
-import { isSelfTest } from './self-test-page.ts'
 import { benchmarkVersion, isSpeed, measureSpeed, type Speed } from './speed.ts'
 import { findSystem } from './system.ts'
-import { findTools, printOf, type FoundTools } from './tools.ts'
+import { findTools, type FoundTools } from './tools.ts'
 
 /** none: nothing is asked. quick: no browser is started and nothing is measured, but what is remembered counts. */
 export type DetectLevel = 'none' | 'quick' | 'all'
@@ -44,7 +42,9 @@ export type DetectOptions = {
   readonly idle?: () => Promise<void>
   /** Default 2 s. */
   readonly startWaitMs?: number
-  /** Default 10 min. */
+  /** What can be looked at beside tests is looked at again so often; default: 2 min. */
+  readonly watchMs?: number
+  /** What is only looked at while nothing runs; default: 10 min. */
   readonly againMs?: number
   /** Default 15 s: nvidia-smi wakes sleeping cards up one after the other. */
   readonly askMs?: number
@@ -60,10 +60,7 @@ const startWaitMs = 2000
 /** Versions of tools: most runs ask for none. */
 const toolsWaitMs = 300
 const askMs = 15_000
-const selfTestMs = 60_000
-/** Group of what the self-test finds out. */
-const chromium = 'browser.chromium'
-/** What comes and goes is looked at again so often. */
+const watchMs = 2 * 60_000
 const againMs = 10 * 60_000
 
 export class Detection implements AsyncDisposable {
@@ -80,7 +77,7 @@ export class Detection implements AsyncDisposable {
   #tools: FoundTools = noTools()
   #fingerprint: string | undefined
   #speed: Speed | undefined
-  #untested: { readonly program: string; readonly print: string } | undefined
+  readonly #browsers: BrowserTests
   readonly #announcer: Announcer
   #keptCurrent: Promise<void> = Promise.resolve()
 
@@ -98,35 +95,43 @@ export class Detection implements AsyncDisposable {
       askMs: options.askMs ?? askMs,
       signal: this.#abort.signal,
     }
+    this.#browsers = new BrowserTests(this.#host, this.#remembered, {
+      probe: (name, look) => this.#probe(name, look),
+      found: (name, finding) => this.#found(name, finding),
+      forget: (name) => this.#forget(name),
+      gpus: () => this.#gpus,
+    })
     const loaded = options.level === 'none' ? undefined : this.#remembered.load()
     const quick = loaded?.then(() => this.#quick())
-    const tools = loaded?.then(() => this.#findTools(this.#tools)).then(() => this.#recallSelfTest(quick!))
-    const rest = quick?.then(() => this.#slow(tools!))
-    this.first = this.#first(quick, tools)
-    this.complete = this.#complete([quick, tools, rest])
-    if (options.level === 'all')
-      this.#keptCurrent = this.complete.then(() => this.#keepCurrent(options.againMs ?? againMs))
+    const tools = loaded?.then(() => this.#findTools(this.#tools))
+    const browsers = tools?.then(() => this.#findBrowsers(quick!))
+    const rest = quick?.then(() => this.#slow(browsers!))
+    this.first = this.#first(quick, browsers)
+    this.complete = this.#complete([quick, browsers, rest])
+    if (options.level !== 'none') this.#keptCurrent = this.complete.then(() => this.#keepCurrent())
   }
 
   get detected(): Detected {
     const attributes: Record<string, AttributeValue> = {}
     const unavailable: Record<string, string> = {}
-    const gpus: Gpu[] = []
     for (const finding of this.#findings.values()) {
       for (const [name, value] of Object.entries(finding.attributes ?? {}))
         if (value !== undefined) attributes[name] = value
       Object.assign(unavailable, finding.unavailable)
-      gpus.push(...(finding.gpus ?? []))
     }
     Object.assign(unavailable, this.#tools.unavailable)
     return {
       tools: sorted(this.#tools.versions),
-      gpus,
+      gpus: this.#gpus,
       attributes: sorted(attributes),
       unavailable: sorted(unavailable),
       fingerprint: this.#fingerprint,
       speed: this.#speed?.speed,
     }
+  }
+
+  get #gpus(): Gpu[] {
+    return [...this.#findings.values()].flatMap((finding) => finding.gpus ?? [])
   }
 
   /** Whatever it has started ends. */
@@ -137,9 +142,9 @@ export class Detection implements AsyncDisposable {
     await this.#keptCurrent
   }
 
-  async #first(quick: Promise<void> | undefined, tools: Promise<void> | undefined): Promise<Detected> {
+  async #first(quick: Promise<void> | undefined, programs: Promise<void> | undefined): Promise<Detected> {
     const waitMs = this.#options.startWaitMs ?? startWaitMs
-    await Promise.all([atMost(quick, waitMs), atMost(tools, Math.min(toolsWaitMs, waitMs))])
+    await Promise.all([atMost(quick, waitMs), atMost(programs, Math.min(toolsWaitMs, waitMs))])
     return this.#announcer.begin()
   }
 
@@ -153,6 +158,10 @@ export class Detection implements AsyncDisposable {
   #found(name: string, finding: Finding): void {
     this.#findings.set(name, finding)
     this.#announcer.changed()
+  }
+
+  #forget(name: string): void {
+    if (this.#findings.delete(name)) this.#announcer.changed()
   }
 
   /** `name`: the group under which it is unavailable while it is asked, and when it fails. */
@@ -171,15 +180,23 @@ export class Detection implements AsyncDisposable {
   async #quick(): Promise<void> {
     const host = this.#host
     await Promise.all([
-      this.#probe('cpu', () => findCpu(host)),
-      this.#probe('memory', () => findMemory(host)),
-      this.#probe('disk', () => findDisk(host)),
+      this.#look(),
       this.#probe('os', () => findSystem(host)),
-      this.#probe('npu', () => findNpus(host)),
-      this.#probe('gpu', () => findGpus(host)),
       this.#probe('fingerprint', () => this.#identify()),
     ])
     this.#recallSpeed()
+  }
+
+  /** What may become another while the worker runs, and costs next to nothing to look at. */
+  async #look(): Promise<void> {
+    const host = this.#host
+    await Promise.all([
+      this.#probe('cpu', () => findCpu(host)),
+      this.#probe('memory', () => findMemory(host)),
+      this.#probe('disk', () => findDisk(host, this.#findings.get('disk')?.attributes?.['disk.free'])),
+      this.#probe('npu', () => findNpus(host)),
+      this.#probe('gpu', () => findGpus(host)),
+    ])
   }
 
   async #identify(): Promise<Finding> {
@@ -193,7 +210,13 @@ export class Detection implements AsyncDisposable {
     const host = this.#host
     const atOnce = this.#options.level === 'all' ? 2 : 1
     await findTools(host, this.#remembered, tools, atOnce, () => this.#announcer.changed())
-    await this.#probe('browser', () => findBrowsers(host, tools))
+  }
+
+  /** What they answer depends on the cards: what is remembered of them counts once `cards` are known. */
+  async #findBrowsers(cards: Promise<void>): Promise<void> {
+    await this.#browsers.find()
+    await cards
+    this.#browsers.recall()
   }
 
   async #findServices(): Promise<void> {
@@ -210,7 +233,7 @@ export class Detection implements AsyncDisposable {
     else this.#found('speed', { unavailable: { speed: 'not measured yet' } })
   }
 
-  async #slow(tools: Promise<void>): Promise<void> {
+  async #slow(browsers: Promise<void>): Promise<void> {
     if (this.#host.platform !== 'linux') {
       await this.#probe('system', async () => {
         const { fingerprint, ...finding } = await findElsewhere(this.#host)
@@ -218,60 +241,53 @@ export class Detection implements AsyncDisposable {
         return finding
       })
     }
-    await tools
+    await browsers
     await this.#findServices()
-    await this.#testBrowser()
+    await this.#browsers.test(() => this.#mayDisturb())
     await this.#measure()
   }
 
-  /** Those that were found before count until it is done. */
-  async #lookForTools(): Promise<void> {
-    const found = noTools()
-    await this.#findTools(found)
-    this.#tools = found
-    await this.#recallSelfTest(Promise.resolve())
+  /** Drivers fail, disks fill, daemons start, devices are plugged in, browsers are updated. */
+  async #keepCurrent(): Promise<void> {
+    const { watchMs: watch = watchMs, againMs: again = againMs, level } = this.#options
+    await Promise.all([
+      this.#every(watch, () => this.#watch()),
+      level === 'all' ? this.#every(again, () => this.#lookAgain()) : undefined,
+    ])
   }
 
-  async #recallSelfTest(quick: Promise<void>): Promise<void> {
-    const program = await chromiumFile(this.#host, this.#tools)
-    if (program === undefined) return void this.#findings.delete(chromium)
-    // What it answers depends on the cards and their drivers, too.
-    await quick
-    const print = JSON.stringify([selfTestVersion, await printOf(program), this.detected.gpus])
-    const known = this.#remembered.get(`self-test ${program}`, print)
-    const isKnown = isSelfTest(known)
-    this.#found(
-      chromium,
-      isKnown ? selfTestFinding('chromium', known) : { unavailable: { [chromium]: 'not tested yet' } },
-    )
-    this.#untested = isKnown ? undefined : { program, print }
-  }
-
-  async #testBrowser(): Promise<void> {
-    if (this.#untested === undefined || !(await this.#mayDisturb())) return
-    const { program, print } = this.#untested
-    await this.#probe(chromium, async () => {
-      const answer = await selfTest(this.#host, program, selfTestMs)
-      this.#remembered.set(`self-test ${program}`, print, answer)
-      return selfTestFinding('chromium', answer)
-    })
-  }
-
-  /** Drivers fail, daemons start, devices are plugged in. Looked at while nothing runs that could hold a card. */
-  async #keepCurrent(everyMs: number): Promise<void> {
+  async #every(everyMs: number, look: () => Promise<void>): Promise<void> {
     const { signal } = this.#abort
     const isOver = (): boolean => signal.aborted
     while (!isOver()) {
       await sleep(everyMs, undefined, { signal, ref: false }).catch(isOver)
-      if (!(await this.#mayDisturb())) return
-      await Promise.all([
-        this.#probe('gpu', () => findGpus(this.#host)),
-        this.#probe('npu', () => findNpus(this.#host)),
-        this.#lookForTools().then(() => this.#findServices()),
-      ])
-      await this.#testBrowser()
+      if (isOver()) return
+      await look()
       this.#announcer.flush()
     }
+  }
+
+  /** Also while tests run: on a busy worker they always do, and a card that fell off must not be given to the next one. */
+  async #watch(): Promise<void> {
+    const before = this.#gpus
+    await this.#look()
+    const there = new Set(this.#gpus.map(({ id }) => id))
+    const lost = before.filter(({ id }) => !there.has(id)).map(({ id, name }) => `${id} (${name})`)
+    if (lost.length > 0 && !this.#abort.signal.aborted) {
+      const why = this.detected.unavailable['gpu']
+      this.#options.log('warning', `No longer there: GPU ${lost.join(', ')}${why === undefined ? '' : `; ${why}`}`)
+    }
+  }
+
+  async #lookAgain(): Promise<void> {
+    if (!(await this.#mayDisturb())) return
+    // Those that were found before count until it is done.
+    const found = noTools()
+    await this.#findTools(found)
+    this.#tools = found
+    await this.#findBrowsers(Promise.resolve())
+    await this.#findServices()
+    await this.#browsers.test(() => this.#mayDisturb())
   }
 
   async #measure(): Promise<void> {
@@ -306,9 +322,6 @@ export class Detection implements AsyncDisposable {
     this.#found('speed', speedFinding(speed))
   }
 }
-
-/** To be raised when the page asks something else: what was remembered is then asked again. */
-const selfTestVersion = 1
 
 function speedFinding({ cpu, memory, disk }: Speed): Finding {
   return { attributes: { 'speed.cpu': cpu, 'speed.memory': memory, 'speed.disk': disk } }

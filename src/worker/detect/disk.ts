@@ -1,4 +1,7 @@
-/** The disk that workspaces are on. Free space is what there was at the start, in whole GiB so that it stays the same while nothing happens. */
+/**
+ * The disk that workspaces are on. Free space is told in whole GiB, and anew only when it has halved or doubled: each change of what a worker
+ * says is an event in the log, and builds write all day.
+ */
 import { statfs } from 'node:fs/promises'
 import { linkOf, namesIn, textOf, type Finding, type Host } from './probe.ts'
 
@@ -6,17 +9,22 @@ const gibibyte = 2 ** 30
 
 type Mount = { readonly device: string; readonly point: string; readonly type: string; readonly source: string }
 
-export async function findDisk(host: Host): Promise<Finding> {
+/** `toldFree`: what was said last. */
+export async function findDisk(host: Host, toldFree?: unknown): Promise<Finding> {
   const { blocks, bavail, bsize } = await statfs(host.directory)
   const mount = mountOf((await textOf(host, '/proc/self/mountinfo')) ?? '', host.directory)
   return {
     attributes: {
       'disk.total': blocks * bsize,
-      'disk.free': Math.floor((bavail * bsize) / gibibyte) * gibibyte,
+      'disk.free': steady(Math.floor((bavail * bsize) / gibibyte) * gibibyte, toldFree),
       'disk.filesystem': mount?.type,
       'disk.kind': mount === undefined ? undefined : await kindOf(host, mount),
     },
   }
+}
+
+export function steady(free: number, told: unknown): number {
+  return typeof told === 'number' && free >= told / 2 && free <= told * 2 && free > 0 ? told : free
 }
 
 /** The mount with the longest path above the directory; the last of several on one point covers the others. */

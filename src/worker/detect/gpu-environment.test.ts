@@ -55,6 +55,12 @@ describe('gpuEnvironment', () => {
     })
   })
 
+  it('shows no card in place of a granted one that has fallen off', () => {
+    const none = { CUDA_VISIBLE_DEVICES: '-1', HIP_VISIBLE_DEVICES: '-1', ROCR_VISIBLE_DEVICES: '-1' }
+    assert.deepEqual(gpuEnvironment([], ['1'], {}), { ...none, MUSTER_GPUS: '1' })
+    assert.deepEqual(gpuEnvironment([card('0')], ['1'], {}), { ...none, MUSTER_GPUS: '1' })
+  })
+
   it('keeps vendors apart', () => {
     const cards = [card('GPU-1'), card('0', 'amd'), card('card1', 'intel')]
     assert.deepEqual(gpuEnvironment(cards, ['GPU-1', 'card1'], {}), {

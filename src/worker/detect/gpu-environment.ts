@@ -22,6 +22,8 @@ export function gpuEnvironment(
     granted.filter((id) => gpus.some((gpu) => gpu.id === id && gpu.vendor === vendor))
   const has = (vendor: Gpu['vendor']): boolean => gpus.some((gpu) => gpu.vendor === vendor)
   const env: Record<string, string | undefined> = {}
+  // It was granted a card that has just fallen off: better none than one that it was not given.
+  if (granted.some((id) => gpus.every((gpu) => gpu.id !== id))) Object.assign(env, nvidia([]), amd([], true))
   if (has('nvidia') || outer['CUDA_VISIBLE_DEVICES'] !== undefined) Object.assign(env, nvidia(given('nvidia')))
   const isRocm = outer['ROCR_VISIBLE_DEVICES'] !== undefined
   if (has('amd') || isRocm || outer['HIP_VISIBLE_DEVICES'] !== undefined) {
@@ -29,7 +31,7 @@ export function gpuEnvironment(
     // HIP reads it too, and what it says is another vendor's.
     if (!has('nvidia')) env['CUDA_VISIBLE_DEVICES'] = undefined
   }
-  if (gpus.length > 0) env['MUSTER_GPUS'] = granted.join(',')
+  if (gpus.length > 0 || granted.length > 0) env['MUSTER_GPUS'] = granted.join(',')
   return env
 }
 

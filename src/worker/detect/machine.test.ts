@@ -1,13 +1,10 @@
 /** The probes that read files, on planted machines. */
 import assert from 'node:assert/strict'
 import net from 'node:net'
-import path from 'node:path'
-import { mkdirSync, writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { findAndroidDevices } from './adb.ts'
-import { findBrowsers } from './browsers.ts'
 import { findCpu } from './cpu.ts'
-import { findDisk, mountOf } from './disk.ts'
+import { findDisk, mountOf, steady } from './disk.ts'
 import { findFingerprint } from './fingerprint.ts'
 import { PlantedHost } from './fixtures/planted-host.ts'
 import { findMemory } from './memory.ts'
@@ -102,6 +99,12 @@ describe('findDisk', () => {
     assert.equal(mountOf(table, '/database')?.type, 'ext4')
     assert.equal(mountOf(table, '/data/with space/x')?.type, 'xfs')
     assert.equal(mountOf('', '/'), undefined)
+  })
+
+  it('tells anew what is free only when that has halved or doubled, or nothing is left', () => {
+    const told: number[] = []
+    for (const free of [100, 60, 50, 49, 90, 99, 0, 1, 2, 0]) told.push(steady(free, told.at(-1)))
+    assert.deepEqual(told, [100, 100, 100, 49, 49, 99, 0, 1, 1, 0])
   })
 
   for (const [source, files, kind] of [
@@ -232,39 +235,6 @@ describe('findFingerprint', () => {
     const { fingerprint, unavailable } = await findFingerprint(host.host())
     assert.equal(fingerprint, undefined)
     assert.match(unavailable?.['fingerprint'] ?? '', /^nothing here is one of a kind/)
-  })
-})
-
-describe('findBrowsers', () => {
-  it("lists those on PATH and in Playwright's cache, without downloads that were broken off", async () => {
-    using host = new PlantedHost()
-    const cache = path.join(host.home, '.cache', 'ms-playwright')
-    for (const name of [
-      'chromium-1187',
-      'chromium_headless_shell-1187',
-      'chromium-1200',
-      'webkit-2203',
-      'ffmpeg-1011',
-    ]) {
-      mkdirSync(path.join(cache, name), { recursive: true })
-      writeFileSync(path.join(cache, name, 'INSTALLATION_COMPLETE'), '')
-    }
-    mkdirSync(path.join(cache, 'firefox-1490'))
-    const tools = { versions: { firefox: '153.0' }, files: {}, unavailable: {} }
-    assert.deepEqual(await findBrowsers(host.host(), tools), {
-      attributes: {
-        browsers: ['chromium', 'firefox', 'webkit'],
-        'browser.firefox.version': '153.0',
-        'browser.chromium.playwright': ['1187', '1200'],
-        'browser.webkit.playwright': ['2203'],
-      },
-    })
-  })
-
-  it('says when there are none', async () => {
-    using host = new PlantedHost()
-    const { unavailable } = await findBrowsers(host.host(), { versions: {}, files: {}, unavailable: {} })
-    assert.deepEqual(unavailable, { browser: "none on PATH, and none in Playwright's cache" })
   })
 })
 

@@ -11,7 +11,8 @@ export type SelfTest = {
   readonly webgl?: { readonly version: string; readonly renderer: string }
   readonly webgpu?: {
     readonly right: boolean
-    readonly fallback: boolean
+    /** Undefined where the browser does not say. */
+    readonly fallback?: boolean | undefined
     readonly vendor: string
     readonly architecture: string
     readonly features: readonly string[]
@@ -27,7 +28,13 @@ export const isSelfTest = object({
   threads: boolean,
   webgl: optional(object({ version: string, renderer: string })),
   webgpu: optional(
-    object({ right: boolean, fallback: boolean, vendor: string, architecture: string, features: arrayOf(string) }),
+    object({
+      right: boolean,
+      fallback: optional(boolean),
+      vendor: string,
+      architecture: string,
+      features: arrayOf(string),
+    }),
   ),
   webnn: arrayOf(string),
   errors: record(string),
@@ -62,8 +69,11 @@ async function threads() {
   return Atomics.load(new Int32Array(memory.buffer), 0) === 2000
 }
 function webgl() {
-  const canvas = new OffscreenCanvas(4, 4)
-  const gl = canvas.getContext('webgl2') || canvas.getContext('webgl')
+  const page = document.createElement('canvas')
+  page.width = page.height = 4
+  const canvases = typeof OffscreenCanvas === 'function' ? [new OffscreenCanvas(4, 4), page] : [page]
+  let gl = null
+  for (const canvas of canvases) gl = gl || canvas.getContext('webgl2') || canvas.getContext('webgl')
   if (!gl) throw new Error('no context')
   gl.clearColor(1, 0.5, 0, 1)
   gl.clear(gl.COLOR_BUFFER_BIT)
@@ -94,7 +104,7 @@ async function webgpu() {
   await back.mapAsync(GPUMapMode.READ)
   const right = new Uint32Array(back.getMappedRange()).every((value, k) => value === k * k + 7)
   device.destroy()
-  return { right, fallback: Boolean(info.isFallbackAdapter ?? adapter.isFallbackAdapter), vendor: info.vendor || '', architecture: info.architecture || '', features: [...adapter.features].filter((name) => ['shader-f16', 'subgroups', 'timestamp-query', 'texture-compression-bc'].includes(name)).sort() }
+  return { right, fallback: info.isFallbackAdapter ?? adapter.isFallbackAdapter, vendor: info.vendor || '', architecture: info.architecture || '', features: [...adapter.features].filter((name) => ['shader-f16', 'subgroups', 'timestamp-query', 'texture-compression-bc'].includes(name)).sort() }
 }
 async function webnn(deviceType) {
   const context = await navigator.ml.createContext({ deviceType })

@@ -1,6 +1,5 @@
 /**
- * Which tools are on PATH, and their versions. Versions cost a process each (chromium a second of
- * work), so they are remembered by the executable's path, size and time; at the first start the
+ * Which tools are on PATH, and their versions. Versions cost a process each, so they are remembered by the executable's path, size and time; at the first start the
  * worker doesn't wait for slow ones: they are `unknown` until they have answered.
  */
 import { readdir, stat } from 'node:fs/promises'
@@ -30,9 +29,6 @@ const tools: Readonly<Record<string, Tool>> = {
   dotnet: { names: ['dotnet'] },
   nvcc: { names: ['nvcc'] },
   adb: { names: ['adb'] },
-  chromium: { names: ['chromium', 'chromium-browser', 'google-chrome'] },
-  chrome: { names: ['google-chrome', 'google-chrome-stable'] },
-  firefox: { names: ['firefox', 'firefox-esr'] },
 }
 export type FoundTools = {
   /** `unknown` until it has answered, or when it did not. */
