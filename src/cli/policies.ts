@@ -49,6 +49,7 @@ export class Policies {
       // The play's state says that it is the chosen one.
       place: (view) => host.place(view),
       refused: (placement, why) => host.refused(placement, why),
+      takeFaults: () => host.takeFaults(),
     }
   }
 

@@ -577,7 +577,7 @@ export class Coordinator implements AsyncDisposable {
 
   #strategyOf({ spec: { project } }: Run): ChosenStrategy {
     const chosen = schedulerOf(this.state, project)
-    const { name, config } = this.scheduling.inEffect(chosen)
+    const { name, config } = this.scheduling.inEffect(this.state, chosen)
     const known = this.scheduling.registry.get(name)?.code
     // A plugin's code is asked for placements only: in what order it serves runs is its own business.
     const strategy: Strategy = known?.type === 'built-in' ? known.strategy : { name, description: '', place: () => [] }
@@ -593,7 +593,7 @@ export class Coordinator implements AsyncDisposable {
     const nowMs = Date.now()
     // Without history it is known only of workers that are here, or that took part.
     const seen = query.only ? [] : await this.#workerEvents(nowMs)
-    const { name } = this.scheduling.inEffect(schedulerOf(this.state, ''))
+    const { name } = this.scheduling.inEffect(this.state, schedulerOf(this.state, ''))
     return recordingOf(this.state, query, name, seen, nowMs)
   }
 

@@ -396,8 +396,9 @@ export class Leader {
       }
       placed += 1
       // The rest with the next entry, which follows every entry.
-      if (placed === roundPlacementsMax) return
+      if (placed === roundPlacementsMax) break
     }
+    for (const fault of scheduler.takeFaults?.() ?? []) take(fault)
   }
 
   #append(

@@ -8,14 +8,14 @@ export function schedulersView(coordinator: string, host: SchedulerHost, state: 
   const choices = [...state.schedulers.keys()].filter((project) => project !== '').sort()
   return {
     coordinator,
-    schedulers: host.registry.list().map((known) => schedulerView(host, known, nowMs)),
+    schedulers: host.registry.list().map((known) => schedulerView(host, state, known, nowMs)),
     choices: ['', ...choices].map((project) => choiceView(host, state, project)),
   }
 }
 
-function schedulerView(host: SchedulerHost, known: Registered, nowMs: number): SchedulerView {
+function schedulerView(host: SchedulerHost, state: State, known: Registered, nowMs: number): SchedulerView {
   const { name, description, source, configSchema } = known
-  const { recent, suspended } = host.faultsOf(name, nowMs)
+  const { recent, suspended } = host.faultsOf(state, name, nowMs)
   const { rounds, placements, refused, faults, totalMs, longestMs } = host.countsOf(name)
   return {
     name,
@@ -39,7 +39,7 @@ function schedulerView(host: SchedulerHost, known: Registered, nowMs: number): S
 
 function choiceView(host: SchedulerHost, state: State, project: string): SchedulerChoiceView {
   const chosen = state.schedulers.get(project)
-  const { name, why } = host.inEffect(chosen)
+  const { name, why } = host.inEffect(state, chosen)
   return {
     ...(project === '' ? {} : { project }),
     ...(chosen === undefined ? {} : { chosen: chosen.strategy }),

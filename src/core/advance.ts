@@ -42,7 +42,7 @@ import {
   stepSeal,
   stepSubmit,
 } from './run.ts'
-import { applySchedulerChosen, stepChooseScheduler } from './scheduler.ts'
+import { applySchedulerChosen, applySchedulerFaulted, stepChooseScheduler, stepFaultScheduler } from './scheduler.ts'
 import type { State } from './state.ts'
 import { applyEnded, applyReported, applyRequeued, applyStarted, applyUnblocked } from './task.ts'
 import { applyJoined, applyRecycled, applyRecycling, stepDrain, stepJoin, stepLeave, stepRecycled } from './worker.ts'
@@ -56,6 +56,8 @@ export function step(state: State, input: Input, nowMs: number): readonly Event[
       return stepRaiseFormat(state, input)
     case 'choose-scheduler':
       return stepChooseScheduler(state, input)
+    case 'fault-scheduler':
+      return stepFaultScheduler(state, input)
     case 'submit':
       return stepSubmit(state, input)
     case 'extend':
@@ -126,6 +128,8 @@ export function apply(state: State, event: Event, atMs: number): void {
       return
     case 'scheduler.chosen':
       return applySchedulerChosen(state, event)
+    case 'scheduler.faulted':
+      return applySchedulerFaulted(state, event, atMs)
     case 'run.submitted':
       return applySubmitted(state, event, atMs)
     case 'run.forgotten':

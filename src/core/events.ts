@@ -342,10 +342,21 @@ export type SchedulerChosen = {
 export type Event =
   | LeaderStarted
   | FormatRaised
+/** A strategy did something wrong, and the default placed in its place. */
+export type SchedulerFaulted = {
+  readonly type: 'scheduler.faulted'
+  readonly strategy: string
+  readonly kind: 'threw' | 'hung' | 'nonsense' | 'refused'
+  readonly why: string
+  /** It was one too many: the default places from now on, until somebody chooses the strategy again. */
+  readonly suspended: boolean
+}
+
   | SchedulerChosen
   | RunSubmitted
   | RunExtended
   | RunSealed
+  | SchedulerFaulted
   | RunPaused
   | RunResumed
   | RunPrioritised

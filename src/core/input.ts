@@ -2,7 +2,7 @@
  * What can be asked of the core, in the imperative. Time comes with every call of `advance`; ids and
  * tokens that must be unique are either given here by the shell or counted in state.
  */
-import type { LetterId, TaskReport } from './events.ts'
+import type { LetterId, SchedulerFaulted, TaskReport } from './events.ts'
 import type {
   BatchId,
   Capabilities,
@@ -188,6 +188,8 @@ export type ChooseScheduler = {
 export type Prune = { readonly type: 'prune' }
 
 export type Input =
+/** What the leader saw a strategy do. */
+export type FaultScheduler = Omit<SchedulerFaulted, 'type'> & { readonly type: 'fault-scheduler' }
   | Lead
   | RaiseFormat
   | ChooseScheduler
@@ -195,6 +197,7 @@ export type Input =
   | Extend
   | Seal
   | Pause
+  | FaultScheduler
   | Resume
   | Prioritise
   | Cancel

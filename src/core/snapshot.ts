@@ -22,6 +22,7 @@ import {
   type ChosenScheduler,
   type Group,
   type Run,
+  type SchedulerFaults,
   type Spent,
   type State,
   type Worker,
@@ -92,6 +93,7 @@ export type SnapshotData = {
   readonly spent?: readonly (readonly [string, Spent['slots']])[]
   readonly aptitudes?: readonly (readonly [string, Aptitude])[]
   readonly schedulers?: readonly (readonly [string, ChosenScheduler])[]
+  readonly schedulerFaults?: readonly (readonly [string, SchedulerFaults])[]
   readonly letters?: LettersData
   readonly breakers?: readonly BreakerData[]
 }
@@ -115,6 +117,7 @@ export function capture(state: State): SnapshotData {
     spent: spentData(state),
     aptitudes: [...state.aptitudes],
     schedulers: [...state.schedulers],
+    schedulerFaults: [...state.schedulerFaults],
     letters: captureLetters(state.letters),
     breakers: captureBreakers(state.breakers),
   }
@@ -250,6 +253,7 @@ export function restore(data: SnapshotData, limits: Limits, shares?: Shares): St
   for (const [project, chosen] of data.schedulers ?? []) state.schedulers.set(project, chosen)
   state.letters = restoreLetters(data.letters)
   state.breakers = restoreBreakers(data.breakers)
+  for (const [strategy, faults] of data.schedulerFaults ?? []) state.schedulerFaults.set(strategy, faults)
   return state
 }
 

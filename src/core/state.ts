@@ -250,6 +250,19 @@ export type State = {
   readonly limits: Limits
   /** Who may have how much; configuration, like the limits. */
   readonly shares: Shares
+export type SchedulerFault = {
+  readonly kind: 'threw' | 'hung' | 'nonsense' | 'refused'
+  readonly why: string
+  readonly atMs: number
+}
+
+export type SchedulerFaults = {
+  /** The newest, oldest first. */
+  readonly recent: readonly SchedulerFault[]
+  /** The default places instead, until somebody chooses it again. */
+  readonly suspended: boolean
+}
+
   /** What the log may hold by now; see format.ts. */
   format: number
   epoch: number
@@ -296,6 +309,8 @@ export type State = {
   breakers: Breakers
 }
 
+  /** By strategy: what it did wrong since it was chosen last. */
+  readonly schedulerFaults: Map<string, SchedulerFaults>
 export function emptyState(limits: Limits = defaultLimits, shares: Shares = noShares): State {
   return {
     limits,
@@ -330,6 +345,7 @@ export function emptyState(limits: Limits = defaultLimits, shares: Shares = noSh
     breakers: emptyBreakers(),
   }
 }
+    schedulerFaults: new Map(),
 
 export function emptyByState(): Record<TaskState, number> {
   return {

@@ -1,11 +1,11 @@
 /**
- * Counts what strategies do wrong. One that has done too much of it within a while is suspended: the default places
- * instead, until somebody chooses it again. Kept by the leader that saw it and nowhere else; the next leader makes up its
- * own mind, after as many faults at most.
+ * What strategies do wrong, as state remembers it, and when that is too much: then the default places instead, until
+ * somebody chooses the strategy again. It is in the log, so that the next leader does not begin to count anew.
  */
-export type FaultKind = 'threw' | 'hung' | 'nonsense' | 'refused'
+import type { FaultScheduler } from '../core/input.ts'
+import type { SchedulerFault, SchedulerFaults, State } from '../core/state.ts'
 
-export type Fault = { readonly kind: FaultKind; readonly why: string; readonly atMs: number }
+export type FaultKind = SchedulerFault['kind']
 
 export type FaultLimits = {
   /** So many within `withinMs`, and it is suspended. */
@@ -15,43 +15,47 @@ export type FaultLimits = {
 
 export const defaultFaultLimits: FaultLimits = { max: 5, withinMs: 10 * 60_000 }
 
-export type Record = {
-  readonly recent: readonly Fault[]
-  readonly suspended: boolean
-}
-
-const none: Record = { recent: [], suspended: false }
+const none: SchedulerFaults = { recent: [], suspended: false }
+const whyMax = 500
 
 export class Faults {
   readonly #limits: FaultLimits
-  readonly #records = new Map<string, Record>()
+  /** Seen, and not yet in state. */
+  #seen: FaultScheduler[] = []
 
   constructor(limits: FaultLimits) {
     this.#limits = limits
   }
 
   /** True: it is suspended from now on. */
-  note(strategy: string, fault: Fault): boolean {
-    const before = this.of(strategy, fault.atMs)
-    const recent = [...before.recent, fault].slice(-this.#limits.max)
-    const suspended = before.suspended || recent.length >= this.#limits.max
-    this.#records.set(strategy, { recent, suspended })
-    return suspended && !before.suspended
+  note(state: State, strategy: string, { kind, why, atMs }: SchedulerFault, mayBeSuspended: boolean): boolean {
+    const { recent, suspended: before } = this.of(state, strategy, atMs)
+    const suspended = mayBeSuspended && recent.length + this.#countSeen(strategy) + 1 >= this.#limits.max
+    this.#seen.push({ type: 'fault-scheduler', strategy, kind, why: why.slice(0, whyMax), suspended })
+    return suspended && !before
   }
 
-  isSuspended(strategy: string): boolean {
-    return this.#records.get(strategy)?.suspended === true
+  #countSeen(strategy: string): number {
+    return this.#seen.reduce((count, fault) => count + (fault.strategy === strategy ? 1 : 0), 0)
   }
 
-  of(strategy: string, nowMs: number): Record {
-    const known = this.#records.get(strategy)
+  /** What state is to remember; once. */
+  take(): readonly FaultScheduler[] {
+    const seen = this.#seen
+    if (seen.length > 0) this.#seen = []
+    return seen
+  }
+
+  isSuspended(state: State, strategy: string): boolean {
+    if (state.schedulerFaults.get(strategy)?.suspended === true) return true
+    return this.#seen.some((fault) => fault.strategy === strategy && fault.suspended)
+  }
+
+  of(state: State, strategy: string, nowMs: number): SchedulerFaults {
+    const known = state.schedulerFaults.get(strategy)
     if (!known) return none
-    // What led to a suspension is kept for as long as that.
+    // What led to a suspension is shown for as long as that.
     if (known.suspended) return known
     return { suspended: false, recent: known.recent.filter((fault) => fault.atMs > nowMs - this.#limits.withinMs) }
-  }
-
-  forgive(strategy: string): void {
-    this.#records.delete(strategy)
   }
 }

@@ -92,6 +92,7 @@ export function rehearse(scheduler: PluginScheduler, { workers, runs, config }: 
       description: scheduler.description,
       place: (view) => host.place(view),
       refused: (placement, why) => host.refused(placement, why),
+      takeFaults: () => host.takeFaults(),
     },
     ...(config === undefined ? {} : { config }),
     inputs: [

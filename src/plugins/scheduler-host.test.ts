@@ -50,7 +50,7 @@ function atFault(scheduler: ReturnType<typeof ordered>, kind: string, words: Reg
   assert.match(String(table.said[0]!.why), words)
   assert.match(table.said.at(-1)!.message, /is suspended; 'history' places until it is chosen again/)
   assert.match(table.host.problems(table.state, table.nowMs)[0]!, /5 faults.*muster scheduler use/)
-  assert.deepEqual(table.host.inEffect(table.state.schedulers.get('')).name, 'history')
+  assert.deepEqual(table.host.inEffect(table.state, table.state.schedulers.get('')).name, 'history')
   table.run('more-1', 1)
   table.run('more-2', 1)
   const before = table.host.countsOf(scheduler.name).rounds
@@ -58,7 +58,7 @@ function atFault(scheduler: ReturnType<typeof ordered>, kind: string, words: Reg
   assert.equal(table.host.countsOf(scheduler.name).rounds, before, 'it is not asked any more')
   table.choose(scheduler.name)
   assert.deepEqual(table.host.problems(table.state, table.nowMs), [])
-  assert.equal(table.host.inEffect(table.state.schedulers.get('')).name, scheduler.name)
+  assert.equal(table.host.inEffect(table.state, table.state.schedulers.get('')).name, scheduler.name)
 }
 
 test('SchedulerHost: one that throws is replaced after five faults until it is chosen again', () => {
@@ -195,7 +195,7 @@ test('SchedulerHost: faults that are old are forgotten', () => {
     table.end()
     table.nowMs += 3 * 60_000
   }
-  assert.equal(table.host.inEffect(table.state.schedulers.get('')).name, 'thrower')
+  assert.equal(table.host.inEffect(table.state, table.state.schedulers.get('')).name, 'thrower')
 })
 
 test('SchedulerHost: runs that an order leaves out come last', () => {

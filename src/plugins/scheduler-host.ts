@@ -4,16 +4,18 @@
  * for a part of what is free, and so on, and what one waits for is kept from those after it. All of that follows from state.
  *
  * A strategy that does something wrong is not asked again in that round; the default places instead, so that work goes on.
- * Who does too much of it is suspended until somebody chooses it again. Counts and faults are this coordinator's own.
+ * Who does too much of it is suspended until somebody chooses it again. Faults go to the log, by way of `takeFaults`;
+ * counts are this coordinator's own.
  */
 import type { Event } from '../core/events.ts'
 import { ruleOfScope } from '../core/shares.ts'
-import type { ChosenScheduler, Run, State } from '../core/state.ts'
+import type { FaultScheduler } from '../core/input.ts'
+import type { ChosenScheduler, Run, SchedulerFaults, State } from '../core/state.ts'
 import type { Placement, StrategyView } from '../scheduling/place.ts'
 import { Reservations } from '../scheduling/reservations.ts'
 import { totalsOf } from '../scheduling/share.ts'
 import type { Scheduler } from '../scheduling/strategy.ts'
-import { defaultFaultLimits, Faults, type FaultKind, type FaultLimits, type Record as FaultRecord } from './faults.ts'
+import { defaultFaultLimits, Faults, type FaultKind, type FaultLimits } from './faults.ts'
 import { placeGuarded, StrategyFault, type LastOrder } from './guarded-scheduler.ts'
 import type { Registered, Registry } from './registry.ts'
 
@@ -185,7 +187,7 @@ export class SchedulerHost implements Scheduler {
       counts.totalMs += ms
       if (ms > counts.longestMs) counts.longestMs = ms
       this.#options.onRound?.(name, ms)
-      if (fault) this.#fault(name, fault, view.nowMs)
+      if (fault) this.#fault(view, name, fault)
     }
   }
 
@@ -204,7 +206,7 @@ export class SchedulerHost implements Scheduler {
   #parts(state: State): readonly Part[] {
     const { schedulers } = state
     if (schedulers.size === 0) return [this.#part(this.#default)]
-    const common = this.#use(schedulers.get(forAll))
+    const common = this.#use(state, schedulers.get(forAll))
     if (schedulers.size === 1 && schedulers.has(forAll)) return [this.#part(common)]
     const parts = new Map<string, Part>()
     for (const id of state.active) {
@@ -212,7 +214,7 @@ export class SchedulerHost implements Scheduler {
       if (run.queuedCount === 0) continue
       const { project } = run.spec
       const own = schedulers.get(project)
-      const prepared = own === undefined ? common : this.#use(own)
+      const prepared = own === undefined ? common : this.#use(state, own)
       let part = parts.get(prepared.key)
       if (!part) {
         part = this.#part(prepared)
@@ -228,10 +230,10 @@ export class SchedulerHost implements Scheduler {
   }
 
   /** The default where nothing was chosen, or what was chosen can't be had. */
-  #use(chosen: ChosenScheduler | undefined): Prepared {
+  #use(state: State, chosen: ChosenScheduler | undefined): Prepared {
     if (chosen === undefined) return this.#default
     const prepared = this.#prepare(chosen)
-    return this.#faults.isSuspended(prepared.use.name) ? this.#default : prepared
+    return this.#faults.isSuspended(state, prepared.use.name) ? this.#default : prepared
   }
 
   #prepare(chosen: ChosenScheduler): Prepared {
@@ -255,47 +257,51 @@ export class SchedulerHost implements Scheduler {
 
   // ---- faults ----
 
-  #fault(name: string, { kind, message: why }: StrategyFault, atMs: number): void {
+  #fault({ state, nowMs: atMs }: StrategyView, name: string, { kind, message: why }: StrategyFault): void {
     this.#counts.get(name)!.faults += 1
-    const suspended = this.#faults.note(name, { kind, why, atMs })
-    this.#options.onFault?.(name, kind)
     const other = this.#default.use.name
+    const suspended = this.#faults.note(state, name, { kind, why, atMs }, name !== other)
+    this.#options.onFault?.(name, kind)
     this.#options.say?.('warn', `scheduler '${name}' is at fault; '${other}' placed instead`, { kind, why })
-    if (!suspended || name === other) return
+    if (!suspended) return
     this.#options.say?.('error', `scheduler '${name}' is suspended; '${other}' places until it is chosen again`, {
       why,
     })
   }
 
-  faultsOf(name: string, nowMs: number): FaultRecord {
-    return this.#faults.of(name, nowMs)
+  /** For the log: what strategies did wrong since this was asked last. */
+  takeFaults(): readonly FaultScheduler[] {
+    return this.#faults.take()
+  }
+
+  faultsOf(state: State, name: string, nowMs: number): SchedulerFaults {
+    return this.#faults.of(state, name, nowMs)
   }
 
   countsOf(name: string): Readonly<Counts> {
     return this.#counts.get(name)!
   }
 
-  /** To be called with every durable entry: who is chosen again gets another chance. */
+  /** To be called with every durable entry: an order that was given under another choice is none. */
   committed(events: readonly Event[]): void {
-    for (const event of events) {
-      if (event.type !== 'scheduler.chosen') continue
-      this.#orders.clear()
-      if (event.strategy !== undefined) this.#faults.forgive(event.strategy)
-    }
+    if (events.some((event) => event.type === 'scheduler.chosen')) this.#orders.clear()
   }
 
   // ---- for people ----
 
   /** What places for a choice now, and why not what was chosen. */
-  inEffect(chosen: ChosenScheduler | undefined): {
+  inEffect(
+    state: State,
+    chosen: ChosenScheduler | undefined,
+  ): {
     readonly name: string
     readonly config: unknown
     readonly why?: string
   } {
-    const { use, config } = this.#use(chosen)
+    const { use, config } = this.#use(state, chosen)
     if (chosen === undefined) return { name: use.name, config }
     const { trouble } = this.#prepare(chosen)
-    const suspended = this.#faults.isSuspended(chosen.strategy) && use.name !== chosen.strategy
+    const suspended = this.#faults.isSuspended(state, chosen.strategy) && use.name !== chosen.strategy
     const why = trouble ?? (suspended ? `scheduler '${chosen.strategy}' is suspended after too many faults` : undefined)
     return { name: use.name, config, ...(why === undefined ? {} : { why }) }
   }
@@ -318,7 +324,7 @@ export class SchedulerHost implements Scheduler {
       if (trouble !== undefined) problems.push(`scheduler${whose}: ${trouble}; '${other}' places instead`)
     }
     for (const name of this.registry.names) {
-      const { recent, suspended } = this.#faults.of(name, nowMs)
+      const { recent, suspended } = this.#faults.of(state, name, nowMs)
       const last = recent.at(-1)
       if (last === undefined) continue
       const words = `scheduler '${name}': ${recent.length} faults, last: ${last.why}`

@@ -19,7 +19,7 @@ import { Moments } from './moments.ts'
 import type { Scheduler, Strategy } from './strategy.ts'
 
 /** `refused`: told of placements that would have broken a rule; without it they end the play. */
-export type Policy = Strategy & Partial<Pick<Scheduler, 'refused'>>
+export type Policy = Strategy & Partial<Pick<Scheduler, 'refused' | 'takeFaults'>>
 
 export type Play = {
   readonly strategy: Policy
@@ -120,6 +120,7 @@ function placeAll({ strategy, config }: Play, state: State, nowMs: number): read
       strategy.refused(next, error.message)
     }
   }
+  for (const fault of strategy.takeFaults?.() ?? []) advance(state, fault, nowMs)
   return placed
 }
 

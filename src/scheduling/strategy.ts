@@ -4,6 +4,7 @@
  * before it becomes an event, and applied before the next one is asked for. A strategy must not keep anything between two
  * calls: another coordinator may make the next one.
  */
+import type { FaultScheduler } from '../core/input.ts'
 import type { Run } from '../core/state.ts'
 import { orderedRuns, placeInOrder, type Ordering, type Placement, type StrategyView } from './place.ts'
 
@@ -14,6 +15,8 @@ export type Scheduler = {
   readonly place: (view: StrategyView) => Iterable<Placement>
   /** A placement was turned down: it would have broken a rule. Nothing happened. */
   readonly refused: (placement: Placement, why: string) => void
+  /** What strategies did wrong since this was asked last, to be remembered in the log. */
+  readonly takeFaults?: () => readonly FaultScheduler[]
 }
 
 export type Strategy<Config = unknown> = {
