@@ -9,7 +9,7 @@ import { ExtendBody, OutputQuery, PageQuery, TaskBody, TasksQuery } from '../pro
 import { MusterError } from '../protocol/errors.ts'
 import { keptRead } from './kept-reads.ts'
 import type { ApiOptions } from './options.ts'
-import { checkFiles, whoOf, type RunParams } from './request-parts.ts'
+import { checkFileBytes, checkFiles, whoOf, type RunParams } from './request-parts.ts'
 
 type AllTasks = { Querystring: { run?: string; cursor?: string; limit?: number; state?: string } }
 type TasksOfRun = { Params: RunParams; Querystring: { cursor?: number; limit?: number; state?: string } }
@@ -19,25 +19,23 @@ export async function taskRoutes(app: FastifyInstance, { coordinator }: ApiOptio
     '/runs/:run/tasks',
     { schema: { body: ExtendBody } },
     async (request, reply) => {
-      const { files, kinds } = request.body
+      const { run } = request.params
+      const { files } = request.body
       checkFiles(files)
-      const first = await coordinator.extendRun(request.params.run, whoOf(request), files, kinds)
+      checkFileBytes(request.body)
+      await coordinator.extendRun({ run, who: whoOf(request), ...request.body })
       reply.status(201)
-      return { run: request.params.run, first, added: files.length }
+      // Applied in one go, so what was asked for last is last; others may have extended it since.
+      const first = coordinator.run(run).tasks.findLastIndex((task) => task.file === files.at(-1)) - files.length + 1
+      return { run, first, added: files.length }
     },
   )
 
   app.post<{ Body: TaskBody }>('/tasks', { schema: { body: TaskBody } }, async (request, reply) => {
     const { run, file, kind } = request.body
     checkFiles([file])
-    const { changed } = await coordinator.submit({
-      type: 'extend',
-      run,
-      who: whoOf(request),
-      files: [file],
-      estimates: [null],
-      ...(kind === undefined ? {} : { kinds: [kind] }),
-    })
+    const kinds = kind === undefined ? {} : { kinds: [kind] }
+    const { changed } = await coordinator.extendRun({ run, who: whoOf(request), files: [file], ...kinds })
     reply.status(201)
     return { run, file, added: changed ? 1 : 0 }
   })

@@ -64,6 +64,7 @@ import type { Readiness, Standing } from './standing.ts'
 import { StoredInputs } from './stored-input.ts'
 import { logName } from './log-name.ts'
 import { defaultOverloadLimits, Overload, type OverloadLimits } from './overload.ts'
+import { GatheredEstimates, toldEstimates } from './told-estimates.ts'
 import { findWorker, runView, workerDetailView, workerView, type Outlook } from './views.ts'
 import { defaultSessionTimes, type SessionTimes, type WorkerConnection } from './worker-sessions.ts'
 
@@ -124,6 +125,8 @@ export type SubmitRequest = {
   readonly context?: RunContext
 }
 
+export type ExtendRequest = Pick<SubmitRequest, 'who' | 'files' | 'kinds' | 'fileBytes'> & { readonly run: string }
+
 /** Nothing became of a submission that ends so. */
 const refusals: ReadonlySet<string> = new Set<ErrorCode>(['overloaded', 'deadline_unreachable'])
 /** Joins and leaves of workers that a recording looks at, the newest. */
@@ -179,6 +182,7 @@ export class Coordinator implements AsyncDisposable {
   readonly #storing: StoredInputs
   readonly #retention: Retention
   readonly #history: KeptHistory
+  readonly #gathered = new GatheredEstimates((...question) => this.estimates(...question))
   readonly #view: View
   readonly #runsWithoutWorker = new Map<string, number>()
   readonly #observers = new Set<(entry: Committed) => void>()
@@ -456,8 +460,7 @@ export class Coordinator implements AsyncDisposable {
       ...(request.key === undefined ? {} : { key: request.key }),
       spec,
       files: request.files,
-      // What is usual for a framework says nothing of how files differ: the core is told that it doesn't know.
-      estimates: estimates.durationsMs.map((ms, at) => (estimates.bases[at] === 'framework' ? null : ms)),
+      ...toldEstimates(estimates),
       ...(request.kinds === undefined ? {} : { kinds: request.kinds }),
       ...(request.dependencies === undefined ? {} : { dependencies: request.dependencies }),
     }
@@ -540,13 +543,11 @@ export class Coordinator implements AsyncDisposable {
     return () => this.#roundWatchers.delete(watcher)
   }
 
-  /** Returns the index of the first of the new tasks. */
-  async extendRun(run: string, who: string, files: readonly string[], kinds?: readonly number[]): Promise<number> {
-    const about = kinds === undefined ? {} : { kinds }
-    await this.submit({ type: 'extend', run, who, files, estimates: files.map(() => null), ...about })
-    // Applied in one go, so what was asked for last is last; others may have extended it since.
-    const { tasks } = this.run(run)
-    return tasks.findLastIndex((task) => task.file === files.at(-1)) - files.length + 1
+  /** Of tasks that are added to an open run. */
+  async extendRun({ run, who, files, kinds, fileBytes }: ExtendRequest): Promise<Written> {
+    const { spec } = this.run(run)
+    const told = await this.#gathered.of(spec, files, fileBytes)
+    return await this.submit({ type: 'extend', run, who, files, ...told, ...(kinds === undefined ? {} : { kinds }) })
   }
 
   run(id: string): Run {

@@ -10,6 +10,7 @@ import { isMusterError, MusterError } from '../protocol/errors.ts'
 import type { ReplayResult } from '../protocol/failures.ts'
 import type { RunContext } from '../protocol/worker-messages.ts'
 import { newRunId, type Coordinator } from './coordinator.ts'
+import { toldEstimates } from './told-estimates.ts'
 import { checkManifest } from './workspace-check.ts'
 
 export type ReplayRequest = {
@@ -57,7 +58,7 @@ async function replayOne(coordinator: Coordinator, { letters, who, again }: Repl
       who,
       again,
       context: reference,
-      estimates: estimates?.durationsMs ?? files.map(() => null),
+      ...(estimates ? toldEstimates(estimates) : { estimates: files.map(() => null) }),
       startupMs: estimates?.startupMs ?? source?.spec.startupMs ?? 0,
     })
   } catch (error) {

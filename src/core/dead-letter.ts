@@ -65,6 +65,7 @@ export function stepReplay(state: State, input: Replay): readonly Event[] {
     spec: { ...spec, context, startupMs, complete: false, open: false },
     files: letters.map((letter) => letter.file),
     estimates: input.estimates,
+    ...(input.guessed === undefined ? {} : { guessed: input.guessed }),
     ...(letters.some((letter) => letter.kind > 0) ? { kinds: letters.map((letter) => letter.kind) } : {}),
   })
   const replayed: DeadLetterReplayed = {

@@ -32,6 +32,8 @@ export type RunSubmitted = {
   readonly files: readonly string[]
   /** Estimated milliseconds per file from history; null = never seen. Same length as files. */
   readonly estimates: readonly (number | null)[]
+  /** Places of estimates that are guesses: of files that were never seen themselves. */
+  readonly guessed?: readonly number[]
   /** Index into the spec's needs, per file; absent = 0 for all. */
   readonly kinds?: readonly number[]
   readonly dependencies?: readonly TaskDependency[]
@@ -42,6 +44,7 @@ export type RunExtended = {
   readonly who: string
   readonly files: readonly string[]
   readonly estimates: readonly (number | null)[]
+  readonly guessed?: readonly number[]
   readonly kinds?: readonly number[]
 }
 export type RunSealed = { readonly type: 'run.sealed'; readonly run: RunId; readonly who: string }
@@ -339,9 +342,6 @@ export type SchedulerChosen = {
   readonly config?: Readonly<Record<string, unknown>>
 }
 
-export type Event =
-  | LeaderStarted
-  | FormatRaised
 /** A strategy did something wrong, and the default placed in its place. */
 export type SchedulerFaulted = {
   readonly type: 'scheduler.faulted'
@@ -352,11 +352,14 @@ export type SchedulerFaulted = {
   readonly suspended: boolean
 }
 
+export type Event =
+  | LeaderStarted
+  | FormatRaised
   | SchedulerChosen
+  | SchedulerFaulted
   | RunSubmitted
   | RunExtended
   | RunSealed
-  | SchedulerFaulted
   | RunPaused
   | RunResumed
   | RunPrioritised

@@ -72,8 +72,12 @@ const fieldFormats: { readonly [T in Event['type']]?: readonly Since[] } = {
     { path: ['spec', 'user'], format: 3 },
     { path: ['kinds'], format: 3 },
     { path: ['dependencies'], format: 3 },
+    { path: ['guessed'], format: 3 },
   ],
-  'run.extended': [{ path: ['kinds'], format: 3 }],
+  'run.extended': [
+    { path: ['kinds'], format: 3 },
+    { path: ['guessed'], format: 3 },
+  ],
   'batch.assigned': [{ path: ['grant'], format: 3 }],
   'task.requeued': [
     { path: ['level'], format: 2 },

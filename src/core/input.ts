@@ -23,6 +23,8 @@ export type Submit = {
   readonly spec: RunSpec
   readonly files: readonly string[]
   readonly estimates: readonly (number | null)[]
+  /** Places of those that are guesses: of files that were never seen themselves. */
+  readonly guessed?: readonly number[]
   /** Index into the spec's needs, per file; absent = 0 for all. */
   readonly kinds?: readonly number[]
   /** For some tasks, those that must end before them. */
@@ -34,6 +36,7 @@ export type Extend = {
   readonly who: string
   readonly files: readonly string[]
   readonly estimates: readonly (number | null)[]
+  readonly guessed?: readonly number[]
   readonly kinds?: readonly number[]
 }
 /** `version`: refuse unless the run's version is this (If-Match). */
@@ -138,6 +141,7 @@ export type Replay = {
   readonly again: boolean
   readonly context: string
   readonly estimates: readonly (number | null)[]
+  readonly guessed?: readonly number[]
   readonly startupMs: number
 }
 export type Discard = {
@@ -184,20 +188,20 @@ export type ChooseScheduler = {
   readonly strategy?: string
   readonly config?: Readonly<Record<string, unknown>>
 }
+/** What the leader saw a strategy do. */
+export type FaultScheduler = Omit<SchedulerFaulted, 'type'> & { readonly type: 'fault-scheduler' }
 /** Retention: forget the oldest finished runs above the limits. */
 export type Prune = { readonly type: 'prune' }
 
 export type Input =
-/** What the leader saw a strategy do. */
-export type FaultScheduler = Omit<SchedulerFaulted, 'type'> & { readonly type: 'fault-scheduler' }
   | Lead
   | RaiseFormat
   | ChooseScheduler
+  | FaultScheduler
   | Submit
   | Extend
   | Seal
   | Pause
-  | FaultScheduler
   | Resume
   | Prioritise
   | Cancel

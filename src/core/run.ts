@@ -60,9 +60,9 @@ export function stepSubmit(state: State, input: Submit): readonly Event[] {
   if (input.dependencies) checkDependencies(input.files, input.dependencies)
   for (const { run } of input.spec.after ?? [])
     if (!state.runs.has(run)) throw new Refused('not_found', `no run ${run} to come after`)
-  const { type: _, kinds, ...rest } = input
+  const { type: _, kinds, guessed, ...rest } = input
   const spec = readableSpec(state, input.spec)
-  return [{ type: 'run.submitted', ...rest, spec, ...kindsOf(input.spec, kinds) }]
+  return [{ type: 'run.submitted', ...rest, spec, ...guessedOf(state, guessed), ...kindsOf(input.spec, kinds) }]
 }
 
 /** Without what older members couldn't read. */
@@ -108,6 +108,14 @@ function checkNeed(need: Need): void {
   }
 }
 
+/** To older members an estimate is an estimate. */
+function guessedOf(
+  { format }: State,
+  guessed: readonly number[] | undefined,
+): { readonly guessed?: readonly number[] } {
+  return guessed === undefined || guessed.length === 0 || format < 3 ? {} : { guessed }
+}
+
 /** Where there is one need, there is nothing to say. */
 function kindsOf(spec: RunSpec, kinds: readonly number[] | undefined): { readonly kinds?: readonly number[] } {
   return spec.needs === undefined || kinds === undefined ? {} : { kinds }
@@ -127,8 +135,8 @@ export function stepExtend(state: State, input: Extend): readonly Event[] {
   if (!run.open) throw new Refused('conflict', `run ${run.id} is sealed: it takes no more tasks`)
   checkFiles(state, input.files, input.estimates, run.tasks.length)
   checkKinds(run.spec, input.files, input.kinds)
-  const { type: _, kinds, ...rest } = input
-  return [{ type: 'run.extended', ...rest, ...kindsOf(run.spec, kinds) }]
+  const { type: _, kinds, guessed, ...rest } = input
+  return [{ type: 'run.extended', ...rest, ...guessedOf(state, guessed), ...kindsOf(run.spec, kinds) }]
 }
 
 export function stepSeal(state: State, input: Extract<Input, { type: 'seal' }>): readonly Event[] {
@@ -228,7 +236,7 @@ export function stepPrune(state: State): readonly Event[] {
 
 export function applySubmitted(state: State, event: RunSubmitted, atMs: number): void {
   const { spec } = event
-  const known = event.estimates.filter((estimate): estimate is number => estimate !== null).sort((a, b) => a - b)
+  const told = event.estimates.filter((estimate): estimate is number => estimate !== null).sort((a, b) => a - b)
   const run: Run = {
     id: event.run,
     who: event.who,
@@ -261,7 +269,7 @@ export function applySubmitted(state: State, event: RunSubmitted, atMs: number):
     knownCount: 0,
     expectedMs: 0,
     expectedLongestMs: 0,
-    unknownMs: known.length > 0 ? known[known.length >> 1]! : unknownFileMs,
+    unknownMs: told.length > 0 ? told[told.length >> 1]! : unknownFileMs,
     workMs: 0,
     longestMs: 0,
     startupMs: undefined,
@@ -283,13 +291,15 @@ export function applyExtended(state: State, event: RunExtended): void {
   addTasks(state, state.runs.get(event.run)!, event)
 }
 
-function addTasks(state: State, run: Run, { files, estimates, kinds }: RunSubmitted | RunExtended): void {
+function addTasks(state: State, run: Run, event: RunSubmitted | RunExtended): void {
+  const { files, estimates, kinds } = event
+  const guessed = new Set(event.guessed)
   const first = run.tasks.length
   const fresh: TaskIndex[][] = run.groups.map(() => [])
   for (let at = 0; at < files.length; at += 1) {
     const estimate = estimates[at]
-    const task = new Task(files[at]!, typeof estimate === 'number' ? estimate : -1, kinds?.[at] ?? 0)
-    if (task.estimateMs >= 0) run.knownCount += 1
+    const task = new Task(files[at]!, typeof estimate === 'number' ? estimate : -1, kinds?.[at] ?? 0, guessed.has(at))
+    if (task.estimateMs >= 0 && !task.guessed) run.knownCount += 1
     const taskMs = expectedMs(run, task)
     run.expectedMs += taskMs
     if (taskMs > run.expectedLongestMs) run.expectedLongestMs = taskMs

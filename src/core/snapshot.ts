@@ -43,8 +43,8 @@ type KnownRow = readonly [
   Task['counts'] | null,
   string | null,
 ]
-/** What came later stands last, and only where there is any: `again` with format 2, `kind` with 3. */
-type TaskRow = readonly [...KnownRow, (Again | null)?, number?]
+/** What came later stands last, and only where there is any: `again` with format 2, `kind` and `guessed` with 3. */
+type TaskRow = readonly [...KnownRow, (Again | null)?, number?, true?]
 
 type GroupData = Omit<Group, 'kind' | 'need' | 'batches' | 'queueHead'>
 /** Before format 3 a run had one group, and what is in it now stood in the run itself. */
@@ -180,12 +180,14 @@ function taskRow(task: Task): TaskRow {
     task.counts ?? null,
     task.why ?? null,
   ]
-  if (task.kind > 0) return [...row, task.again === undefined ? null : { ...task.again }, task.kind]
-  return task.again === undefined ? row : [...row, { ...task.again }]
+  const again = task.again === undefined ? null : { ...task.again }
+  if (task.guessed) return [...row, again, task.kind, true]
+  if (task.kind > 0) return [...row, again, task.kind]
+  return again === null ? row : [...row, again]
 }
 
 function taskFrom(row: TaskRow): Task {
-  const task = new Task(row[0], row[7], row[14] ?? 0)
+  const task = new Task(row[0], row[7], row[14] ?? 0, row[15] ?? false)
   task.state = row[1]
   task.version = row[2]
   task.attempts = row[3]
@@ -251,9 +253,9 @@ export function restore(data: SnapshotData, limits: Limits, shares?: Shares): St
   state.recycles = data.recycles ?? 0
   for (const [key, known] of data.aptitudes ?? []) state.aptitudes.set(key, known)
   for (const [project, chosen] of data.schedulers ?? []) state.schedulers.set(project, chosen)
+  for (const [strategy, faults] of data.schedulerFaults ?? []) state.schedulerFaults.set(strategy, faults)
   state.letters = restoreLetters(data.letters)
   state.breakers = restoreBreakers(data.breakers)
-  for (const [strategy, faults] of data.schedulerFaults ?? []) state.schedulerFaults.set(strategy, faults)
   return state
 }
 

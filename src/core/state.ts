@@ -65,8 +65,10 @@ export class Task {
   losses = 0
   /** Attempts whose process died while it was among the suspects. */
   crashes = 0
-  /** From history; -1 = never seen. */
+  /** From history; -1 = nothing to go by. */
   estimateMs: number
+  /** The file itself was never seen: its estimate is what others like it took. */
+  guessed: boolean
   batch: BatchId | undefined = undefined
   /** Largest batch the next attempt may be part of; 0 = any. */
   batchMax = 0
@@ -77,9 +79,10 @@ export class Task {
   /** Its group: index of its need. */
   kind: number
 
-  constructor(file: string, estimateMs: number, kind: number) {
+  constructor(file: string, estimateMs: number, kind: number, guessed = false) {
     this.file = file
     this.estimateMs = estimateMs
+    this.guessed = guessed
     this.kind = kind
   }
 }
@@ -161,6 +164,7 @@ export type Run = {
   batchesEnded: number
   rerun: number
   errors: string[]
+  /** Tasks whose file has durations of its own in history. */
   knownCount: number
   /** Of all its tasks, known and unknown: sum and longest. */
   expectedMs: number
@@ -246,10 +250,6 @@ export type Aptitude = { expectedMs: number; actualMs: number }
 
 export type ChosenScheduler = { readonly strategy: string; readonly config?: Readonly<Record<string, unknown>> }
 
-export type State = {
-  readonly limits: Limits
-  /** Who may have how much; configuration, like the limits. */
-  readonly shares: Shares
 export type SchedulerFault = {
   readonly kind: 'threw' | 'hung' | 'nonsense' | 'refused'
   readonly why: string
@@ -263,6 +263,10 @@ export type SchedulerFaults = {
   readonly suspended: boolean
 }
 
+export type State = {
+  readonly limits: Limits
+  /** Who may have how much; configuration, like the limits. */
+  readonly shares: Shares
   /** What the log may hold by now; see format.ts. */
   format: number
   epoch: number
@@ -305,12 +309,12 @@ export type SchedulerFaults = {
   readonly aptitudes: Map<string, Aptitude>
   /** By project; the empty name is for all others. */
   readonly schedulers: Map<string, ChosenScheduler>
+  /** By strategy: what it did wrong since it was chosen last. */
+  readonly schedulerFaults: Map<string, SchedulerFaults>
   letters: Letters
   breakers: Breakers
 }
 
-  /** By strategy: what it did wrong since it was chosen last. */
-  readonly schedulerFaults: Map<string, SchedulerFaults>
 export function emptyState(limits: Limits = defaultLimits, shares: Shares = noShares): State {
   return {
     limits,
@@ -341,11 +345,11 @@ export function emptyState(limits: Limits = defaultLimits, shares: Shares = noSh
     followers: new Map(),
     aptitudes: new Map(),
     schedulers: new Map(),
+    schedulerFaults: new Map(),
     letters: emptyLetters(),
     breakers: emptyBreakers(),
   }
 }
-    schedulerFaults: new Map(),
 
 export function emptyByState(): Record<TaskState, number> {
   return {

@@ -74,7 +74,7 @@ export function applyReported(state: State, run: Run, event: TaskReported, atMs:
     if (report.durationMs > run.longestMs) run.longestMs = report.durationMs
     worker.tasks += 1
     worker.busyMs += report.durationMs
-    if (report.outcome === 'skipped' || task.estimateMs <= 0) continue
+    if (report.outcome === 'skipped' || task.estimateMs <= 0 || task.guessed) continue
     knownMs += task.estimateMs
     tookMs += report.durationMs
   }

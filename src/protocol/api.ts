@@ -101,7 +101,7 @@ export const SubmitBody = Type.Object(
 export type SubmitBody = Type.Static<typeof SubmitBody>
 
 export const ExtendBody = Type.Object(
-  { files: Type.Array(text(4096), { minItems: 1 }), kinds: Type.Optional(Kinds) },
+  { files: Type.Array(text(4096), { minItems: 1 }), kinds: Type.Optional(Kinds), fileBytes: Type.Optional(FileBytes) },
   strict,
 )
 export type ExtendBody = Type.Static<typeof ExtendBody>
