@@ -87,7 +87,9 @@ function smallest(
 
 function quotaOfV2(folder: string): number | undefined {
   const [quota, period] = (readText(`${folder}/cpu.max`) ?? '').trim().split(' ')
-  return quota === undefined || quota === '' || quota === 'max' ? undefined : Number(quota) / Number(period ?? 100_000)
+  const cpus = Number(quota) / Number(period ?? 100_000)
+  // `max`, or nothing that makes sense.
+  return Number.isFinite(cpus) && cpus > 0 ? cpus : undefined
 }
 
 function quotaOfV1(controllers: string, root: string, folder: string): number | undefined {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, it } from 'node:test'
 import type { Detected } from './detected.ts'
@@ -134,25 +134,123 @@ describe('Detection', () => {
     assert.equal((await again.first).speed, speed)
   })
 
-  it('looks again at what comes and goes, and tells when it has changed', async () => {
+  it('takes notice of a card that is lost while tests run, and of one that comes back', async () => {
     using host = new PlantedHost().files(machine).program('nvidia-smi', nvidiaOf(twoCards))
-    host.program('go', 'echo go1.26.3')
-    const changes = { cards: Promise.withResolvers<Detected>(), tools: Promise.withResolvers<Detected>() }
+    const lost = Promise.withResolvers<Detected>()
+    const back = Promise.withResolvers<Detected>()
+    const said: string[] = []
+    await using found = detection(host, {
+      watchMs: 20,
+      // The worker always has something to do.
+      idle: () => new Promise(() => {}),
+      log: (level, text) => {
+        if (level === 'warning') said.push(text)
+      },
+      onUpdate: (detected) => {
+        if (detected.unavailable['gpu'] === 'card 1: [GPU is lost]') lost.resolve(detected)
+        else if (detected.gpus.length === 2) back.resolve(detected)
+      },
+    })
+    const before = await found.complete
+    assert.equal(before.gpus.length, 2)
+    const [first = ''] = twoCards.cards.split('\n')
+    const one = { ...twoCards, cards: `${first}\n1, [GPU is lost], [GPU is lost], [GPU is lost]` }
+    host.program('nvidia-smi', nvidiaOf(one))
+    const later = await lost.promise
+    assert.deepEqual(
+      later.gpus.map((gpu) => gpu.id),
+      ['0'],
+    )
+    assert.equal(later.fingerprint, before.fingerprint)
+    assert.deepEqual(said, ['No longer there: GPU 1 (NVIDIA T4); card 1: [GPU is lost]'])
+    host.program('nvidia-smi', nvidiaOf(twoCards))
+    await back.promise
+  })
+
+  it('looks again at tools and browsers when there is nothing to do, and tells when those are others', async () => {
+    using host = new PlantedHost().files(machine).program('go', 'echo go1.26.3')
+    host.program(
+      'firefox',
+      `case $1 in --version) echo Mozilla Firefox 140.0;; *) echo x >> ${host.directory}/asked; exit 3;; esac`,
+    )
+    const changes = { tools: Promise.withResolvers<Detected>(), browser: Promise.withResolvers<Detected>() }
+    await using found = detection(host, {
+      level: 'all',
+      watchMs: 60_000,
+      againMs: 20,
+      onUpdate: (detected) => {
+        if (detected.tools['deno'] === '2.9.1') changes.tools.resolve(detected)
+        if (detected.attributes['browser.firefox.version'] === '141.0.2') changes.browser.resolve(detected)
+      },
+    })
+    const { attributes, unavailable } = await found.complete
+    assert.equal(attributes['browser.firefox.version'], '140.0')
+    assert.equal(
+      unavailable['browser.firefox.self-test'],
+      'firefox ended with 3 before the self-test page had answered',
+    )
+    host.program('deno', 'echo deno 2.9.1')
+    assert.equal((await changes.tools.promise).tools['go'], '1.26.3')
+    host.program('firefox', 'case $1 in --version) echo Mozilla Firefox 141.0.2;; *) exit 3;; esac')
+    await changes.browser.promise
+    const tries = readFileSync(path.join(host.directory, 'asked'), 'utf8').split('\n').length - 1
+    assert.ok(tries >= 1 && tries <= 3, `asked ${tries} times while nothing had changed`)
+  })
+
+  it('forgets a browser that is gone', async () => {
+    using host = new PlantedHost().files(machine)
+    host.program('firefox', 'case $1 in --version) echo Mozilla Firefox 140.0;; *) exit 3;; esac')
+    const gone = Promise.withResolvers<void>()
     await using found = detection(host, {
       level: 'all',
       againMs: 20,
-      onUpdate: (detected) => {
-        if (detected.unavailable['gpu']?.startsWith('nvidia-smi ended') === true) changes.cards.resolve(detected)
-        if (detected.tools['deno'] === '2.9.1') changes.tools.resolve(detected)
+      onUpdate: ({ unavailable }) => {
+        if (unavailable['browser'] !== undefined && unavailable['browser.firefox.self-test'] === undefined)
+          gone.resolve()
       },
     })
-    assert.equal((await found.complete).gpus.length, 2)
-    host.program('nvidia-smi', 'echo Unable to determine the device handle; exit 15')
-    const later = await changes.cards.promise
-    assert.deepEqual(later.gpus, [])
-    assert.equal(later.tools['go'], '1.26.3')
-    host.program('deno', 'echo deno 2.9.1')
-    await changes.tools.promise
+    await found.complete
+    rmSync(path.join(host.bin, 'firefox'))
+    await gone.promise
+  })
+
+  it('gets along on a host of which nothing can be read', async () => {
+    using host = new PlantedHost()
+    await using found = detection(host, { level: 'all', env: {} })
+    const { tools, gpus, attributes, unavailable, fingerprint, speed } = await found.complete
+    assert.deepEqual([tools, gpus, fingerprint], [{}, [], undefined])
+    assert.equal(unavailable['cpu'], '/proc/cpuinfo cannot be read')
+    assert.equal(unavailable['gpu'], 'no nvidia-smi, no amd-smi or rocm-smi, and no card in /sys/class/drm')
+    assert.equal(unavailable['browser'], "none on PATH, and none in Playwright's cache")
+    assert.equal(unavailable['os.distribution'], 'there is no /etc/os-release')
+    assert.match(unavailable['fingerprint'] ?? '', /^nothing here is one of a kind/)
+    assert.equal(attributes['container'], false)
+    assert.ok(speed !== undefined && speed > 0, unavailable['speed'])
+  })
+
+  it('gets along where everything that is read is rubbish', async () => {
+    const rubbish = ['', '\0\0', '-1', 'NaN', '\u{1F4A5}'.repeat(1000), 'a: b: c\n:::\n- - -']
+    for (const text of rubbish) {
+      using host = new PlantedHost().files(
+        Object.fromEntries(
+          (
+            '/proc/cpuinfo /proc/meminfo /proc/self/cgroup /proc/self/mountinfo /proc/1/cgroup /etc/os-release /etc/machine-id ' +
+            '/sys/fs/cgroup/cpu.max /sys/fs/cgroup/memory.max /sys/class/dmi/id/product_uuid /sys/class/dmi/id/sys_vendor ' +
+            '/sys/class/drm/card0/device/vendor /sys/class/drm/card0/device/uevent /sys/class/accel/accel0/device/uevent ' +
+            '/sys/class/net/eth0/address /sys/block/sda/queue/rotational /sys/devices/system/node/node0/cpulist'
+          )
+            .split(' ')
+            .map((file) => [file, text]),
+        ),
+      )
+      for (const tool of ['nvidia-smi', 'amd-smi', 'rocm-smi', 'docker', 'firefox', 'cog', 'go'])
+        host.program(tool, `printf '%s' '${text.replaceAll('\0', '')}'`)
+      await using found = detection(host)
+      const { gpus, attributes } = await found.complete
+      assert.deepEqual(gpus, [])
+      for (const [name, value] of Object.entries(attributes))
+        assert.ok(typeof value !== 'number' || (Number.isFinite(value) && value >= 0), `${name} is ${String(value)}`)
+    }
   })
 
   it('does without what it remembered when that is damaged', async () => {

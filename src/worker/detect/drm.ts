@@ -2,6 +2,7 @@
  * Graphics cards as the kernel lists them, for vendors that have no tool of their own here. What is only a screen (of a
  * virtual machine, or of a server's management controller) and what is drawn by the processor never counts.
  */
+import { access, constants } from 'node:fs/promises'
 import { linkOf, namesIn, numberOf, textOf, type Host } from './probe.ts'
 
 export type DrmCard = {
@@ -11,6 +12,8 @@ export type DrmCard = {
   readonly vendor: 'nvidia' | 'amd' | 'intel' | 'other'
   readonly name: string
   readonly memoryBytes: number
+  /** Why its device can't be used from here, though the kernel lists it: containers see all of /sys. */
+  readonly obstacle: string | undefined
 }
 
 /** No computing behind them: virtual screens, display controllers, software. */
@@ -38,9 +41,8 @@ export async function drmCards(host: Host): Promise<{ cards: DrmCard[]; left: st
     const id = (await textOf(host, `${folder}/vendor`)) ?? ''
     const vendor = vendors[id] ?? 'other'
     // A virtual function of a real card keeps its driver; a card without any driver can't be used by anybody.
-    const computes =
-      vendor !== 'other' || (await namesIn(host, `${folder}/drm`)).some((one) => one.startsWith('renderD'))
-    if (driver === '' || notGpus.has(driver) || !computes) {
+    const render = (await namesIn(host, `${folder}/drm`)).find((one) => one.startsWith('renderD'))
+    if (driver === '' || notGpus.has(driver) || (vendor === 'other' && render === undefined)) {
       left.push(`${node} (${driver === '' ? 'no driver' : driver})`)
       continue
     }
@@ -50,13 +52,40 @@ export async function drmCards(host: Host): Promise<{ cards: DrmCard[]; left: st
       node,
       driver,
       vendor,
-      name: label ?? `${vendor === 'other' ? driver : vendor} ${device}`.trim(),
+      name: label ?? (await nameInList(host, id, device)) ?? `${vendor === 'other' ? driver : vendor} ${device}`.trim(),
       memoryBytes:
         (await numberOf(host, `${folder}/mem_info_vram_total`)) ??
         (await numberOf(host, `/sys/class/drm/${node}/lmem_total_bytes`)) ??
         (await numberOf(host, `${folder}/tile0/physical_vram_size_bytes`)) ??
         0,
+      obstacle: await obstacleOf(host, render),
     })
   }
   return { cards, left }
+}
+
+async function obstacleOf(host: Host, render: string | undefined): Promise<string | undefined> {
+  if (render === undefined) return 'it has no device to compute with (renderD…)'
+  const device = `/dev/dri/${render}`
+  try {
+    await access(host.root + device, constants.R_OK | constants.W_OK)
+    return undefined
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT'
+      ? `${device} is not here`
+      : `this user may not open ${device}; its group is mostly 'render'`
+  }
+}
+
+/** From the list of PCI devices that most systems have: `\t56a0  DG2 [Arc A770]` below `8086  Intel Corporation`. */
+async function nameInList(host: Host, vendor: string, device: string): Promise<string | undefined> {
+  const list =
+    (await textOf(host, '/usr/share/misc/pci.ids')) ?? (await textOf(host, '/usr/share/hwdata/pci.ids')) ?? ''
+  const maker = new RegExp(`^${vendor.slice(2)} {2}(.+)$`, 'm').exec(list)
+  if (maker === null || !/^0x[\da-f]{4}$/.test(device)) return undefined
+  const after = list.slice(maker.index + maker[0].length)
+  const its = after.slice(0, /\n[\da-f]/.exec(after)?.index)
+  const name = new RegExp(`^\\t${device.slice(2)} {2}(.+)$`, 'm').exec(its)?.[1]
+  // `DG2 [Arc A770]`: the name that it is sold under.
+  return name === undefined ? undefined : `${maker[1]!.split(' ')[0]} ${/\[(.+)\]/.exec(name)?.[1] ?? name}`
 }

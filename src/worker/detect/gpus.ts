@@ -23,17 +23,27 @@ export async function findGpus(host: Host): Promise<Finding> {
     const why = whyNot(amd.why, cardOf('amd'))
     unavailable[unavailable['gpu'] === undefined ? 'gpu' : 'gpu.amd'] = why
   }
-  const amdThere = (amd.value ?? []).length > 0
+  // Also while its tool does not answer: ids must stay the same for as long as a batch holds them.
+  const amdThere =
+    (amd.value ?? []).length > 0 || (amd.why !== undefined && isNews(amd.why) && cardOf('amd') !== undefined)
   // HIP reads CUDA's variable, too; where there are cards of both, it is meant for NVIDIA's.
   const { CUDA_VISIBLE_DEVICES: _, ...withoutCuda } = host.env
   const nvidiaThere = (nvidia.value?.cards ?? []).length > 0
   const gpus: Gpu[] = [
-    ...visibleNvidia(nvidia.value?.cards ?? [], host.env, amdThere),
+    ...(nvidia.value === undefined ? [] : visibleNvidia(nvidia.value.cards, host.env, amdThere, nvidia.value.listed)),
     ...(amd.value === undefined ? [] : visibleAmd(amd.value, nvidiaThere ? withoutCuda : host.env)),
-    ...drm.cards.filter((card) => card.vendor === 'intel' || card.vendor === 'other').map(gpuOf),
+    ...drm.cards.filter((card) => isByKernel(card) && card.obstacle === undefined).map(gpuOf),
   ]
-  if (gpus.length === 0 && unavailable['gpu'] === undefined) unavailable['gpu'] = nothingFound(nvidia, amd, drm.left)
+  const barred = drm.cards.filter((card) => isByKernel(card) && card.obstacle !== undefined)
+  if (barred.length > 0) unavailable['gpu.drm'] = barred.map((card) => `${card.name}: ${card.obstacle}`).join('; ')
+  if (gpus.length === 0)
+    unavailable['gpu'] ??= unavailable['gpu.mig'] ?? unavailable['gpu.drm'] ?? nothingFound(nvidia, amd, drm.left)
   return { gpus, attributes: attributesOf(gpus), unavailable }
+}
+
+/** Without a tool of its own here. */
+function isByKernel({ vendor }: DrmCard): boolean {
+  return vendor === 'intel' || vendor === 'other'
 }
 
 function attempt<T>(asked: Promise<T>): Promise<Attempt<T>> {
@@ -59,7 +69,7 @@ function nothingFound(
   const hidden = (nvidia.value?.cards.length ?? 0) + (amd.value?.length ?? 0)
   if (hidden > 0) return `${hidden} there, none for this worker: its own *_VISIBLE_DEVICES leaves it none`
   const others = left.length === 0 ? '' : `; not counted: ${left.join(', ')}`
-  return `no nvidia-smi, no rocm-smi, and no card in /sys/class/drm${others}`
+  return `no nvidia-smi, no amd-smi or rocm-smi, and no card in /sys/class/drm${others}`
 }
 
 function gpuOf(card: DrmCard): Gpu {

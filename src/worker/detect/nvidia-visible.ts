@@ -14,8 +14,10 @@ export function visibleNvidia(
   env: Readonly<Record<string, string | undefined>>,
   /** Indices of several vendors would be mistaken for each other. */
   byUuid = false,
+  /** With those that can't be used. */
+  listed = cards.length,
 ): Gpu[] {
-  const there = inContainer(cards, env['NVIDIA_VISIBLE_DEVICES'])
+  const there = inContainer(cards, listed, env['NVIDIA_VISIBLE_DEVICES'])
   const outer = env['CUDA_VISIBLE_DEVICES']
   if (outer === undefined) return there.flatMap((card) => gpusOf(card, byUuid ? card.uuid : String(card.index)))
   const gpus = new Map<string, Gpu>()
@@ -36,13 +38,13 @@ export function visibleNvidia(
  * NVIDIA_VISIBLE_DEVICES is read by the container's runtime, which has then left out the others and counts the rest from 0:
  * as many indices as cards are there have been obeyed already.
  */
-function inContainer(cards: readonly Card[], value: string | undefined): readonly Card[] {
+function inContainer(cards: readonly Card[], listed: number, value: string | undefined): readonly Card[] {
   if (value === undefined || value === '' || value === 'all') return cards
   if (value === 'none' || value === 'void') return []
   const tokens = value.split(',').map((part) => part.trim())
   if (tokens.every((token) => /^\d+(:\d+)?$/.test(token))) {
     const wanted = new Set(tokens.map((token) => Number(token.split(':')[0])))
-    return wanted.size === cards.length ? cards : cards.filter((card) => wanted.has(card.index))
+    return wanted.size === listed ? cards : cards.filter((card) => wanted.has(card.index))
   }
   return cards.flatMap((card) => {
     if (tokens.some((token) => token.startsWith('GPU-') && card.uuid.startsWith(token))) return [card]
@@ -77,6 +79,7 @@ function gpusOf(card: Card, id: string): Gpu[] {
 function gpuOf(card: Card, id: string): Gpu {
   return {
     id,
+    uuid: card.uuid,
     vendor: 'nvidia',
     name: card.name,
     memoryBytes: card.memoryBytes,
@@ -86,8 +89,9 @@ function gpuOf(card: Card, id: string): Gpu {
 }
 
 function sliceOf(card: Card, slice: Slice): Gpu {
+  const { uuid: _, ...whole } = gpuOf(card, slice.uuid)
   return {
-    ...gpuOf(card, slice.uuid),
+    ...whole,
     name: `${card.name} MIG ${slice.profile}`,
     memoryBytes: slice.memoryBytes,
     partOf: card.uuid,

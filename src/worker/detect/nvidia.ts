@@ -2,7 +2,7 @@
  * NVIDIA cards, as `nvidia-smi` tells: whole cards, and the slices (MIG) of those that are cut. A cut card can't be
  * given to anybody as a whole any more; its slices can.
  */
-import { ask } from './ask.ts'
+import { ask, type Question } from './ask.ts'
 import type { Host } from './probe.ts'
 
 const mebibyte = 2 ** 20
@@ -20,47 +20,111 @@ export type Card = {
   readonly slices: readonly Slice[]
 }
 
-const fields = ['index', 'uuid', 'name', 'memory.total', 'driver_version', 'compute_cap']
+const fields = [
+  'index',
+  'uuid',
+  'name',
+  'memory.total',
+  'driver_version',
+  'compute_cap',
+  'mig.mode.current',
+  // Only here does a card say that is listed and can't be used any more.
+  'pstate',
+  'temperature.gpu',
+] as const
+type Field = (typeof fields)[number]
 
-/** Rejects when nvidia-smi is not there, fails, hangs, or prints what can't be understood. */
-export async function nvidiaCards(host: Host): Promise<{ cards: Card[]; unavailable: Record<string, string> }> {
-  const question = { timeoutMs: host.askMs, env: host.env, signal: host.signal }
-  const listing = ask('nvidia-smi', ['-L'], question).then(
-    (text) => ({ text, why: undefined }),
-    (error: Error) => ({ text: '', why: error.message }),
-  )
-  const query = (names: readonly string[]): Promise<string> =>
-    ask('nvidia-smi', [`--query-gpu=${names.join(',')}`, '--format=csv,noheader,nounits'], question)
-  const text = await query(fields).catch((error: Error) => {
-    // Drivers before 2022 don't know their cards' compute capability.
-    if (/compute_cap/.test(error.message)) return query(fields.slice(0, -1))
-    throw error
-  })
-  const { text: listed, why } = await listing
-  const slices = slicesOf(listed)
-  const cards = parseCards(text).map((card) => ({ ...card, slices: slices.get(card.uuid) ?? [] }))
-  return { cards, unavailable: why === undefined ? {} : { 'gpu.mig': why } }
+type NvidiaCards = {
+  readonly cards: Card[]
+  /** How many there are, with those that can't be used. */
+  readonly listed: number
+  readonly unavailable: Record<string, string>
 }
 
-function parseCards(text: string): Omit<Card, 'slices'>[] {
+/** Rejects when nvidia-smi is not there, fails, hangs, or prints what can't be understood. */
+export async function nvidiaCards(host: Host): Promise<NvidiaCards> {
+  const question = { timeoutMs: host.askMs, env: host.env, signal: host.signal }
+  const [{ text, known }, listing] = await Promise.all([
+    query(question, fields),
+    ask('nvidia-smi', ['-L'], question).then(
+      (listed) => ({ listed, why: undefined }),
+      (error: Error) => ({ listed: '', why: error.message }),
+    ),
+  ])
+  const { rows, broken } = parseCards(text, known)
+  const slices = slicesOf(listing.listed)
+  const cards: Card[] = []
+  const unusable: string[] = []
+  for (const { isCut, ...card } of rows) {
+    const its = slices.get(card.uuid) ?? []
+    // CUDA does not take it as a whole any more.
+    if (isCut && its.length === 0)
+      unusable.push(
+        `card ${card.index} is cut (MIG), and ${listing.why ?? 'has no instance: nvidia-smi mig -cgi … -C'}`,
+      )
+    else cards.push({ ...card, slices: its })
+  }
+  if (listing.why !== undefined && unusable.length === 0) unusable.push(listing.why)
+  return {
+    cards,
+    listed: rows.length + broken.length,
+    unavailable: {
+      ...(broken.length === 0 ? {} : { gpu: broken.join('; ') }),
+      ...(unusable.length === 0 ? {} : { 'gpu.mig': unusable.join('; ') }),
+    },
+  }
+}
+
+/** Older drivers refuse fields that they don't know, one at a time. */
+async function query(question: Question, known: readonly Field[]): Promise<{ text: string; known: readonly Field[] }> {
+  try {
+    const args = [`--query-gpu=${known.join(',')}`, '--format=csv,noheader,nounits']
+    return { text: await ask('nvidia-smi', args, question), known }
+  } catch (error) {
+    const refused = /Field "([\w.]+)" is not a valid/.exec((error as Error).message)?.[1]
+    const fewer = known.filter((field) => field !== refused)
+    if (fewer.length === known.length) throw error
+    return query(question, fewer)
+  }
+}
+
+type Row = Omit<Card, 'slices'> & { readonly isCut: boolean }
+
+/** What stands in place of values when a card fell off the bus or is to be reset; `[N/A]` stands where there is nothing to tell. */
+const trouble = /^\[.*(unknown error|lost|reset).*\]$/i
+
+function parseCards(text: string, known: readonly Field[]): { rows: Row[]; broken: string[] } {
   const lines = text.split('\n').filter((line) => line.trim() !== '')
   if (lines.length === 0) throw new Error('nvidia-smi printed nothing where cards were expected')
-  return lines.map((line) => {
+  if (/^no devices were found/i.test(lines[0]!)) throw new Error('nvidia-smi finds no card')
+  const rows: Row[] = []
+  const broken: string[] = []
+  for (const line of lines) {
     const parts = line.split(',').map((part) => part.trim())
-    const [index = '', uuid = '', name = '', memory = '', driver = '', capability] = parts
-    if (!/^\d+$/.test(index) || !uuid.startsWith('GPU-') || name === '') {
-      throw new Error(`nvidia-smi printed '${line.slice(0, 80)}' where a card was expected: index, uuid, name, …`)
-    }
-    return {
-      index: Number(index),
-      uuid,
-      name,
-      // [N/A] where card and processor share one memory.
-      memoryBytes: /^\d+$/.test(memory) ? Number(memory) * mebibyte : 0,
-      driver,
-      computeCapability: capability !== undefined && /^\d+\.\d+$/.test(capability) ? capability : undefined,
-    }
-  })
+    const of = (field: Field): string => parts[known.indexOf(field)] ?? ''
+    const why = parts.find((part) => trouble.test(part))
+    const isCard = /^\d+$/.test(of('index')) && of('uuid').startsWith('GPU-') && of('name') !== ''
+    if (why !== undefined) broken.push(`card ${of('index')}: ${why}`)
+    else if (/^unable to determine/i.test(line)) broken.push(line.trim())
+    else if (isCard) rows.push(rowOf(of))
+    else throw new Error(`nvidia-smi printed '${line.slice(0, 80)}' where a card was expected: index, uuid, name, …`)
+  }
+  return { rows, broken }
+}
+
+function rowOf(of: (field: Field) => string): Row {
+  const memory = of('memory.total')
+  const capability = of('compute_cap')
+  return {
+    index: Number(of('index')),
+    uuid: of('uuid'),
+    name: of('name'),
+    // [N/A] where card and processor share one memory.
+    memoryBytes: /^\d+$/.test(memory) ? Number(memory) * mebibyte : 0,
+    driver: of('driver_version').startsWith('[') ? '' : of('driver_version'),
+    computeCapability: /^\d+\.\d+$/.test(capability) ? capability : undefined,
+    isCut: of('mig.mode.current') === 'Enabled',
+  }
 }
 
 /**
