@@ -291,6 +291,7 @@ export class WorkerSessions {
     if (!batch) return
     const run = state.runs.get(batch.run)!
     const { spec } = run
+    const { cards: _, ...granted } = batch.grant ?? {}
     const message: Assign = {
       type: 'assign',
       batch: id,
@@ -306,7 +307,7 @@ export class WorkerSessions {
       tasks: batch.tasks,
       files: batch.tasks.map((index) => run.tasks[index]!.file),
       cpus: batch.cpus,
-      ...batch.grant,
+      ...granted,
       taskTimeoutMs: spec.taskTimeoutMs,
     }
     this.#tell(session, message)

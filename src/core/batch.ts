@@ -4,6 +4,7 @@
  */
 import { assert } from '../stdx/assert.ts'
 import { allowance, countBatch, noteProbe } from './breaker.ts'
+import { namingCards } from './cards.ts'
 import { noteMishap } from './dead-letter-events.ts'
 import type { RetryCause, TaskIndex } from './entities.ts'
 import type { BatchAssigned, BatchEnded, Event } from './events.ts'
@@ -73,7 +74,7 @@ export function stepAssign(state: State, input: Assign, nowMs: number): readonly
       worker: worker.id,
       tasks: input.tasks,
       cpus: input.cpus,
-      ...(input.grant === undefined ? {} : { grant: input.grant }),
+      ...(input.grant === undefined ? {} : { grant: namingCards(worker, input.grant) }),
       token,
       why: input.why,
     },

@@ -148,6 +148,8 @@ export type Grant = {
   readonly memoryBytes?: number
   /** Ids of the worker's GPUs. */
   readonly gpus?: readonly string[]
+  /** Set by the core: which cards these are, should the worker call them otherwise later; see cards.ts. */
+  readonly cards?: readonly string[]
 }
 
 /** lost: it got no result. crashed: its process died, every time. timed-out: it was stopped at its limit. */
@@ -214,6 +216,8 @@ export type AttributeValue = string | number | boolean | readonly string[]
 export type Gpu = {
   /** What CUDA_VISIBLE_DEVICES (or HIP_VISIBLE_DEVICES) calls it on this worker: an index or a UUID. */
   readonly id: string
+  /** Which card it is, whatever it is called; of a slice its id is one. */
+  readonly uuid?: string
   readonly vendor: 'nvidia' | 'amd' | 'intel' | 'other'
   readonly name: string
   readonly memoryBytes: number

@@ -4,6 +4,7 @@
  * here and nowhere else, so that nothing is held by nobody. Everything follows from the batches: a snapshot doesn't
  * hold it.
  */
+import { freeCards, useCards } from './cards.ts'
 import type { Capabilities, Gpu, Grant, GpuNeed, Lock, Need } from './entities.ts'
 import { gpuFits, ownNumber } from './fit.ts'
 import { ruleOfScope, type Shares } from './shares.ts'
@@ -116,7 +117,7 @@ export function obstacleOn(state: State, run: Run, need: Need, worker: Worker): 
     if (need.resources[name]! > left) return { type: 'resource', name, free: left, wanted: need.resources[name]! }
   }
   if (need.gpus !== undefined) {
-    const ids = freeGpus(state, worker, need)
+    const ids = freeCards(state, worker, need.gpus)
     if (ids.length < need.gpus.count) return { type: 'gpus', free: ids.length, wanted: need.gpus.count }
   }
   if (need.antiAffinity !== undefined && countPlaced(state.placed, `anti ${need.antiAffinity}`, worker) > 0)
@@ -150,27 +151,12 @@ export function waitsForItself(state: State, run: Run, need: Need, worker: Worke
   return left.length < need.gpus.count
 }
 
-/** Ids of GPUs that a batch of this need could be given now, the one with least room first, so that large ones stay free. */
-function freeGpus(state: State, worker: Worker, need: Need): string[] {
-  const { count, memoryBytes = 0, exclusive = true } = need.gpus!
-  const open: { readonly id: string; readonly left: number; readonly shared: boolean }[] = []
-  const used = state.cards.get(worker.capabilities.host)
-  for (const gpu of worker.capabilities.gpus ?? []) {
-    const use = used?.get(gpu.id)
-    if (!gpuFits(need.gpus!, gpu) || (use && (exclusive || use.exclusive))) continue
-    const left = gpu.memoryBytes - (use?.memoryBytes ?? 0)
-    if (left >= memoryBytes) open.push({ id: gpu.id, left, shared: use !== undefined })
-  }
-  if (open.length > count) open.sort((a, b) => Number(b.shared) - Number(a.shared) || a.left - b.left)
-  return open.map((gpu) => gpu.id)
-}
-
 /** What a batch of this need is given on a worker without obstacles; undefined = nothing but CPUs. */
 export function grantOf(state: State, worker: Worker, need: Need): Grant | undefined {
   if (need.memoryBytes === undefined && need.gpus === undefined) return undefined
   return {
     ...(need.memoryBytes === undefined ? {} : { memoryBytes: need.memoryBytes }),
-    ...(need.gpus === undefined ? {} : { gpus: freeGpus(state, worker, need).slice(0, need.gpus.count) }),
+    ...(need.gpus === undefined ? {} : { gpus: freeCards(state, worker, need.gpus).slice(0, need.gpus.count) }),
   }
 }
 
@@ -183,7 +169,7 @@ export function grantFault(state: State, worker: Worker, need: Need, grant: Gran
   if (chosen.length !== wanted || new Set(chosen).size !== wanted)
     return `expected ${wanted} different GPUs, received ${chosen.length}`
   if (wanted === 0) return undefined
-  const free = new Set(freeGpus(state, worker, need))
+  const free = new Set(freeCards(state, worker, need.gpus!))
   const taken = chosen.find((id) => !free.has(id))
   return taken === undefined ? undefined : `GPU ${taken} is not free or does not fit`
 }
@@ -200,12 +186,30 @@ export function lockInTheWay(
   return undefined
 }
 
+/** Whether a batch of this need would have to wait for a lock. */
+export function isLocked({ locks }: State, need: Need): boolean {
+  if (need.locks === undefined) return false
+  for (const lock of need.locks) {
+    const holders = locks.get(lock.name)
+    if (holders !== undefined && !mayJoin(lock, holders)) return true
+  }
+  return false
+}
+
+/** Whether the lock has a holder, and nobody could join it. */
+export function isHeldAlone({ locks }: State, name: string): boolean {
+  for (const held of locks.get(name)?.values() ?? []) return held.mode === 'exclusive'
+  return false
+}
+
 function mayJoin(lock: Lock, holders: ReadonlyMap<string, Lock>): boolean {
   if (holders.size === 0) return true
   if (lock.mode === 'exclusive') return false
   for (const held of holders.values()) {
     // Kinds don't mix: who counts can't know what sharing means to the others.
     if (held.mode !== lock.mode) return false
+    // Those that share it are all alike.
+    if (held.mode === 'shared') return true
     if (held.mode === 'counted' && holders.size >= held.max) return false
   }
   return lock.mode !== 'counted' || holders.size < lock.max
@@ -312,24 +316,7 @@ function placeAll({ placed, cards }: State, worker: Worker, need: Need, grant: G
   if (need.exclusive) place(placed, alone, worker, by)
   if (need.antiAffinity !== undefined) place(placed, `anti ${need.antiAffinity}`, worker, by)
   if (need.spread !== undefined) place(placed, `spread ${need.spread}`, worker, by)
-  if (grant?.gpus !== undefined) useCards(cards, worker.capabilities.host, need.gpus!, grant.gpus, by)
-}
-
-function useCards(cards: State['cards'], host: string, need: GpuNeed, ids: readonly string[], by: 1 | -1): void {
-  let used = cards.get(host)
-  if (!used) {
-    used = new Map()
-    cards.set(host, used)
-  }
-  const { exclusive = true, memoryBytes = 0 } = need
-  for (const id of ids) {
-    const use = used.get(id) ?? { batches: 0, exclusive, memoryBytes: 0 }
-    use.batches += by
-    use.memoryBytes += by * memoryBytes
-    if (use.batches === 0) used.delete(id)
-    else used.set(id, use)
-  }
-  if (used.size === 0) cards.delete(host)
+  if (grant?.gpus !== undefined) useCards(cards, worker.capabilities.host, need.gpus!, grant, by)
 }
 
 /** Called by `apply`: the worker has other capabilities now, and perhaps its host another name. */

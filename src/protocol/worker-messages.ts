@@ -12,6 +12,8 @@ export { workerProtocolVersion } from './worker-protocol-version.ts'
 export const GpuSchema = Type.Object({
   /** What CUDA_VISIBLE_DEVICES (or HIP_, ROCR_VISIBLE_DEVICES) calls it on this worker: an index or a UUID. One of a kind per worker. */
   id: Type.String({ minLength: 1 }),
+  /** Which card it is, whatever it is called. */
+  uuid: Type.Optional(Type.String({ minLength: 1 })),
   vendor: Type.Union([Type.Literal('nvidia'), Type.Literal('amd'), Type.Literal('intel'), Type.Literal('other')]),
   name: Type.String(),
   /** 0 = not known. */

@@ -22,7 +22,7 @@ const mistakes: readonly Mistake[] = [
   },
   {
     name: 'a card is given twice',
-    file: 'core/holdings.ts',
+    file: 'core/cards.ts',
     from: '(use && (exclusive || use.exclusive))',
     to: 'false',
   },
