@@ -19,3 +19,11 @@ export function exitCodeOf(run: RunView, interrupted: boolean): number {
       return 5
   }
 }
+
+/** Worst first; a verdict that can't be relied on is worse than a red one. */
+const ranking = [3, 2, 1, 124, 130, 5]
+
+/** Of several suites. One that isn't run because another is red is never worse than that one. */
+export function worstOf(codes: readonly number[]): number {
+  return ranking.find((code) => codes.includes(code)) ?? 0
+}

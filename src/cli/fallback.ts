@@ -29,12 +29,13 @@ export function whyLocal(error: unknown, fallback: Fallback): string | undefined
   return covered ? error.message : undefined
 }
 
-/** The coordinator of one run: the one that was asked for or, once that has failed, a local one. */
+/** The coordinator of a command's runs: the one that was asked for or, once that has failed, a local one. */
 export class RunCoordinator implements AsyncDisposable {
   readonly #say: (text: string) => void
   readonly #embedded: boolean
   readonly #asked: Promise<Connection>
   #local: Promise<Connection> | undefined
+  #opened: Connection | undefined
   /** `none` until the configuration is known, unless flag or environment say otherwise. */
   fallback: Fallback
   /** Why it is the local one; undefined while it isn't. */
@@ -74,9 +75,15 @@ export class RunCoordinator implements AsyncDisposable {
     this.#local ??= (async () => {
       this.#say(`muster: ${this.why}`)
       this.#say('muster: running on this host instead, without a coordinator (--fallback local)')
-      return embedded(this.#say)
+      this.#opened = await embedded(this.#say)
+      return this.#opened
     })()
     return this.#local
+  }
+
+  /** It is the local one that stands in for the one that was asked for. */
+  isLocal(connection: Connection): boolean {
+    return connection === this.#opened
   }
 
   /** Ends a coordinator that lives in this process; one elsewhere, or still awaited, is left alone. */

@@ -36,7 +36,8 @@ program
   .usage('[paths...] [options] [-- framework arguments...]')
   .argument('[paths...]', 'test files, directories or filters, with the framework’s own meaning')
   .option('--framework <name>', 'vitest, jest, mocha, node, playwright, pytest, go or command, instead of detecting it')
-  .option('--suite <name>', 'a suite of muster.config.*')
+  .option('--suite <name>', 'a suite of muster.config.*; may be repeated', several)
+  .option('--all', 'every suite of muster.config.*, each after those that it comes after')
   .option('--cwd <dir>', 'run there')
   .option('--workers <n>', 'use at most n hosts', wholeNumber(1))
   .option('--cpus <n>', 'use at most n CPUs of each host', wholeNumber(1))
@@ -91,9 +92,13 @@ program
   .option('--pass-with-no-tests', 'exit with 0 when there are no test files')
   .option('--dry-run', 'print the plan, run nothing')
   .action(
-    ends(async (paths: string[], options: never) => {
+    ends(async (paths: string[], options: { readonly suite?: readonly string[] }) => {
       const { runCommand } = await import('./commands/run.ts')
-      return runCommand({ ...(options as object as Parameters<typeof runCommand>[0]), ...splitArgs(paths) })
+      const { suite: named = [], ...flags } = options
+      const [suite] = named
+      const which = named.length > 1 ? { suites: named } : suite === undefined ? {} : { suite }
+      const given = flags as object as Parameters<typeof runCommand>[0]
+      return runCommand({ ...given, ...which, ...splitArgs(paths) })
     }),
   )
 

@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Client } from '../client/client.ts'
-import { isMusterError } from '../protocol/errors.ts'
+import { isMusterError, MusterError } from '../protocol/errors.ts'
 import type { FeedMessage, RunView, TaskRecord } from '../protocol/run-view.ts'
 import { callersTrace } from '../telemetry/traces/trace-context.ts'
 import { combinedMessage, combinedRecords, combinedView, KnownResults, type CombinedParts } from './combined-run.ts'
@@ -33,6 +33,8 @@ export type FollowOptions = {
   readonly interrupts: Interrupts
   /** How long a coordinator may be away. */
   readonly patienceMs: number
+  /** Resolves when all that this run comes after is over, with the reason why it is not to be run here, if there is one. */
+  readonly turn?: () => Promise<string | undefined>
   readonly onMessage: (message: FeedMessage) => void
 }
 
@@ -55,11 +57,11 @@ export async function followRun(run: string, options: FollowOptions): Promise<Fo
       say,
     })
     const stored = () => persistStream(connection, { awayMaxMs: patienceMs }, () => connection.client.records(run))
-    if (coordinator.why === undefined) return { ...watched, records: stored }
-    const place = fallbackWords(coordinator.why)
+    if (!coordinator.isLocal(connection)) return { ...watched, records: stored }
+    const place = fallbackWords(coordinator.why!)
     return { ...watched, place, records: () => placed(stored(), place) }
   } catch (error) {
-    const why = coordinator.why === undefined ? whyLocal(error, coordinator.fallback) : undefined
+    const why = coordinator.isLocal(connection) ? undefined : whyLocal(error, coordinator.fallback)
     const stops = interrupts.signal.aborted || known?.run === undefined || known.run.state === 'cancelling'
     if (why === undefined || stops) throw error
     return finishHere(known, why, options)
@@ -92,6 +94,9 @@ async function finishHere(known: KnownResults, why: string, options: FollowOptio
   }
   const stopCancelling = cancelWhenBack(connection.client, known.run!.run)
   try {
+    const begun = known.run?.startedAtMs !== undefined
+    const not = begun ? undefined : await options.turn?.()
+    if (not !== undefined) throw new MusterError('coordinator_unreachable', `${why}, and ${not}`)
     const local = await coordinator.goLocal(why)
     const rest: RunPlan = {
       ...plan,
@@ -103,8 +108,9 @@ async function finishHere(known: KnownResults, why: string, options: FollowOptio
     const { maxFailures = 0 } = flags
     const left = maxFailures === 0 ? {} : { maxFailures: Math.max(1, maxFailures - known.failures) }
     // The runs that it came after are over if it began, and nobody here knows them.
-    const order = known.run?.startedAtMs === undefined ? {} : { after: [] }
-    const body = await submission(local, rest, { ...flags, ...left, ...order }, times)
+    const { ours: _, ...own } = flags
+    const order = begun ? { after: [] } : {}
+    const body = await submission(local, rest, { ...own, ...left, ...order }, times)
     const { run: id } = await local.client.submit(body, randomUUID(), callersTrace())
     const watched = await watchRun({
       connection: local,

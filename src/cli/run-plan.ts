@@ -41,8 +41,12 @@ export type RunPlan = {
   readonly needs: FileNeeds
   /** The files are all that the framework would run. */
   readonly complete: boolean
+  /** Only what failed last was asked for, and nothing did: these are all files. */
+  readonly nothingFailed: boolean
   readonly notices: readonly string[]
 }
+
+export const nothingFailedWords = 'nothing failed in the last run: running everything'
 
 /** Of a coordinator. */
 type Get = (path: string, config: Detected['config']) => Promise<unknown>
@@ -76,6 +80,7 @@ export async function planRun(flags: PlanFlags, get: Get, signal: AbortSignal): 
   const project = projectId(suite.project.cwd)
   const notices = [...detected.notices]
   let files = listing.files
+  let nothingFailed = false
   if (flags.only) {
     const wanted = new Set(flags.only)
     files = files.filter((file) => wanted.has(file))
@@ -87,14 +92,15 @@ export async function planRun(flags: PlanFlags, get: Get, signal: AbortSignal): 
     }
     const wanted = new Set(failed)
     const kept = files.filter((file) => wanted.has(file))
-    if (kept.length === 0) notices.push('nothing failed in the last run: running everything')
+    nothingFailed = kept.length === 0
+    if (nothingFailed) notices.push(nothingFailedWords)
     else files = kept
   }
   if (flags.shard !== undefined) files = shardOf(files, flags.shard)
   const fileBytes = await sizesOf(suite.project.cwd, files)
   const needs = await needsOf(flags, { suite, project, files, listing })
   const complete = files.length === listing.files.length
-  return { suite, detected, project, paths, args, files, fileBytes, needs, complete, notices }
+  return { suite, detected, project, paths, args, files, fileBytes, needs, complete, nothingFailed, notices }
 }
 
 type Listed = Pick<RunPlan, 'suite' | 'project' | 'files'> & { readonly listing: Listing }

@@ -24,6 +24,8 @@ export type SubmissionFlags = Pick<NeedFlags, 'deadline' | 'admission' | 'after'
   readonly env?: readonly string[]
   readonly setup?: string
   readonly server?: string
+  /** Runs that the same command has submitted, by suite; null: it leaves this one out. */
+  readonly ours?: ReadonlyMap<string, string | null>
 }
 
 export type RunTimes = { readonly taskMs: number | undefined; readonly noWorkerMs: number }
@@ -47,7 +49,7 @@ export async function submission(
         ...(flags.env ?? []),
       ])
     : { cwd: suite.project.cwd, workspace: { type: 'in-place' as const, host: hostId() }, env: suite.project.env }
-  const after = [...afterFlag(flags.after), ...(await runsBefore(connection.client, plan))]
+  const after = [...afterFlag(flags.after), ...(await runsBefore(connection.client, plan, flags.ours))]
   const letterKinds = flags.deadLetters === undefined ? {} : { deadLetters: letterKindsOf(flags.deadLetters) }
   return {
     framework: suite.detection.framework,

@@ -31,7 +31,7 @@ export type SuiteConfig = {
   readonly requires?: Requires
   /** What some of its files need, and which come after others. All that match count; see docs/reference/configuration.md. */
   readonly rules?: readonly RuleConfig[]
-  /** Suites of this configuration whose runs under way it waits for. */
+  /** Suites of this configuration that must have passed before it, or, as `NAME:finished`, only ended. */
   readonly after?: string | readonly string[]
   /** What becomes of a file when one that it comes after did not pass; default `skip`. */
   readonly onDependencyFailure?: 'skip' | 'run'

@@ -161,7 +161,7 @@ function chooseSuite(
     'framework_ambiguous',
     `${path.basename(config!.file)} has ${fitting.length} suites that fit:\n${lines.join('\n')}`,
     {
-      hint: 'Name one of them with --suite.',
+      hint: 'Name one or several of them with --suite, or run all of them with --all.',
     },
   )
 }

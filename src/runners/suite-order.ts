@@ -34,9 +34,9 @@ function suiteMistake(suite: SuiteConfig, suites: readonly SuiteConfig[]): Mista
     const need = needOf(given ?? {}, '')
     if ('key' in need) return { place: `${place}.${need.key}`, expected: need.expected, received: receivedWords(need) }
   }
-  for (const name of listOf(suite.after))
-    if (!suites.some((other) => other.name === name))
-      return { place: 'after', expected: `one of ${suites.map((one) => one.name).join(', ')}`, received: `'${name}'` }
+  for (const { text, suite: before } of suitesBefore(suite, suites))
+    if (before === undefined)
+      return { place: 'after', expected: `one of ${suites.map((one) => one.name).join(', ')}`, received: `'${text}'` }
   const { deadline } = suite
   if (deadline !== undefined && !isDeadline(deadline))
     return {
@@ -60,9 +60,47 @@ export function listOf(given: string | readonly string[] | undefined): readonly 
   return given === undefined ? [] : typeof given === 'string' ? [given] : given
 }
 
+export type SuiteBefore = {
+  /** As it was written. */
+  readonly text: string
+  /** Undefined: there is none of this name. */
+  readonly suite: SuiteConfig | undefined
+  readonly when: 'passed' | 'finished'
+}
+
+const finished = ':finished'
+
+/** What a suite comes after: `NAME`, or `NAME:finished` when it runs however that one ends. */
+export function suitesBefore(
+  { after }: Pick<SuiteConfig, 'after'>,
+  suites: readonly SuiteConfig[],
+): readonly SuiteBefore[] {
+  const named = (name: string) => suites.find((one) => one.name === name)
+  return listOf(after).map((text) => {
+    // A suite may be called so.
+    const whole = named(text)
+    if (whole !== undefined || !text.endsWith(finished)) return { text, suite: whole, when: 'passed' }
+    return { text, suite: named(text.slice(0, -finished.length)), when: 'finished' }
+  })
+}
+
+/** Each after those that it comes after, otherwise as they stand; they don't go round in a circle. */
+export function inOrder(suites: readonly SuiteConfig[]): readonly SuiteConfig[] {
+  const placed = new Set<SuiteConfig>()
+  const place = (suite: SuiteConfig): void => {
+    if (placed.has(suite)) return
+    for (const before of suitesBefore(suite, suites)) if (before.suite !== undefined) place(before.suite)
+    placed.add(suite)
+  }
+  suites.forEach(place)
+  return [...placed]
+}
+
 /** Suites of which each comes after the next, and the last after the first. */
 function cycleOf(suites: readonly SuiteConfig[]): readonly string[] | undefined {
-  const after = new Map(suites.map((suite) => [suite.name, listOf(suite.after)]))
+  const namesBefore = (suite: SuiteConfig) =>
+    suitesBefore(suite, suites).flatMap((one) => (one.suite === undefined ? [] : [one.suite.name]))
+  const after = new Map(suites.map((suite) => [suite.name, namesBefore(suite)]))
   const done = new Set<string>()
   const walk = (name: string, path: readonly string[]): readonly string[] | undefined => {
     if (path.includes(name)) return path.slice(path.indexOf(name))

@@ -1,7 +1,8 @@
 /** `muster rerun RUN`: the same suite again from its directory, with all or some of its files. */
 import { connect } from '../connect.ts'
 import { MusterError } from '../../protocol/errors.ts'
-import { runCommand, type RunFlags } from './run.ts'
+import type { RunFlags } from '../run-flags.ts'
+import { runCommand } from './run.ts'
 
 export type RerunOptions = Pick<RunFlags, 'server' | 'token' | 'reporter' | 'json' | 'junit' | 'ctrf'> & {
   readonly failed?: boolean

@@ -12,7 +12,7 @@ export function taskNoun(framework: string): string {
 }
 
 export function headerLine(info: RunInfo): string {
-  const parts = ['muster', `${info.framework} ${info.frameworkVersion}`]
+  const parts = ['muster', `${info.framework} ${info.frameworkVersion}`.trimEnd()]
   if (info.suite !== undefined && info.suite !== info.framework) parts.push(info.suite)
   parts.push(counted(info.planned, taskNoun(info.framework)), info.where)
   if (info.predictedMs !== undefined) {
