@@ -17,6 +17,8 @@ export type FlakyTest = {
 export type SlowFile = { readonly file: string; readonly durationMs: number; readonly workerName?: string }
 export type UnfinishedFile = { readonly file: string; readonly state: string; readonly why?: string }
 
+export type NotRunFile = { readonly file: string; readonly why: string }
+
 export type Digest = {
   readonly failures: readonly Failure[]
   readonly flaky: readonly FlakyTest[]
@@ -24,6 +26,8 @@ export type Digest = {
   readonly slowest: readonly SlowFile[]
   /** Lost, timed out, cancelled, or in no final state. */
   readonly unfinished: readonly UnfinishedFile[]
+  /** Skipped without having begun, each with the reason. */
+  readonly notRun: readonly NotRunFile[]
 }
 
 const finished = new Set(['passed', 'failed', 'flaky', 'skipped', 'quarantined'])
@@ -33,11 +37,15 @@ export async function digestRecords(records: Records, slowestMax = 3): Promise<D
   const flaky: FlakyTest[] = []
   let slowest: SlowFile[] = []
   const unfinished: UnfinishedFile[] = []
+  const notRun: NotRunFile[] = []
   for await (const task of mergedTasks(records)) {
     failures.push(...failuresOf(task))
     flaky.push(...flakyOf(task))
     if (!finished.has(task.state))
       unfinished.push({ file: task.file, state: task.state, ...(task.why !== undefined && { why: task.why }) })
+    const began = task.workerName !== undefined
+    if (task.state === 'skipped' && !began && task.why !== undefined) notRun.push({ file: task.file, why: task.why })
+    if (!began) continue
     if (slowest.length < slowestMax || task.durationMs > slowest.at(-1)!.durationMs) {
       const slow = {
         file: task.file,
@@ -47,7 +55,7 @@ export async function digestRecords(records: Records, slowestMax = 3): Promise<D
       slowest = [...slowest, slow].toSorted((a, b) => b.durationMs - a.durationMs).slice(0, slowestMax)
     }
   }
-  return { failures, flaky, slowest, unfinished }
+  return { failures, flaky, slowest, unfinished, notRun }
 }
 
 function flakyOf(task: MergedTask): FlakyTest[] {

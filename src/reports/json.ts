@@ -4,7 +4,7 @@
  */
 import type { Failure, RunView, RunWorkerView, TaskTotals } from '../protocol/run-view.ts'
 import type { TestCounts } from '../protocol/results.ts'
-import type { Digest, FlakyTest, UnfinishedFile } from './digest.ts'
+import type { Digest, FlakyTest, NotRunFile, UnfinishedFile } from './digest.ts'
 import type { TextSink } from './text-sink.ts'
 
 export type JsonReport = {
@@ -34,12 +34,13 @@ export type JsonReport = {
   readonly failures: readonly Failure[]
   readonly flaky: readonly FlakyTest[]
   readonly unfinished: readonly UnfinishedFile[]
+  readonly notRun: readonly NotRunFile[]
 }
 
 export function jsonReport(
   run: RunView,
   exitCode: number,
-  digest: Pick<Digest, 'failures' | 'flaky' | 'unfinished'>,
+  digest: Pick<Digest, 'failures' | 'flaky' | 'unfinished' | 'notRun'>,
   place?: string,
 ): JsonReport {
   return {
@@ -69,13 +70,14 @@ export function jsonReport(
     failures: digest.failures,
     flaky: digest.flaky,
     unfinished: digest.unfinished,
+    notRun: digest.notRun,
   }
 }
 
 export async function writeJson(
   run: RunView,
   exitCode: number,
-  digest: Pick<Digest, 'failures' | 'flaky' | 'unfinished'>,
+  digest: Pick<Digest, 'failures' | 'flaky' | 'unfinished' | 'notRun'>,
   sink: TextSink,
   place?: string,
 ): Promise<void> {

@@ -14,7 +14,7 @@ const encoder = new TextEncoder()
 
 export function markdownSummary(
   run: RunView,
-  digest: Pick<Digest, 'failures' | 'flaky' | 'slowest' | 'unfinished'>,
+  digest: Pick<Digest, 'failures' | 'flaky' | 'slowest' | 'unfinished' | 'notRun'>,
   bytesMax: number,
 ): string {
   const text = new Limited(bytesMax - 400)
@@ -27,6 +27,7 @@ export function markdownSummary(
     digest.unfinished,
     (file) => `- ${code(file.file)}: ${inline(file.state)}${file.why === undefined ? '' : ` (${inline(file.why)})`}\n`,
   )
+  section(text, 'Not run', digest.notRun, (file) => `- ${code(file.file)}: ${inline(file.why)}\n`)
   section(
     text,
     'Flaky',

@@ -98,7 +98,16 @@ describe('needs', { concurrency: 3 }, () => {
     const fleet = await Fleet.open(stage, ['one', 'two'])
     const report = await stage.json<JsonReport>(['run', ...fleet.flags], 1, submitter(stage))
     assert.deepEqual([report.verdict, report.tasks.failed, report.tasks.skipped], ['failed', 1, 3])
+    assert.deepEqual(
+      report.notRun.map((one) => one.file),
+      ['t/b.sh', 't/c.sh', 't/d.sh'],
+    )
+    assert.match(report.notRun[0]!.why, /t\/a\.sh, which it comes after/)
     assert.deepEqual(marks(stage.root, 'begun'), { a: 1 })
+    const words = await stage.muster(['run', ...fleet.flags], submitter(stage))
+    assert.match(words.stderr, /- t\/b\.sh \(not run: t\/a\.sh, which it comes after/)
+    assert.match(words.stderr, /3 files not run: t\/a\.sh, which it comes after.*\n +t\/b\.sh/)
+    await writeFile(stage.path('begun'), 'a\n')
     await stage.write(shellSuite(scripts, { rules, onDependencyFailure: 'run' }))
     const all = await stage.json<JsonReport>(['run', ...fleet.flags], 1, submitter(stage))
     assert.deepEqual([all.tasks.failed, all.tasks.passed], [1, 3])
@@ -199,7 +208,7 @@ describe('needs', { concurrency: 3 }, () => {
     assert.match(refused.stderr, /can't finish by .*: needs about .* on the only worker that fits, and .* are left/)
     const said = await run('--deadline', '500ms')
     assert.equal(said.code, 0)
-    assert.match(said.stderr + said.stdout, /can't finish by|its deadline, .*, was/)
+    assert.match(said.stderr + said.stdout, /can't finish by|is past its deadline, .*, by/)
     const { shares } = await stage.json<SharesView>(['shares', ...fleet.flags])
     const user = shares.find((one) => one.scope.startsWith('user:') && one.rule !== undefined)
     assert.deepEqual([user?.weight, user?.quota, user?.rule], [2, { cpus: 1 }, 'user:*'])

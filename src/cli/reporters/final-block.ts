@@ -99,6 +99,10 @@ function troubleLines(summary: RunSummary, columns: number, paint: Paint): strin
       ),
     )
   }
+  for (const [why, files] of Map.groupBy(summary.notRun, (one) => one.why)) {
+    const names = files.map((one) => one.file)
+    lines.push(...named('yellow', `${counted(files.length, noun)} not run: ${why}`, names, columns, paint))
+  }
   if (run.rerun > 0) {
     lines.push(`  ${paint('yellow', `${counted(run.rerun, noun)} run again because a worker or process was lost`)}`)
   }

@@ -54,7 +54,9 @@ export class PlainReporter implements Reporter {
     this.#progress.apply(message)
     const said = this.#failures.message(message)
     if (message.type === 'task-ended') {
-      if (!said) this.taskLine(this.#taskText(message), message)
+      // Cancelled before it began: of a thousand such files the final block says enough.
+      const isNews = message.state !== 'cancelled' || message.worker !== undefined
+      if (!said && isNews) this.taskLine(this.#taskText(message), message)
       this.#progress.forget(message.task)
     } else if (message.type === 'notice') {
       this.print(`${message.level === 'warning' ? '!' : 'i'} ${message.text}`)
@@ -100,6 +102,8 @@ export class PlainReporter implements Reporter {
     if (tests.flaky > 0) details.push(`${formatCount(tests.flaky)} flaky`)
     if (tests.skipped > 0) details.push(`${formatCount(tests.skipped)} skipped`)
     if (message.state === 'cancelled' || !Object.hasOwn(stateMarks, message.state)) details.unshift(message.state)
+    if (message.state === 'skipped' && message.worker === undefined)
+      details.unshift(`not run: ${message.why ?? 'skipped'}`)
     const text = details.length === 0 ? '' : ` (${details.join(', ')})`
     const workers = this.#progress.run?.workers ?? []
     const worker = workers.length > 1 ? workers.find((one) => one.worker === message.worker)?.name : undefined
