@@ -40,7 +40,7 @@ export function latenessOf(
 
 /** `by`: the deadline in words. */
 export function latenessWords(lateness: Lateness, by: string): string {
-  if (lateness.type === 'missed') return `its deadline, ${by}, was ${formatDuration(lateness.sinceMs)} ago`
+  if (lateness.type === 'missed') return `is past its deadline, ${by}, by ${formatDuration(lateness.sinceMs)}`
   const { needMs, leftMs } = lateness
   const left = `${formatDuration(leftMs)} are left`
   if (lateness.type === 'impossible') {

@@ -95,7 +95,7 @@ test('mistakes are problems that name their place', async () => {
   await refused(
     { deadline: '2000-01-01T00:00:00Z', admission: 'refuse' },
     409,
-    /its deadline, 2000-01-01 00:00 UTC, was/,
+    /is past its deadline, 2000-01-01 00:00 UTC, by/,
   )
   assert.equal((await taken({ deadline: '2000-01-01T00:00:00Z' })).warnings?.length, 1)
 })
