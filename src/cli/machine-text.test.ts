@@ -32,12 +32,29 @@ test('machineLines: everything, wrapped beside its name', () => {
       gpus: [a100, t4],
       resources: { licences: 2 },
       attributes: {
+        'browser.chromium': true,
+        'browser.chromium.version': '156.0.8078.79',
+        'browser.chromium.wasm.simd': true,
+        'browser.chromium.wasm.threads': true,
+        'browser.chromium.webgl': 'software',
+        'browser.chromium.webgpu': 'software',
+        'browser.chromium.webgpu.adapter': 'google swiftshader',
+        'browser.chromium.webnn': false,
+        'browser.firefox': true,
+        'browser.firefox.version': '153.7.0esr',
+        browsers: ['chromium', 'firefox'],
+        container: 'docker',
         'cpu.features': ['avx2', 'avx512f', 'avx512vl', 'fma', 'popcnt', 'sha_ni', 'sse4_1', 'sse4_2', 'ssse3'],
         'cpu.logical': 8,
         'cpu.model': 'AMD EPYC 7543 32-Core Processor',
         'cpu.physical': 4,
         'disk.free': 100 * gibibyte,
+        'disk.kind': 'nvme',
+        'disk.total': 250 * gibibyte,
         'os.name': 'Debian GNU/Linux 12 (bookworm)',
+        'speed.cpu': 1.3,
+        'speed.disk': 0.9,
+        vm: 'unknown',
       },
       unavailable: {
         docker: 'docker ended with 1: Cannot connect to the Docker daemon at unix:///var/run/docker.sock.',
@@ -51,11 +68,13 @@ test('machineLines: everything, wrapped beside its name', () => {
     text,
     `worker             w-1 one
 machine            fca616698856301cdf4a4916a58d560c
-speed              1.25 (1 = the reference machine)
+speed              1.25 × the reference machine, cpu 1.3, disk 0.9
 system             Debian GNU/Linux 12 (bookworm), x64
+within             a container (docker) on a virtual machine
 CPUs               6 for tests, AMD EPYC 7543 32-Core Processor, 4 cores, 8
                    threads
 memory             16 GiB for tests
+disk               100 GiB free of 250 GiB, nvme
 GPU MIG-33333333…  NVIDIA A100 MIG 3g.20gb, 20 GiB, driver 550.54.15, compute
                    capability 8.0, part of
                    GPU-11111111-aaaa-bbbb-cccc-000000000000
@@ -63,14 +82,26 @@ GPU 1              NVIDIA T4, 15 GiB
 resources          licences 2
 tools              go 1.26.3, node 26.10.0
 
+BROWSERS (as attributes: browser.chromium.webgpu)
+          version        wasm.simd  wasm.threads  webgl     webgpu    webnn
+chromium  156.0.8078.79  yes        yes           software  software  no
+firefox   153.7.0esr
+
 ATTRIBUTES
-cpu.features  avx2, avx512f, avx512vl, fma, popcnt, sha_ni, sse4_1, sse4_2,
-              ssse3
-cpu.logical   8
-cpu.model     AMD EPYC 7543 32-Core Processor
-cpu.physical  4
-disk.free     100 GiB
-os.name       Debian GNU/Linux 12 (bookworm)
+browser.chromium.webgpu.adapter  google swiftshader
+container                        docker
+cpu.features                     avx2, avx512f, avx512vl, fma, popcnt, sha_ni,
+                                 sse4_1, sse4_2, ssse3
+cpu.logical                      8
+cpu.model                        AMD EPYC 7543 32-Core Processor
+cpu.physical                     4
+disk.free                        100 GiB
+disk.kind                        nvme
+disk.total                       250 GiB
+os.name                          Debian GNU/Linux 12 (bookworm)
+speed.cpu                        1.3
+speed.disk                       0.9
+vm                               unknown
 
 NOT AVAILABLE
 docker  docker ended with 1: Cannot connect to the Docker daemon at
@@ -82,6 +113,31 @@ docker  docker ended with 1: Cannot connect to the Docker daemon at
 test('machineLines: a machine of which nothing is known', () => {
   const machine = { os: 'linux', arch: 'arm64', cpus: 1, memoryBytes: gibibyte, tools: {} }
   assert.equal(machineLines([], machine, 80), 'system  linux, arm64\nCPUs    1 for tests\nmemory  1 GiB for tests\n')
+})
+
+test('machineLines: browsers stand among the attributes where their table would be too wide; cards alike share a line', () => {
+  const machine = {
+    os: 'linux',
+    arch: 'x64',
+    cpus: 1,
+    memoryBytes: gibibyte,
+    tools: {},
+    gpus: [t4, { ...t4, id: '2' }],
+    attributes: { browsers: ['chromium'], 'browser.chromium': true, 'browser.chromium.webgl': 'software' },
+  }
+  assert.equal(
+    machineLines([], machine, 40),
+    `system   linux, x64
+CPUs     1 for tests
+memory   1 GiB for tests
+GPU 1 2  2 × NVIDIA T4, 15 GiB
+
+ATTRIBUTES
+browsers                chromium
+browser.chromium        true
+browser.chromium.webgl  software
+`,
+  )
 })
 
 test('gpuWords: cards of one kind are counted', () => {

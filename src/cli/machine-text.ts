@@ -2,7 +2,9 @@
 import { formatAttribute } from '../core/attributes.ts'
 import type { Gpu } from '../protocol/worker-messages.ts'
 import { formatBytes } from '../stdx/bytes.ts'
+import { noPaint, type Paint } from './reporters/terminal.ts'
 import { width } from './reporters/text-fit.ts'
+import { table } from './table.ts'
 
 type Value = string | number | boolean | readonly string[]
 
@@ -38,35 +40,114 @@ export function gpuWords(gpus: readonly Gpu[]): string {
 }
 
 /** `head`: lines of its own before; those without text are left out. */
-export function machineLines(head: readonly (readonly [string, string])[], machine: Machine, columns: number): string {
-  const attributes = machine.attributes ?? {}
-  const text = (name: string): string => (attributes[name] === undefined ? '' : String(attributes[name]))
-  const joined = (...parts: readonly string[]): string => parts.filter((part) => part !== '').join(', ')
-  const cores = joined(
-    text('cpu.physical') && `${text('cpu.physical')} cores`,
-    text('cpu.logical') && `${text('cpu.logical')} threads`,
-  )
+export function machineLines(
+  head: readonly (readonly [string, string])[],
+  machine: Machine,
+  columns: number,
+  paint: Paint = noPaint,
+): string {
+  const { gpus = [], unavailable = {} } = machine
+  const all = Object.entries(machine.attributes ?? {})
+  const browsers = browserTable(machine.attributes ?? {}, columns)
+  const others = all.filter(([name]) => !browsers.told.has(name))
   const summary: (readonly [string, string])[] = [
     ...head,
-    ['machine', machine.fingerprint ?? ''],
-    ['speed', machine.speed === undefined ? '' : `${machine.speed} (1 = the reference machine)`],
-    ['system', joined(text('os.name') || machine.os, machine.arch, text('kernel') && `kernel ${text('kernel')}`)],
-    ['CPUs', joined(`${machine.cpus} for tests`, text('cpu.model'), cores)],
-    ['memory', `${formatBytes(machine.memoryBytes)} for tests`],
-    ...(machine.gpus ?? []).map((gpu): [string, string] => [`GPU ${shortId(gpu.id)}`, describeGpu(gpu)]),
+    ...ofMachine(machine),
+    ...gpuRows(gpus),
     ['resources', entries(machine.resources ?? {})],
     ['tools', entries(machine.tools)],
   ]
   const sections = [
     paragraphs(summary, columns),
+    browsers.text === ''
+      ? ''
+      : `${paint('bold', 'BROWSERS')} (as attributes: browser.chromium.webgpu)\n${browsers.text}`,
     titled(
-      'ATTRIBUTES',
-      Object.entries(attributes).map(([name, value]) => [name, formatAttribute(name, value)]),
+      paint('bold', 'ATTRIBUTES'),
+      others.map(([name, value]) => [name, formatAttribute(name, value)]),
       columns,
     ),
-    titled('NOT AVAILABLE', Object.entries(machine.unavailable ?? {}), columns),
+    titled(paint('bold', 'NOT AVAILABLE'), Object.entries(unavailable), columns),
   ]
   return sections.filter((section) => section !== '').join('\n')
+}
+
+function ofMachine(machine: Machine): (readonly [string, string])[] {
+  const attributes = machine.attributes ?? {}
+  const text = (name: string, after = ''): string => {
+    const value = attributes[name]
+    return value === undefined ? '' : `${formatAttribute(name, value)}${after}`
+  }
+  const within = [
+    attributes['container'] ? `a container (${text('container')})` : '',
+    attributes['vm'] ? `a virtual machine${attributes['vm'] === 'unknown' ? '' : ` (${text('vm')})`}` : '',
+  ].filter((part) => part !== '')
+  const parts = ['cpu', 'memory', 'disk'].flatMap((part) => text(`speed.${part}`) && `${part} ${text(`speed.${part}`)}`)
+  const limit = attributes['memory.limit'] === undefined ? '' : `of ${text('memory.total')}`
+  return [
+    ['machine', machine.fingerprint ?? ''],
+    ['speed', machine.speed === undefined ? '' : joined(`${machine.speed} × the reference machine`, ...parts)],
+    ['system', joined(text('os.name') || machine.os, machine.arch, text('kernel') && `kernel ${text('kernel')}`)],
+    ['within', within.join(' on ')],
+    [
+      'CPUs',
+      joined(
+        `${machine.cpus} for tests`,
+        text('cpu.model'),
+        text('cpu.physical', ' cores'),
+        text('cpu.logical', ' threads'),
+      ),
+    ],
+    ['memory', `${formatBytes(machine.memoryBytes)} for tests${limit === '' ? '' : ` ${limit}`}`],
+    [
+      'disk',
+      joined(text('disk.free', ' free') && `${text('disk.free')} free of ${text('disk.total')}`, text('disk.kind')),
+    ],
+    ['NPUs', attributes['npu.count'] ? text('npu.models') : ''],
+  ]
+}
+
+/** Attributes that a browser has in common with all others, by the end of their name, in the order in which they are shown. */
+const ofBrowsers = ['version', 'wasm.simd', 'wasm.threads', 'webgl', 'webgpu', 'webnn'] as const
+
+/** Empty where it would be too wide: then they stand among the attributes. */
+function browserTable(
+  attributes: Readonly<Record<string, Value>>,
+  columns: number,
+): { readonly text: string; readonly told: ReadonlySet<string> } {
+  const listed = attributes['browsers']
+  const names = typeof listed === 'object' ? listed : []
+  const cell = (name: string, end: string): string => {
+    const value = attributes[`browser.${name}.${end}`]
+    return value === undefined ? '' : typeof value === 'boolean' ? (value ? 'yes' : 'no') : String(value)
+  }
+  const text = table(
+    ['', ...ofBrowsers],
+    names.map((name) => [name, ...ofBrowsers.map((end) => cell(name, end))]),
+  )
+  if (names.length === 0 || text.split('\n').some((line) => width(line) > columns)) return { text: '', told: new Set() }
+  const told = names.flatMap((name) =>
+    ['', ...ofBrowsers.map((end) => `.${end}`)].map((end) => `browser.${name}${end}`),
+  )
+  return { text, told: new Set(['browsers', ...told]) }
+}
+
+/** Cards that differ in nothing but a short id share a line. */
+function gpuRows(gpus: readonly Gpu[]): (readonly [string, string])[] {
+  const alike = new Map<string, string[]>()
+  for (const gpu of gpus) {
+    const text = describeGpu(gpu)
+    const key = gpu.id.length > 3 ? `${text}\n${gpu.id}` : text
+    alike.set(key, [...(alike.get(key) ?? []), gpu.id])
+  }
+  return [...alike].map(([key, ids]) => {
+    const [text = ''] = key.split('\n')
+    return [`GPU ${ids.map(shortId).join(' ')}`, ids.length === 1 ? text : `${ids.length} × ${text}`]
+  })
+}
+
+function joined(...parts: readonly string[]): string {
+  return parts.filter((part) => part !== '').join(', ')
 }
 
 /** UUIDs fill half a line, and nobody reads them to the end. */
@@ -75,13 +156,13 @@ function shortId(id: string): string {
 }
 
 function describeGpu(gpu: Gpu): string {
-  return [
+  return joined(
     gpu.name,
-    ...(gpu.memoryBytes === 0 ? [] : [formatBytes(gpu.memoryBytes)]),
-    ...(gpu.driver === undefined ? [] : [`driver ${gpu.driver}`]),
-    ...(gpu.computeCapability === undefined ? [] : [`compute capability ${gpu.computeCapability}`]),
-    ...(gpu.partOf === undefined ? [] : [`part of ${gpu.partOf}`]),
-  ].join(', ')
+    gpu.memoryBytes === 0 ? '' : formatBytes(gpu.memoryBytes),
+    gpu.driver === undefined ? '' : `driver ${gpu.driver}`,
+    gpu.computeCapability === undefined ? '' : `compute capability ${gpu.computeCapability}`,
+    gpu.partOf === undefined ? '' : `part of ${gpu.partOf}`,
+  )
 }
 
 function entries(values: Readonly<Record<string, string | number>>): string {

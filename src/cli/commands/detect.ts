@@ -14,16 +14,18 @@ export async function detectCommand(options: DetectCommandOptions): Promise<numb
   const onSignal = (): void => interrupted.resolve('interrupted')
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
   const first = await Promise.race([detection.first, interrupted.promise])
-  const isSlow = first !== 'interrupted' && Object.values(first.unavailable).some((why) => why.startsWith('not '))
-  if (isSlow) process.stderr.write('muster worker: starting a browser and measuring…\n')
+  const isSlow =
+    first !== 'interrupted' && Object.values(first.unavailable).some((why) => /^not (tested|measured) yet$/.test(why))
+  if (isSlow) process.stderr.write('muster worker: asking browsers and measuring…\n')
   const detected = await Promise.race([detection.complete, interrupted.promise])
   process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
   if (detected === 'interrupted') return 130
   const machine = capabilities(options, detected)
+  const terminal = terminalOf(process.stdout, process.env)
   process.stdout.write(
     options.json
       ? `${JSON.stringify(machine, null, 2)}\n`
-      : machineLines([], machine, terminalOf(process.stdout, process.env).columns()),
+      : machineLines([], machine, terminal.columns(), terminal.paint),
   )
   return 0
 }

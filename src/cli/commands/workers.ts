@@ -63,6 +63,7 @@ async function workerCommand(named: string, options: LookOptions): Promise<numbe
       ['free', `${worker.cpusFree} of ${worker.cpus} CPUs`],
       ['labels', labelsOf(worker).join(', ')],
     ]
-    return machineLines(head, worker, terminalOf(process.stdout, process.env).columns())
+    const terminal = terminalOf(process.stdout, process.env)
+    return machineLines(head, worker, terminal.columns(), terminal.paint)
   })
 }

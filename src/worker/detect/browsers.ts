@@ -60,8 +60,9 @@ export async function findBrowsers(host: Host, remembered: Remembered): Promise<
     try {
       const browser = named(await answerOf(host, remembered, file, print), file, print)
       // An extended support release is the one Firefox of most machines that have it.
-      const name =
-        browser.name === 'firefox' && browsers.has('firefox') && isEsr(browser) ? 'firefox-esr' : browser.name
+      const other = browser.name === 'firefox' && isEsr(browser) ? browsers.get('firefox') : undefined
+      if (other !== undefined && other.version === browser.version) continue
+      const name = other === undefined ? browser.name : 'firefox-esr'
       if (!browsers.has(name)) browsers.set(name, { ...browser, name })
     } catch (error) {
       unavailable[`browser.${path.basename(file)}`] = (error as Error).message

@@ -225,7 +225,7 @@ describe('Detection', () => {
     assert.equal(unavailable['os.distribution'], 'there is no /etc/os-release')
     assert.match(unavailable['fingerprint'] ?? '', /^nothing here is one of a kind/)
     assert.equal(attributes['container'], false)
-    assert.ok(speed !== undefined && speed > 0, unavailable['speed'])
+    assert.ok(speed !== undefined && speed > 0, String(unavailable['speed']))
   })
 
   it('gets along where everything that is read is rubbish', async () => {
