@@ -5,7 +5,7 @@
  */
 import { apply } from '../core/advance.ts'
 import { decodeEntry } from '../core/events.ts'
-import { emptyState, type State } from '../core/state.ts'
+import { emptyState, replaceState, type State } from '../core/state.ts'
 import type { Entry, Snapshot } from '../log/log.ts'
 import type { Clock } from '../stdx/clock.ts'
 import type { Committed } from './leader.ts'
@@ -104,7 +104,7 @@ export class Replica {
   #install(snapshot: Snapshot | 'none'): void {
     const fresh =
       snapshot === 'none' ? emptyState(this.state.limits, this.state.shares) : this.#options.restore(snapshot)
-    Object.assign(this.state, fresh)
+    replaceState(this.state, fresh)
     this.position = snapshot === 'none' ? 0 : snapshot.position
     this.snapshotPosition = this.position
     this.#options.onReset()

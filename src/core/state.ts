@@ -351,6 +351,14 @@ export function emptyState(limits: Limits = defaultLimits, shares: Shares = noSh
   }
 }
 
+/** Another state in the same object, which others hold. What is kept beside it must notice: its versions go on rising. */
+export function replaceState(state: State, fresh: State): void {
+  const { fleetVersion, queueChanges } = state
+  Object.assign(state, fresh)
+  state.fleetVersion += fleetVersion + 1
+  state.queueChanges.from += queueChanges.from + queueChanges.runs.length + 1
+}
+
 export function emptyByState(): Record<TaskState, number> {
   return {
     queued: 0,
