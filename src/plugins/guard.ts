@@ -13,6 +13,12 @@ export type Guarded<Value> =
   | { readonly type: 'threw'; readonly why: string }
   | { readonly type: 'late' }
 
+/** What a host measures and ends a plugin's code with; the simulator has one of its own, whose time is made up. */
+export type Guard = {
+  readonly nowMs: () => number
+  readonly call: <Value>(call: () => Value, timeoutMs: number) => Guarded<Value>
+}
+
 /** Runs what `pending` holds; false: it was ended because its time was over. */
 type Runner = (timeoutMs: number) => boolean
 
@@ -78,6 +84,9 @@ export function guarded<Value>(call: () => Value, timeoutMs: number): Guarded<Va
 }
 
 const wordsMax = 500
+
+/** That of this thread. */
+export const threadGuard: Guard = { nowMs: () => performance.now(), call: guarded }
 
 /** In here, not outside: `toString` and `message` are the plugin's, and may throw again. */
 function wordsOf(error: unknown): string {

@@ -7,7 +7,7 @@ import { Fleets } from '../scheduling/fleet.ts'
 import { placeInOrder, waitingRuns, type Ordering, type Placement, type StrategyView } from '../scheduling/place.ts'
 import type { OrderedScheduler, PlacingScheduler, PluginScheduler } from './contract.ts'
 import type { FaultKind } from './faults.ts'
-import { guarded } from './guard.ts'
+import type { Guard } from './guard.ts'
 import { readPlacement } from './placement-check.ts'
 import { PluginRun, PluginView } from './view.ts'
 
@@ -26,19 +26,21 @@ type Found<Value> = { readonly value: Value } | { readonly fault: string }
 
 /** The time that a strategy has in one round. */
 class Budget {
+  readonly #guard: Guard
   readonly #allMs: number
   #leftMs: number
 
-  constructor(ms: number) {
+  constructor(guard: Guard, ms: number) {
+    this.#guard = guard
     this.#allMs = ms
     this.#leftMs = ms
   }
 
   call<Value>(what: string, call: () => Found<Value>): Value {
     if (this.#leftMs <= 0) throw this.#hung(what)
-    const sinceMs = performance.now()
-    const outcome = guarded(call, this.#leftMs)
-    this.#leftMs -= performance.now() - sinceMs
+    const sinceMs = this.#guard.nowMs()
+    const outcome = this.#guard.call(call, this.#leftMs)
+    this.#leftMs -= this.#guard.nowMs() - sinceMs
     if (outcome.type === 'late') throw this.#hung(what)
     if (outcome.type === 'threw') throw new StrategyFault('threw', `${what} threw ${outcome.why}`)
     if ('fault' in outcome.value) throw new StrategyFault('nonsense', `${what}: ${outcome.value.fault}`)
@@ -63,10 +65,11 @@ export function placeGuarded(
   scheduler: PluginScheduler,
   view: StrategyView,
   config: unknown,
+  guard: Guard,
   roundMs: number,
   last: LastOrder,
 ): Iterable<Placement> {
-  const budget = new Budget(roundMs)
+  const budget = new Budget(guard, roundMs)
   return 'order' in scheduler
     ? placeInOrder(view, orderingOf(scheduler, view, config, budget, last))
     : placements(scheduler, view, config, budget)

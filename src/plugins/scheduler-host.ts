@@ -16,6 +16,7 @@ import { Reservations } from '../scheduling/reservations.ts'
 import { totalsOf } from '../scheduling/share.ts'
 import type { Scheduler } from '../scheduling/strategy.ts'
 import { defaultFaultLimits, Faults, type FaultKind, type FaultLimits } from './faults.ts'
+import { threadGuard, type Guard } from './guard.ts'
 import { placeGuarded, StrategyFault, type LastOrder } from './guarded-scheduler.ts'
 import type { Registered, Registry } from './registry.ts'
 
@@ -24,6 +25,8 @@ export type HostOptions = {
   readonly faults?: FaultLimits
   /** Time that a plugin's strategy has in one round, in milliseconds. */
   readonly roundMs?: number
+  /** Default: this thread's. */
+  readonly guard?: Guard
   readonly say?: (level: 'info' | 'warn' | 'error', message: string, detail: Record<string, unknown>) => void
   readonly onRound?: (strategy: string, ms: number) => void
   readonly onFault?: (strategy: string, kind: FaultKind) => void
@@ -60,6 +63,7 @@ export class SchedulerHost implements Scheduler {
   readonly registry: Registry
   readonly #options: HostOptions
   readonly #roundMs: number
+  readonly #guard: Guard
   readonly #faults: Faults
   readonly #counts = new Map<string, Counts>()
   readonly #prepared = new WeakMap<ChosenScheduler, Prepared>()
@@ -73,6 +77,7 @@ export class SchedulerHost implements Scheduler {
     this.#options = options
     this.registry = options.registry
     this.#roundMs = options.roundMs ?? defaultRoundMs
+    this.#guard = options.guard ?? threadGuard
     this.#faults = new Faults(options.faults ?? defaultFaultLimits)
     for (const name of this.registry.names)
       this.#counts.set(name, { rounds: 0, placements: 0, refused: 0, faults: 0, totalMs: 0, longestMs: 0 })
@@ -153,15 +158,15 @@ export class SchedulerHost implements Scheduler {
     let ms = 0
     let fault: StrategyFault | undefined
     try {
-      let sinceMs = performance.now()
+      let sinceMs = this.#guard.nowMs()
       const given =
         code.type === 'built-in'
           ? code.strategy.place(view, part.config)
-          : placeGuarded(code.scheduler, view, part.config, this.#roundMs, this.#lastOrder(part.key))
+          : placeGuarded(code.scheduler, view, part.config, this.#guard, this.#roundMs, this.#lastOrder(part.key))
       const iterator = given[Symbol.iterator]()
       for (let placed = 0; placed < max; placed += 1) {
         const next = iterator.next()
-        ms += performance.now() - sinceMs
+        ms += this.#guard.nowMs() - sinceMs
         if (next.done) return undefined
         this.#asked = asked
         counts.placements += 1
@@ -170,7 +175,7 @@ export class SchedulerHost implements Scheduler {
           counts.placements -= 1
           return (fault = new StrategyFault('refused', refusedWords(next.value, asked.refused)))
         }
-        sinceMs = performance.now()
+        sinceMs = this.#guard.nowMs()
       }
       return undefined
     } catch (error) {

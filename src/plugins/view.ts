@@ -169,7 +169,7 @@ export class PluginGroup {
   get fleetCpus(): number {
     return this.#seen.fleets.of(this.#run, this.#group).cpus
   }
-  /** Workers on which it could have a batch now, the best first. */
+  /** Workers with room for it now, the best first. What is left of it may have to keep away from some: `batchOn` tells. */
   get free(): readonly PluginWorker[] {
     return this.#seen.choices.workers(this.#run, this.#group).map((worker) => this.#seen.worker(worker))
   }

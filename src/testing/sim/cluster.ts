@@ -177,6 +177,7 @@ export class Cluster {
       shares: simShares,
       alone: this.#plan.coordinators === 1,
       old,
+      bare: this.#plan.bare?.includes(name) === true,
       checker: this.checker,
       count: this.count,
       sabotage: this.#sabotage,

@@ -14,12 +14,14 @@ import type { Entry } from '../../log/log.ts'
 import type { BookBatch, BookRun, Books, BookWorker } from './book-types.ts'
 import { BreakerBooks } from './ledger-breakers.ts'
 import { runEvent } from './ledger-runs.ts'
+import { SchedulerBooks } from './ledger-schedulers.ts'
 import type { Violations } from './violations.ts'
 
 export class Ledger implements Books {
   readonly violations: Violations
   readonly limits: Limits
   readonly breakers: BreakerBooks
+  readonly #schedulers: SchedulerBooks
   /** Of what batches hold and what comes before what. */
   readonly #placements: Audit
   position = 0
@@ -45,6 +47,7 @@ export class Ledger implements Books {
     this.limits = limits
     this.#placements = new Audit(shares)
     this.breakers = new BreakerBooks(this)
+    this.#schedulers = new SchedulerBooks(this)
   }
 
   check(holds: boolean, check: string, words: () => string): void {
@@ -126,6 +129,10 @@ export class Ledger implements Books {
         return this.breakers.recycling(event)
       case 'worker.recycled':
         return this.breakers.recycled(event)
+      case 'scheduler.chosen':
+        return this.#schedulers.chosen(event)
+      case 'scheduler.faulted':
+        return this.#schedulers.faulted(event)
       case 'breaker.moved':
         return this.breakers.moved(event)
       default:

@@ -4,6 +4,8 @@
  * coordinator, one worker, one direction of one path) and the rest must get along.
  */
 import type { Fault, Order, Plan, Profile, TaskKind } from './plan.ts'
+import { builtinStrategies } from '../../scheduling/strategies/builtin.ts'
+import { pluginSchedulers } from './hostile-schedulers.ts'
 import { Random } from './random.ts'
 
 const kinds: readonly (readonly [TaskKind, number])[] = [
@@ -45,6 +47,8 @@ export function planOf(seed: number, profile: Profile): Plan {
   }
   if (random.chance(0.4)) faults.push({ type: 'snapshot', atMs: random.int(500, shape.spanMs), forMs: 0 })
   faults.sort((a, b) => a.atMs - b.atMs)
+  const schedulers = random.fork('schedulers')
+  const orders = drawOrders(random, clients, workers.length, shape.spanMs)
   return {
     seed,
     profile,
@@ -52,7 +56,8 @@ export function planOf(seed: number, profile: Profile): Plan {
     workers,
     clients,
     old,
-    orders: drawOrders(random, clients, workers.length, shape.spanMs),
+    orders: withSchedulers(schedulers, orders, shape.spanMs),
+    ...(schedulers.chance(0.1) ? { bare: [coordinatorName(schedulers, coordinators)] } : {}),
     faults,
     mendedAtMs: shape.spanMs + 500,
     remains:
@@ -117,6 +122,26 @@ function drawOrders(random: Random, clients: number, workers: number, spanMs: nu
     orders.push({ type: 'drain', run: '', client: 1, atMs: random.int(500, spanMs), worker: random.int(1, workers) })
   }
   return orders.sort((a, b) => a.atMs - b.atMs)
+}
+
+const schedulerNames = [...builtinStrategies.map((one) => one.name), ...pluginSchedulers, ...pluginSchedulers]
+
+/** Half of the plans know nothing of schedulers: what they found before they find again. */
+function withSchedulers(random: Random, orders: readonly Order[], spanMs: number): readonly Order[] {
+  if (random.chance(0.5)) return orders
+  const several = random.chance(0.5)
+  const choose = (atMs: number): Order => {
+    const project = several && random.chance(0.6) ? { project: random.pick(['p', 'q']) } : {}
+    const strategy = random.chance(0.9) ? { strategy: random.pick(schedulerNames) } : {}
+    return { type: 'choose', run: '', client: 1, atMs, ...project, ...strategy }
+  }
+  // The first ones early: before there is a format for it they are refused.
+  const choices = Array.from({ length: random.int(1, 3) }, () => choose(random.int(200, 1500)))
+  for (let more = random.int(0, 2); more > 0; more -= 1) choices.push(choose(random.int(500, spanMs)))
+  const owned = orders.map((order) =>
+    order.type === 'submit' && several && random.chance(0.5) ? { ...order, project: 'q' } : order,
+  )
+  return [...owned, ...choices].sort((a, b) => a.atMs - b.atMs)
 }
 
 function drawFault(random: Random, spanMs: number, coordinators: number, workers: number): Fault {

@@ -39,6 +39,8 @@ export type Order = { readonly atMs: number; readonly client: number; readonly r
       readonly asks?: number
       /** It comes after this run has passed. */
       readonly after?: string
+      /** Default: p. */
+      readonly project?: string
     }
   | { readonly type: 'extend'; readonly tasks: readonly TaskKind[] }
   | { readonly type: 'seal' | 'pause' | 'resume' }
@@ -46,6 +48,8 @@ export type Order = { readonly atMs: number; readonly client: number; readonly r
   | { readonly type: 'cancel'; readonly drain: boolean }
   /** By an operator; `run` means nothing. */
   | { readonly type: 'drain'; readonly worker: number }
+  /** Another scheduler; `run` means nothing. Absent: the default again, and all projects. */
+  | { readonly type: 'choose'; readonly strategy?: string; readonly project?: string }
   /** A rest for the client: reads what it has asked for before, from any coordinator. */
   | { readonly type: 'read' }
 )
@@ -105,6 +109,8 @@ export type Plan = {
   readonly clients: number
   /** Older binaries at first, by host. */
   readonly old: readonly string[]
+  /** Coordinators that have no plugins, by host; absent: all have them. */
+  readonly bare?: readonly string[]
   readonly orders: readonly Order[]
   readonly faults: readonly Fault[]
   /** Then everything is mended, but for what `remains` names, and progress is demanded. */

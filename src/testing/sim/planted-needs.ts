@@ -1,4 +1,4 @@
-/** Planted bugs of the core: mistakes with locks and dependencies, made in what a coordinator holds. */
+/** Planted bugs of the core: mistakes with locks, dependencies and schedulers at fault, made in what a coordinator holds. */
 import type { BatchId, Lock } from '../../core/entities.ts'
 import type { State } from '../../core/state.ts'
 import type { Planted } from './sabotage.ts'
@@ -54,4 +54,16 @@ const ignoresDependencies: Planted = {
   },
 }
 
-export const plantedInNeeds: readonly Planted[] = [ignoresLocks, ignoresDependencies]
+/** It is asked again and again, whatever it does. */
+const neverSuspends: Planted = {
+  name: 'never suspends a scheduler',
+  profile: 'safety',
+  seedsMax: 60,
+  checks: ['a scheduler is suspended after five faults'],
+  scheduler: (scheduler) => ({
+    ...scheduler,
+    takeFaults: () => (scheduler.takeFaults?.() ?? []).map((fault) => ({ ...fault, suspended: false })),
+  }),
+}
+
+export const plantedInNeeds: readonly Planted[] = [ignoresLocks, ignoresDependencies, neverSuspends]

@@ -16,7 +16,7 @@ import type { LogSetting, Planted } from './sabotage.ts'
 const acceptsStale: Planted = {
   name: 'accepts a stale attempt',
   profile: 'harsh',
-  seedsMax: 200,
+  seedsMax: 400,
   checks: [
     "a result is its own worker's",
     'results are what a sequential run gives',

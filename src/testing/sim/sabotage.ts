@@ -6,6 +6,7 @@ import type { LogPort } from '../../coordinator/ports.ts'
 import type { Input } from '../../core/input.ts'
 import type { State } from '../../core/state.ts'
 import type { CoordinatorMessage, WorkerMessage } from '../../protocol/worker-messages.ts'
+import type { Scheduler } from '../../scheduling/strategy.ts'
 import type { Clock } from '../../stdx/clock.ts'
 import type { WorkerPorts } from '../../worker/protocol.ts'
 import type { Ledger } from './ledger.ts'
@@ -28,6 +29,8 @@ export type Sabotage = {
   readonly trimsFirst?: boolean
   /** What a coordinator holds, whenever it may have changed. */
   readonly state?: (state: State) => void
+  /** What its leader asks for placements. */
+  readonly scheduler?: (scheduler: Scheduler) => Scheduler
   /** Of a report, before the leader sees it. */
   readonly input?: (input: Input, ledger: Ledger) => Input
   /** A worker's frame as its coordinator gets it; what is returned is sent back at once. */

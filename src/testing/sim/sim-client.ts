@@ -76,6 +76,7 @@ export class SimClient {
           taskTimeoutMs,
           ...(order.cpus > 0 ? { cpus: order.cpus } : {}),
           suite: order.broken ? 'broken' : 'unit',
+          ...(order.project === undefined ? {} : { project: order.project }),
           retry: {
             ...(order.backoffMs > 0 ? { failed: { backoffMs: order.backoffMs } } : {}),
             ...(order.elsewhere ? { crashed: { where: 'other-worker' }, lost: { where: 'other-host', max: 4 } } : {}),
@@ -98,6 +99,11 @@ export class SimClient {
         return { type: 'cancel', run, who, why: 'asked', drain: order.drain }
       case 'prioritise':
         return { type: 'prioritise', run, who, priority: order.priority }
+      case 'choose': {
+        const { strategy, project } = order
+        const what = { ...(strategy === undefined ? {} : { strategy }), ...(project === undefined ? {} : { project }) }
+        return { type: 'choose-scheduler', who, ...what }
+      }
       case 'drain': {
         const worker = this.#options.workerOf(order.worker)
         return worker === undefined ? undefined : { type: 'drain', worker, who, why: 'asked' }
@@ -117,8 +123,9 @@ export class SimClient {
         if (input.type === 'submit') this.open.delete(input.run)
         return checker.acknowledged(input, answer.position, invokedAt, network.timeline.events)
       }
-      // Needs are taken once every coordinator can read them; some may be of the old version for long.
-      const early = answer?.type === 'refused' && input.type === 'submit' && answer.code === 'conflict'
+      // Needs and schedulers are taken once every coordinator can read them; some may be of the old version for long.
+      const waits = input.type === 'submit' || input.type === 'choose-scheduler'
+      const early = answer?.type === 'refused' && waits && answer.code === 'conflict'
       if (answer?.type === 'refused' && !(early && tries < askAgainMax)) {
         if (input.type === 'submit') this.open.delete(input.run)
         return

@@ -1,5 +1,5 @@
 /**
- * A coordinator of the simulation: the real `Seat` with its leader loop, worker sessions and gateway,
+ * A coordinator of the simulation: the real `Seat` with its leader loop, worker sessions, gateway and host of schedulers,
  * on a process that may be paused and killed, with the shell's few duties done here: snapshots and
  * trimming, cards of the members, connections in. It keeps nothing over a restart.
  *
@@ -14,12 +14,16 @@ import type { Input } from '../../core/input.ts'
 import type { Limits } from '../../core/limits.ts'
 import type { Shares } from '../../core/shares.ts'
 import { restore, type SnapshotData } from '../../core/snapshot.ts'
+import { Registry } from '../../plugins/registry.ts'
+import { SchedulerHost } from '../../plugins/scheduler-host.ts'
 import type { MemberCard } from '../../log/log.ts'
+import type { Scheduler } from '../../scheduling/strategy.ts'
 import type { PeerMessage } from '../../protocol/peer-messages.ts'
 import type { WorkerMessage } from '../../protocol/worker-messages.ts'
 import type { Checker } from './checker.ts'
 import type { ClientCall, ClientAnswer } from './sim-client.ts'
 import { countedPort } from './counted-port.ts'
+import { hostilePlugin, SimGuard } from './hostile-schedulers.ts'
 import { LogAccess } from './log-access.ts'
 import type { LogStore } from './log-store.ts'
 import type { Members } from './members.ts'
@@ -45,6 +49,8 @@ export type CoordinatorOptions = {
   readonly alone: boolean
   /** The version before this one: it can read format 1. */
   readonly old: boolean
+  /** Without plugins. */
+  readonly bare: boolean
   readonly checker: Checker
   readonly count: Counters
   readonly sabotage: Sabotage
@@ -86,8 +92,15 @@ export class SimCoordinator {
       draining: false,
       startedAtMs: process.clock.wallMs(),
     }
+    const host = this.#schedulers()
+    const asked: Scheduler = {
+      place: (view) => host.place(view),
+      refused: (placement, why) => host.refused(placement, why),
+      takeFaults: () => host.takeFaults(),
+    }
     this.seat = new Seat({
       clock: process.clock,
+      scheduler: options.sabotage.scheduler?.(asked) ?? asked,
       log: this.#port(),
       ...(options.alone ? {} : { peers: { dial: (address, handlers) => this.#dial(address, handlers) } }),
       card: this.#card,
@@ -103,6 +116,7 @@ export class SimCoordinator {
       },
       inputOf: (worker, message, done) => this.#inputOf(worker, message, done),
       onCommitted: (entry) => {
+        host.committed(entry.events)
         options.sabotage.state?.(this.seat.state)
         options.checker.applied(name, entry.position, this.seat.state)
       },
@@ -112,6 +126,8 @@ export class SimCoordinator {
         if (role === 'leading') {
           options.sabotage.state?.(this.seat.state)
           options.checker.leads(name, this.seat.epoch)
+          for (const { suspended } of this.seat.state.schedulerFaults.values())
+            if (suspended) count.reached('leads with a suspended scheduler')
         }
       },
       onLive: () => {},
@@ -132,6 +148,24 @@ export class SimCoordinator {
     process.enter(() => {
       this.seat.start()
       this.#announce()
+    })
+  }
+
+  #schedulers(): SchedulerHost {
+    const { bare, checker, count, random, trace } = this.#options
+    const registry = new Registry()
+    const builtIn = new Set(registry.names)
+    const guard = new SimGuard()
+    if (!bare) registry.add('simulation', hostilePlugin(random.fork('schedulers'), guard))
+    return new SchedulerHost({
+      registry,
+      guard,
+      say: (_level, message, detail) => trace(() => `${message} ${JSON.stringify(detail)}`),
+      onRound: (strategy) => count.reached(`scheduler asked: ${strategy}`),
+      onFault: (strategy, kind) => {
+        if (builtIn.has(strategy))
+          checker.violations.found('a built-in scheduler breaks no rule', `${strategy} ${kind}`)
+      },
     })
   }
 

@@ -6,6 +6,7 @@
  */
 import { Cluster } from './cluster.ts'
 import type { Counters } from './counters.ts'
+import { lazySchedulers } from './hostile-schedulers.ts'
 import { strike } from './faults.ts'
 import type { Order, Plan } from './plan.ts'
 import { none, type Sabotage } from './sabotage.ts'
@@ -133,7 +134,7 @@ function settle(cluster: Cluster, plan: Plan, failed: () => boolean): void {
   compareAtRest(cluster, broken)
 }
 
-/** Whoever paused a run or left it open comes back; so do workers that were drained. */
+/** Whoever paused a run, left it open or chose a lazy scheduler comes back; so do workers that were drained. */
 function nudge(cluster: Cluster): void {
   cluster.recall()
   for (const run of cluster.checker.ledger.runs.values()) {
@@ -142,6 +143,11 @@ function nudge(cluster: Cluster): void {
     if (run.paused && !run.cancelled) orders.push({ type: 'resume', run: run.id, client: 1, atMs: 0 })
     if (run.open) orders.push({ type: 'seal', run: run.id, client: 1, atMs: 0 })
     for (const order of orders) cluster.client(1).do(order)
+  }
+  for (const [project, { strategy }] of cluster.checker.shadow.state.schedulers) {
+    if (!lazySchedulers.includes(strategy)) continue
+    const order: Order = { type: 'choose', strategy: 'fifo', run: '', client: 1, atMs: 0 }
+    cluster.client(1).do(project === '' ? order : { ...order, project })
   }
 }
 

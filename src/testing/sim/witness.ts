@@ -61,6 +61,10 @@ export function rareState(event: Event): string | undefined {
       return event.grant?.gpus === undefined ? undefined : 'cards granted'
     case 'run.submitted':
       return event.spec.needs?.some((need) => need.locks !== undefined) ? 'run with locks' : undefined
+    case 'scheduler.chosen':
+      return `scheduler chosen: ${event.strategy ?? 'default'}`
+    case 'scheduler.faulted':
+      return event.suspended ? 'scheduler suspended' : `scheduler at fault: ${event.kind}`
     case 'batch.ended':
       return `batch ended: ${event.reason}`
     default:
