@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the system packages that the tests use: git, openssl, pytest, Go, a Chromium and an S3 server
+# Installs the system packages that the tests use: git, openssl, pytest, Go, a Chromium, a Firefox and an S3 server
 # (Swift's libraries, no service); for root also iptables and iproute2, with which `npm run chaos` cuts
 # networks; fetches an etcd for the tests of clusters (get-etcd.sh) and a promtool
 # for those of metrics (get-promtool.sh). It does nothing when all are here. Debian and Ubuntu only, through apt-get, as root or with a sudo that
@@ -15,6 +15,9 @@ command -v python3 >/dev/null 2>&1 && python3 -c 'import pytest' >/dev/null 2>&1
   || missing="$missing python3-pytest"
 command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 \
   || command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
+# Ubuntu has it under its plain name only.
+command -v firefox >/dev/null 2>&1 || command -v firefox-esr >/dev/null 2>&1 \
+  || if grep -q "^ID=ubuntu" /etc/os-release 2>/dev/null; then missing="$missing firefox"; else missing="$missing firefox-esr"; fi
 [ -x /usr/bin/python3 ] && /usr/bin/python3 -c 'import swift.proxy.server' >/dev/null 2>&1 \
   || missing="$missing python3-swift"
 # Without root hosts can't have networks of their own, and `npm run chaos` does without.

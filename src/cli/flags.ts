@@ -56,6 +56,18 @@ export function detectLevelOf(text: string | undefined): 'none' | 'quick' | 'all
   throw new MusterError('usage', `MUSTER_DETECT: expected none, quick or all, received '${text}'`)
 }
 
+/** How often a worker looks at cards and disks again, from the environment; in milliseconds. */
+export function detectEveryOf(text: string | undefined): number | undefined {
+  if (text === undefined || text === '') return undefined
+  const everyMs = parseDuration(text)
+  if (everyMs === undefined || everyMs < 100)
+    throw new MusterError(
+      'usage',
+      `MUSTER_DETECT_EVERY: expected a duration of at least 100ms, e.g. 2m, received '${text}'`,
+    )
+  return everyMs
+}
+
 /** For commander: a whole number of at least `min`. */
 export function wholeNumber(min: number): (text: string) => number {
   return (text) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { detectLevelOf, resourcesOf } from './flags.ts'
+import { detectEveryOf, detectLevelOf, resourcesOf } from './flags.ts'
 
 test('resourcesOf: names and whole numbers', () => {
   assert.deepEqual(resourcesOf(['licences=2', 'usb-port=1', 'none=0']), { licences: 2, 'usb-port': 1, none: 0 })
@@ -21,5 +21,8 @@ test('detectLevelOf: three levels, and no other', () => {
     undefined,
     undefined,
   ])
+  assert.deepEqual([detectEveryOf(undefined), detectEveryOf(''), detectEveryOf('30s')], [undefined, undefined, 30_000])
+  for (const wrong of ['often', '99ms', '-1s', '5'])
+    assert.throws(() => detectEveryOf(wrong), /MUSTER_DETECT_EVERY: expected a duration of at least 100ms/, wrong)
   assert.throws(() => detectLevelOf('most'), /MUSTER_DETECT: expected none, quick or all, received 'most'/)
 })

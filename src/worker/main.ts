@@ -38,6 +38,8 @@ export type WorkerOptions = {
   readonly resources?: Readonly<Record<string, number>>
   /** How much is found out about this machine; default `all`, and `quick` for a worker that is alone. */
   readonly detect?: DetectLevel
+  /** How often cards, disks and limits are looked at again; default 2 min. */
+  readonly detectEveryMs?: number
   /** Spool, workspaces and their cache live here. */
   readonly dataDir: string
   /** Muster's own version. */
@@ -88,6 +90,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHandle>
   const tempRoot = claimTempRoot(options.dataDir)
   const detection = new Detection({
     level: options.detect ?? (options.isAlone === true ? 'quick' : 'all'),
+    ...(options.detectEveryMs === undefined ? {} : { watchMs: options.detectEveryMs }),
     dataDir: options.dataDir,
     tempDir: tempRoot,
     // What it starts bears the mark by which everything of this worker is ended, should it be killed.

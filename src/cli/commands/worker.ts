@@ -6,7 +6,7 @@ import { openProgramLog } from '../../telemetry/program-log.ts'
 import { startWorker, type WorkerLog } from '../../worker/main.ts'
 import { addressesOf, serverOf, tokenOf } from '../connect.ts'
 import { discover } from '../discovery.ts'
-import { detectLevelOf, labelsOf, resourcesOf } from '../flags.ts'
+import { detectEveryOf, detectLevelOf, labelsOf, resourcesOf } from '../flags.ts'
 import { hostDirectory, packageVersion, socketPath, workerDirectory } from '../places.ts'
 import { daemonLabel, pidLabel } from '../worker-labels.ts'
 import { detectCommand } from './detect.ts'
@@ -58,6 +58,7 @@ export async function workerCommand(options: WorkerCommandOptions): Promise<numb
     return detectCommand({ labels, cpus: options.cpus, resources, dataDir, json: options.json === true })
   }
   const level = detectLevelOf(process.env['MUSTER_DETECT'])
+  const detectEveryMs = detectEveryOf(process.env['MUSTER_DETECT_EVERY'])
   const given = options.join ?? (await coordinators(options))
   const urls = given.flatMap((one) => addressesOf(one, '--join'))
   const quiet = options.bound === true || options.orphanTimeout !== undefined
@@ -74,6 +75,7 @@ export async function workerCommand(options: WorkerCommandOptions): Promise<numb
     ...(options.cpus === undefined ? {} : { cpus: options.cpus }),
     resources,
     ...(level === undefined ? {} : { detect: level }),
+    ...(detectEveryMs === undefined ? {} : { detectEveryMs }),
     dataDir,
     version: packageVersion(),
     log,

@@ -1,6 +1,6 @@
 /** What machines have, against real processes: an nvidia-smi that tells of two cards, and tests that want one each. */
 import assert from 'node:assert/strict'
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { WorkerDetailView, WorkerView } from '../../protocol/run-view.ts'
@@ -9,15 +9,18 @@ import type { JsonReport } from '../../reports/json.ts'
 import { slicedCard, twoCards } from '../../worker/detect/fixtures/planted-host.ts'
 import { Fleet } from './fixtures/fleet.ts'
 import { shellSuite } from './fixtures/projects.ts'
-import { Stage } from './fixtures/stage.ts'
+import { Stage, until } from './fixtures/stage.ts'
 
 /** A PATH on which nvidia-smi answers so. */
 async function pathWith(stage: Stage, { listing, cards }: typeof twoCards): Promise<string> {
   const folder = stage.path('bin')
   await mkdir(folder, { recursive: true })
   const file = path.join(folder, 'nvidia-smi')
-  await writeFile(file, `#!/bin/sh\ncase $1 in -L) cat <<'L'\n${listing}\nL\n;; *) cat <<'Q'\n${cards}\nQ\n;; esac\n`)
-  await chmod(file, 0o755)
+  const next = path.join(folder, 'next')
+  await writeFile(next, `#!/bin/sh\ncase $1 in -L) cat <<'L'\n${listing}\nL\n;; *) cat <<'Q'\n${cards}\nQ\n;; esac\n`)
+  await chmod(next, 0o755)
+  // It may be asked at any moment.
+  await rename(next, file)
   return `${folder}:${stage.environment()['PATH']}`
 }
 
@@ -40,6 +43,32 @@ test('muster worker --detect prints what this machine has, and joins nobody', as
   const wrong = await stage.muster(['worker', '--resource', 'licences'])
   assert.equal(wrong.code, 2)
   assert.match(wrong.stderr, /--resource: expected NAME=COUNT/)
+})
+
+test('a card that is lost is given to nobody any more, and is there again when it comes back', async () => {
+  await using stage = await Stage.open()
+  const given = stage.path('given')
+  const files = Object.fromEntries(['a', 'b', 'c', 'd'].map((name) => [`${name}.sh`, `echo $MUSTER_GPUS >> ${given}`]))
+  await stage.write(shellSuite(files, { requires: { gpus: 1, cpus: 1, batch: { max: 1 } } }))
+  const fleet = await Fleet.open(stage)
+  const data = stage.path('worker-gpu')
+  const flags = ['--token', fleet.tokens.worker, '--name', 'gpu', '--data', data, '--cpus', '4']
+  const worker = stage.start(['worker', '--join', fleet.url, ...flags], {
+    env: { MUSTER_DATA: data, PATH: await pathWith(stage, twoCards), MUSTER_DETECT_EVERY: '200ms' },
+  })
+  await worker.says(/joined/)
+  const lost = twoCards.cards.replace(/^1, .*$/m, '1, [GPU is lost], [GPU is lost], [GPU is lost]')
+  await pathWith(stage, { ...twoCards, cards: lost })
+  await worker.says(/No longer there: GPU 1 \(NVIDIA T4\); card 1: \[GPU is lost\]/)
+  const seen = async (): Promise<WorkerDetailView> => stage.json(['workers', 'gpu', ...fleet.flags])
+  // What it says goes to the coordinator at the next moment.
+  await until(async () => (await seen()).gpus?.length === 1, 'one card')
+  assert.equal((await seen()).unavailable['gpu'], 'card 1: [GPU is lost]')
+  const report = await stage.json<JsonReport>(['run', ...fleet.flags])
+  assert.equal(report.verdict, 'passed')
+  assert.deepEqual((await readFile(given, 'utf8')).trim().split('\n'), ['0', '0', '0', '0'])
+  await pathWith(stage, twoCards)
+  await until(async () => (await seen()).gpus?.length === 2, 'both cards')
 })
 
 test('tests that want a card get one each, never the same at one time; a test that wants none sees none', async () => {
