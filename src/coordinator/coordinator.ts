@@ -38,7 +38,6 @@ import { Fleets, hasFitting, type View } from '../scheduling/fleet.ts'
 import { forecasts } from '../scheduling/forecast.ts'
 import { nobodyReason } from '../scheduling/reasons.ts'
 import type { Recording } from '../scheduling/recording.ts'
-import type { Strategy } from '../scheduling/strategy.ts'
 import { reasonWords } from '../scheduling/waiting-words.ts'
 import { explain, type ChosenStrategy, type Why } from '../scheduling/why.ts'
 import { systemClock } from '../stdx/clock.ts'
@@ -578,10 +577,8 @@ export class Coordinator implements AsyncDisposable {
 
   #strategyOf({ spec: { project } }: Run): ChosenStrategy {
     const chosen = schedulerOf(this.state, project)
-    const { name, config } = this.scheduling.inEffect(this.state, chosen)
-    const known = this.scheduling.registry.get(name)?.code
-    // A plugin's code is asked for placements only: in what order it serves runs is its own business.
-    const strategy: Strategy = known?.type === 'built-in' ? known.strategy : { name, description: '', place: () => [] }
+    const { config } = this.scheduling.inEffect(this.state, chosen)
+    const strategy = this.scheduling.explained(this.state, chosen)
     const mine = (run: Run) => schedulerOf(this.state, run.spec.project) === chosen
     // Under the empty name is the choice for all others.
     const several =

@@ -105,6 +105,21 @@ function orderingOf(
   }
 }
 
+/** For people, who ask in between rounds: nothing that is said here is placed. Throws StrategyFault. */
+export function orderGuarded(
+  scheduler: OrderedScheduler,
+  view: StrategyView,
+  config: unknown,
+  guard: Guard,
+  maxMs: number,
+): readonly Run[] {
+  const waiting = waitingRuns(view.state, view.nowMs, view.mine)
+  if (waiting.length < 2) return waiting
+  const shown = new PluginView(view, new Fleets(view), waiting)
+  const budget = new Budget(guard, maxMs)
+  return budget.call('order', () => readOrder(scheduler.order(shown.runs, shown, config), waiting))
+}
+
 function orderFrom({ atMs, places }: LastOrder, waiting: readonly Run[], nowMs: number): Run[] | undefined {
   if (nowMs < atMs || nowMs - atMs >= orderAgeMaxMs) return undefined
   const ordered = Array.from<Run | undefined>({ length: places.size })

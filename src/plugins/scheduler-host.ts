@@ -14,10 +14,10 @@ import type { ChosenScheduler, Run, SchedulerFaults, State } from '../core/state
 import type { Placement, StrategyView } from '../scheduling/place.ts'
 import { Reservations } from '../scheduling/reservations.ts'
 import { totalsOf } from '../scheduling/share.ts'
-import type { Scheduler } from '../scheduling/strategy.ts'
+import type { Scheduler, Strategy } from '../scheduling/strategy.ts'
 import { defaultFaultLimits, Faults, type FaultKind, type FaultLimits } from './faults.ts'
 import { threadGuard, type Guard } from './guard.ts'
-import { placeGuarded, StrategyFault, type LastOrder } from './guarded-scheduler.ts'
+import { orderGuarded, placeGuarded, StrategyFault, type LastOrder } from './guarded-scheduler.ts'
 import type { Registered, Registry } from './registry.ts'
 
 export type HostOptions = {
@@ -45,6 +45,9 @@ export type Counts = {
 }
 
 const defaultRoundMs = 200
+/** What a plugin's order may take when a person asks, and for how long nobody asks again when it did not answer. */
+const askedMs = 50
+const silentMs = 10_000
 /** The key of the choice for everybody. */
 const forAll = ''
 
@@ -70,6 +73,8 @@ export class SchedulerHost implements Scheduler {
   readonly #default: Prepared
   /** By what was chosen, the order that a plugin gave last. */
   readonly #orders = new Map<string, LastOrder>()
+  /** Plugins' strategies that could not say in which order they serve runs, and until when they aren't asked. */
+  readonly #silentUntilMs = new Map<string, number>()
   /** Whose placement was yielded last, and whether it was turned down. */
   #asked: { readonly name: string; refused: string | undefined } | undefined
 
@@ -309,6 +314,37 @@ export class SchedulerHost implements Scheduler {
     const suspended = this.#faults.isSuspended(state, chosen.strategy) && use.name !== chosen.strategy
     const why = trouble ?? (suspended ? `scheduler '${chosen.strategy}' is suspended after too many faults` : undefined)
     return { name: use.name, config, ...(why === undefined ? {} : { why }) }
+  }
+
+  /**
+   * For `muster why`: what places for a choice, and the order in which it serves runs, as far as it has one. A plugin's
+   * code is asked under guard and has little time for all that one question needs; one that fails is not asked for a while.
+   */
+  explained(state: State, chosen: ChosenScheduler | undefined): Strategy {
+    const { name } = this.inEffect(state, chosen)
+    const { code, description } = this.registry.get(name)!
+    if (code.type === 'built-in') return code.strategy
+    const silent = { name, description, place: () => [] }
+    const { scheduler } = code
+    if (!('order' in scheduler)) return silent
+    let leftMs = askedMs
+    const order = (view: StrategyView, config: unknown): readonly Run[] | undefined => {
+      if (leftMs <= 0 || view.nowMs < (this.#silentUntilMs.get(name) ?? 0)) return undefined
+      const sinceMs = this.#guard.nowMs()
+      try {
+        return orderGuarded(scheduler, view, config, this.#guard, leftMs)
+      } catch (error) {
+        if (!(error instanceof StrategyFault)) throw error
+        this.#silentUntilMs.set(name, view.nowMs + silentMs)
+        this.#options.say?.('warn', `scheduler '${name}' did not say in which order it serves runs`, {
+          why: error.message,
+        })
+        return undefined
+      } finally {
+        leftMs -= this.#guard.nowMs() - sinceMs
+      }
+    }
+    return { ...silent, order }
   }
 
   /** Why a choice can't be taken; undefined = it can. */

@@ -28,8 +28,8 @@ export type Strategy<Config = unknown> = {
   readonly configSchema?: Readonly<Record<string, unknown>>
   /** Placements, next one first, lazily. The view changes as they are taken. */
   readonly place: (view: StrategyView, config: Config) => Iterable<Placement>
-  /** Runs in the order in which it serves them, for people (`muster why`); absent = it has no such order. */
-  readonly order?: (view: StrategyView, config: Config) => readonly Run[]
+  /** Runs in the order in which it serves them, for people (`muster why`); absent = it has no such order; undefined = it doesn't say. */
+  readonly order?: (view: StrategyView, config: Config) => readonly Run[] | undefined
 }
 
 /** A strategy that says in which order runs are served, and leaves the rest to what all share. */

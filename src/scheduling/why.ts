@@ -42,6 +42,8 @@ export type Why = {
   /** 1 = next, of `queueLength` runs that wait for workers. */
   readonly queuePosition?: number
   readonly queueLength?: number
+  /** Why it has no place in a queue although it waits; one sentence. */
+  readonly queueWords?: string
   readonly strategy?: string
   readonly starts?: Interval
   readonly finishes?: Interval
@@ -196,7 +198,9 @@ function waitOf(need: string, tasks: number, reasons: readonly Reason[], nowMs: 
 
 function placeInQueue({ order, strategy }: Situation, run: Run) {
   const at = order?.indexOf(run) ?? -1
-  return at < 0 ? { strategy } : { strategy, queuePosition: at + 1, queueLength: order!.length }
+  if (at >= 0) return { strategy, queuePosition: at + 1, queueLength: order!.length }
+  if (order !== undefined || run.queuedCount === 0) return { strategy }
+  return { strategy, queueWords: `scheduler '${strategy}' tells no order in which it serves runs` }
 }
 
 function timesOf(times: Times | undefined) {

@@ -65,3 +65,8 @@ sooner   - run r00000001abcdefgh holds the lock for another 51.0 s to 69.0 s
     for (const index of [undefined, 0, 1])
       for (const line of text(index, columns).split('\n')) assert.ok(line.length <= columns, line)
 })
+
+test('whyText: in place of a position, why there is none', () => {
+  const why = { run: 'r', state: 'queued', words: 'nothing under way', waits: [], sooner: [], nowMs: 0, strategy: 'x' }
+  assert.match(whyText({ ...why, queueWords: 'nobody tells' }, 80), /^queue {4}nobody tells$/m)
+})

@@ -47,6 +47,7 @@ export function whyText(why: Why, columns: number): string {
   for (const wait of why.waits) sayWait(why, wait, say)
   if (why.queuePosition !== undefined)
     say('queue', `number ${why.queuePosition} of ${why.queueLength!} that wait for workers (${why.strategy!})`)
+  else if (why.queueWords !== undefined) say('queue', why.queueWords)
   if (why.starts && why.starts.toMs > why.nowMs) say('starts', timeWords(why.starts, why.nowMs))
   if (why.finishes) say('ends', timeWords(why.finishes, why.nowMs))
   else if (why.waits.length > 0) say('ends', 'nobody can say while this is so')
