@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { userInfo } from 'node:os'
 import { test } from 'node:test'
 import Fastify from 'fastify'
 import { guard } from './access.ts'
 import { problemOf } from './problems.ts'
+import { userOf } from './request-parts.ts'
+import { makeUserToken } from './user-tokens.ts'
 
 test('a connection that was let in is asked again when it shows something else', async (t) => {
   const app = Fastify()
@@ -42,4 +45,45 @@ test('a connection that was let in is asked again when it shows something else',
   assert.equal(await ask('mc_right', { origin: 'http://tests' }), 200)
   assert.equal(await ask(''), 401)
   assert.equal(connections.size, 1, 'all by one connection')
+})
+
+test('whose runs count as whose is what the token says, for as long as it is good', async (t) => {
+  const app = Fastify()
+  app.setErrorHandler((error: Error, _request, reply) => {
+    const problem = problemOf(error)
+    return reply.status(problem.status).send(problem)
+  })
+  const userKey = 'key'
+  guard(app, { type: 'tcp', tokens: { client: 'mc_right', worker: 'mw_right', userKey }, hostNames: ['tests'] })
+  app.get<{ Querystring: { user?: string } }>('/user', async (request) => userOf(request, request.query.user))
+  t.after(() => app.close())
+  const ask = async (token: string, query: Record<string, string> = {}) => {
+    const headers = { authorization: `Bearer ${token}`, host: 'tests', 'muster-client': 'bob@laptop' }
+    const { statusCode, body } = await app.inject({ url: '/user', headers, query })
+    return [statusCode, body] as const
+  }
+
+  assert.deepEqual(await ask('mc_right'), [200, 'client'])
+  const ann = makeUserToken(userKey, { user: 'ann' })
+  assert.deepEqual(await ask(ann), [200, 'ann'])
+  assert.deepEqual(await ask(ann, { user: 'ann' }), [200, 'ann'])
+  const [status, body] = await ask(ann, { user: 'bob' })
+  assert.equal(status, 403)
+  assert.match(body, /Cannot submit for user 'bob': this token is of 'ann'/)
+  assert.match(body, /muster token user NAME --on-behalf/)
+  assert.equal((await ask('mc_right', { user: 'bob' }))[0], 403)
+  const ci = makeUserToken(userKey, { user: 'ci', onBehalf: true })
+  assert.deepEqual(await ask(ci, { user: 'bob' }), [200, 'bob'])
+  assert.deepEqual(await ask(ci), [200, 'ci'])
+  assert.equal((await ask(makeUserToken(userKey, { user: 'ann', untilMs: Date.now() - 1 })))[0], 401)
+  assert.equal((await ask(makeUserToken('another', { user: 'ann' })))[0], 401)
+})
+
+test('over the socket the user of this host counts', async (t) => {
+  const app = Fastify()
+  guard(app, { type: 'socket' })
+  app.get('/user', async (request) => userOf(request))
+  t.after(() => app.close())
+  const { body } = await app.inject({ url: '/user', headers: { 'muster-client': 'bob@laptop' } })
+  assert.equal(body, userInfo().username)
 })

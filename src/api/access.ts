@@ -4,10 +4,10 @@
  * name to us), and never from a web page of another origin.
  */
 import { isIP, type Socket } from 'node:net'
-import { hostname } from 'node:os'
+import { hostname, userInfo } from 'node:os'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { MusterError } from '../protocol/errors.ts'
-import { tokenChecker, type Role, type Tokens } from './tokens.ts'
+import { tokenChecker, type Caller, type Role, type Tokens } from './tokens.ts'
 
 export type Access =
   | { readonly type: 'socket' }
@@ -17,6 +17,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** `socket`: this user on this host, who may do everything. */
     role: Role | 'socket'
+    /** Whose runs count as whose. */
+    caller: Pick<Caller, 'user' | 'onBehalf'>
   }
   interface FastifyContextConfig {
     /** Which token opens the route; default: client. The socket opens all. */
@@ -28,34 +30,47 @@ declare module 'fastify' {
 }
 
 /** What a connection has shown. As long as it shows the same, it need not be compared with the secrets again. */
-type Admitted = { readonly host: string | undefined; readonly authorization: string | undefined; readonly role: Role }
+type Admitted = {
+  readonly host: string | undefined
+  readonly authorization: string | undefined
+  readonly caller: Caller
+}
 
 const clientOnly: readonly Role[] = ['client']
 
 export function guard(app: FastifyInstance, access: Access): void {
   app.decorateRequest('role', 'socket')
-  if (access.type === 'socket') return
+  app.decorateRequest('caller')
+  if (access.type === 'socket') {
+    const caller = { user: osUser(), onBehalf: false }
+    app.addHook('onRequest', (request, _reply, done) => {
+      request.caller = caller
+      done()
+    })
+    return
+  }
   const check = tokenChecker(access.tokens)
   const names = new Set(['localhost', hostname().toLowerCase(), ...access.hostNames.map((name) => name.toLowerCase())])
   const admitted = new WeakMap<Socket, Admitted>()
-  const roleOf = (request: FastifyRequest): Role => {
+  const callerOf = (request: FastifyRequest): Caller => {
     const { socket } = request.raw
     const { host, origin, authorization } = request.raw.headers
     const before = admitted.get(socket)
-    if (before && before.authorization === authorization && before.host === host && origin === undefined) {
-      return before.role
-    }
+    const same = before && before.authorization === authorization && before.host === host && origin === undefined
+    if (same && before.caller.untilMs > Date.now()) return before.caller
     checkAddress(request, names)
-    const role = authenticate(request, check)
-    admitted.set(socket, { host, authorization, role })
-    return role
+    const caller = authenticate(request, check)
+    admitted.set(socket, { host, authorization, caller })
+    return caller
   }
   app.addHook('onRequest', (request, _reply, done) => {
     const { allow, socketOnly, public: isPublic } = request.routeOptions.config
     if (isPublic) return done()
     try {
-      const role = roleOf(request)
+      const caller = callerOf(request)
+      const { role } = caller
       request.role = role
+      request.caller = caller
       if (socketOnly) throw new MusterError('forbidden', 'this is only for the owner, over the Unix socket')
       if (!(allow ?? clientOnly).includes(role)) {
         throw new MusterError('forbidden', `a ${role} token does not open ${request.url}`, {
@@ -88,14 +103,24 @@ function hostName(host: string): string {
   return bare.toLowerCase()
 }
 
-function authenticate(request: FastifyRequest, check: (token: string) => Role | undefined): Role {
+/** Only this user can open the socket. */
+function osUser(): string {
+  try {
+    return userInfo().username
+  } catch {
+    // Of a user that the system has no name for, as in some containers.
+    return String(process.getuid?.() ?? 'unknown')
+  }
+}
+
+function authenticate(request: FastifyRequest, check: ReturnType<typeof tokenChecker>): Caller {
   const header = request.headers.authorization ?? ''
   const token = /^Bearer (\S+)$/i.exec(header)?.[1]
-  const role = token === undefined ? undefined : check(token)
-  if (role) return role
+  const caller = token === undefined ? undefined : check(token, Date.now())
+  if (caller) return caller
   throw new MusterError(
     'unauthorized',
-    token === undefined ? 'a token is needed: Authorization: Bearer TOKEN' : 'the token is wrong',
+    token === undefined ? 'a token is needed: Authorization: Bearer TOKEN' : 'the token is wrong, or its time is over',
     {
       hint: "On the coordinator's host 'muster token client' (or 'worker') prints it; pass it with --token or MUSTER_TOKEN.",
     },

@@ -10,10 +10,10 @@ import { MusterError } from '../protocol/errors.ts'
 import { expressionFault } from '../protocol/needs.ts'
 import { priorityNames, priorityOf } from '../protocol/priority.ts'
 
-type Specified = Pick<RunSpec, 'needs' | 'deadlineAtMs' | 'after' | 'onDependencyFailure' | 'user'>
+type Specified = Pick<RunSpec, 'needs' | 'deadlineAtMs' | 'after' | 'onDependencyFailure'>
 
 export function needsOf(body: SubmitBody, nowMs: number): Specified {
-  const { needs, deadline, after, onDependencyFailure, user } = body
+  const { needs, deadline, after, onDependencyFailure } = body
   for (const [at, need] of (needs ?? []).entries()) {
     const fault = need.where === undefined ? undefined : expressionFault(need.where)
     if (fault !== undefined) throw invalid(`needs[${at}].where: ${fault}`)
@@ -25,7 +25,6 @@ export function needsOf(body: SubmitBody, nowMs: number): Specified {
       ? {}
       : { after: after.map(({ run, when = 'passed' }) => ({ run, when })) }),
     ...(onDependencyFailure === undefined ? {} : { onDependencyFailure }),
-    ...(user === undefined ? {} : { user }),
   }
 }
 

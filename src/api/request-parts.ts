@@ -41,6 +41,24 @@ export function versionOf(request: FastifyRequest): number | undefined {
   return Number(match[1])
 }
 
+/**
+ * Whose shares and quotas something counts against. `asked`: for whom it is to be done; the caller's own word, which
+ * only a token that may submit for others makes good.
+ */
+export function userOf({ caller, role }: FastifyRequest, asked?: string, what = 'submit'): string {
+  if (asked === undefined || asked === caller.user) return caller.user
+  if (caller.onBehalf) return asked
+  const means = role === 'socket' ? "this host's user" : 'this token is of'
+  throw new MusterError('forbidden', `Cannot ${what} for user '${asked}': ${means} '${caller.user}'`, {
+    hint: "Leave 'user' out, or use a token that may: 'muster token user NAME --on-behalf' on the coordinator's host prints one.",
+  })
+}
+
+/** Whoever repeats somebody's work does so on their own account, unless they may on the other's. */
+export function repeaterOf({ caller }: FastifyRequest, first: string | undefined): string {
+  return caller.onBehalf ? (first ?? caller.user) : caller.user
+}
+
 /** Clients say who they are; it is a name for people, not a proof. */
 export function whoOf(request: FastifyRequest): string {
   const name = request.headers['muster-client']

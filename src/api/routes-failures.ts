@@ -7,7 +7,7 @@ import type { DeadLetter } from '../core/letter-state.ts'
 import { MusterError } from '../protocol/errors.ts'
 import { DiscardBody, LettersQuery, ReplayBody, type LettersPage } from '../protocol/failures.ts'
 import type { ApiOptions } from './options.ts'
-import { whoOf } from './request-parts.ts'
+import { repeaterOf, whoOf } from './request-parts.ts'
 
 export async function failureRoutes(app: FastifyInstance, { coordinator }: ApiOptions): Promise<void> {
   app.get<{ Querystring: LettersQuery }>(
@@ -39,7 +39,14 @@ export async function failureRoutes(app: FastifyInstance, { coordinator }: ApiOp
     await coordinator.settled()
     const { again = false } = request.body
     const letters = chosen(request.body, (letter) => again || letter.replay === undefined)
-    return { results: await replayLetters(coordinator, { letters, who: whoOf(request), again }) }
+    return {
+      results: await replayLetters(coordinator, {
+        letters,
+        who: whoOf(request),
+        again,
+        userOf: (first) => repeaterOf(request, first),
+      }),
+    }
   })
 
   app.post<{ Body: DiscardBody }>('/dead-letters/discard', { schema: { body: DiscardBody } }, async (request) => {

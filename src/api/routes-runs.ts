@@ -1,5 +1,5 @@
 /** Runs: submit, look, act. */
-import type { FastifyInstance, FastifyReply, RouteGenericInterface } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteGenericInterface } from 'fastify'
 import Value from 'typebox/value'
 import type { SubmitRequest } from '../coordinator/coordinator.ts'
 import { checkManifest } from '../coordinator/workspace-check.ts'
@@ -13,7 +13,16 @@ import { parseTraceparent } from '../telemetry/traces/trace-context.ts'
 import { keptRead } from './kept-reads.ts'
 import type { ApiOptions } from './options.ts'
 import { dependenciesOf, needsOf, priorityOfBody } from './request-needs.ts'
-import { checkFileBytes, checkFiles, versionOf, whoOf, type ContextRequest, type RunParams } from './request-parts.ts'
+import {
+  checkFileBytes,
+  checkFiles,
+  repeaterOf,
+  userOf,
+  versionOf,
+  whoOf,
+  type ContextRequest,
+  type RunParams,
+} from './request-parts.ts'
 
 const hourMs = 3_600_000
 
@@ -28,7 +37,12 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
     const run = await coordinator.submitRun({
       who: whoOf(request),
       ...(typeof key === 'string' ? { key } : {}),
-      spec: { ...specOf(body), ...needsOf(body, Date.now()), ...traceOf(request.headers) },
+      spec: {
+        ...specOf(body),
+        ...needsOf(body, Date.now()),
+        ...traceOf(request.headers),
+        user: userOf(request, body.user),
+      },
       files: body.files,
       ...(body.kinds === undefined ? {} : { kinds: body.kinds }),
       ...(dependencies === undefined ? {} : { dependencies }),
@@ -76,8 +90,7 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
   for (const action of runActions) {
     app.post<{ Params: RunParams; Body: ActionBody | null }>(`/runs/:run/${action}`, async (request, reply) => {
       const body = bodyOf(request.body)
-      const { headers } = request
-      const run = await act(action, request.params.run, body, whoOf(request), versionOf(request), traceOf(headers))
+      const run = await act(action, request.params.run, body, request, versionOf(request), traceOf(request.headers))
       return show(reply, run)
     })
   }
@@ -90,7 +103,7 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
       const results = await Promise.all(
         runs.map(async (id) => {
           try {
-            const run = await act(action, id, body, whoOf(request), undefined)
+            const run = await act(action, id, body, request, undefined)
             return { run: id, ok: true, state: run.state, ...(run.id === id ? {} : { created: run.id }) }
           } catch (error) {
             if (!(error instanceof Refused)) throw error
@@ -106,19 +119,19 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
     action: RunAction,
     id: string,
     body: ActionBody,
-    who: string,
+    request: FastifyRequest,
     version: number | undefined,
     trace: Pick<RunSpec, 'traceparent'> = {},
   ): Promise<Run> {
-    if (action === 'rerun') return rerun(coordinator.run(id), body.which ?? 'all', who, trace)
-    await coordinator.submit(actionInput(action, id, body, who, version))
+    if (action === 'rerun') return rerun(coordinator.run(id), body.which ?? 'all', request, trace)
+    await coordinator.submit(actionInput(action, id, body, whoOf(request), version))
     return coordinator.run(id)
   }
 
   async function rerun(
     run: Run,
     which: 'all' | 'failed' | 'lost',
-    who: string,
+    request: FastifyRequest,
     trace: Pick<RunSpec, 'traceparent'>,
   ): Promise<Run> {
     const states = which === 'failed' ? ['failed', 'timed-out', 'lost'] : ['lost', 'cancelled']
@@ -131,8 +144,8 @@ export async function runRoutes(app: FastifyInstance, { coordinator }: ApiOption
     const dependencies = dependenciesAmong(run, chosen)
     const complete = spec.complete && files.length === run.tasks.length
     return coordinator.submitRun({
-      who,
-      spec: { ...spec, ...trace, complete, open: false },
+      who: whoOf(request),
+      spec: { ...spec, ...trace, complete, open: false, user: repeaterOf(request, spec.user) },
       files,
       ...(spec.needs === undefined ? {} : { kinds: chosen.map((index) => run.tasks[index]!.kind) }),
       ...(dependencies.length === 0 ? {} : { dependencies }),

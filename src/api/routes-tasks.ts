@@ -9,7 +9,7 @@ import { ExtendBody, OutputQuery, PageQuery, TaskBody, TasksQuery } from '../pro
 import { MusterError } from '../protocol/errors.ts'
 import { keptRead } from './kept-reads.ts'
 import type { ApiOptions } from './options.ts'
-import { checkFileBytes, checkFiles, whoOf, type RunParams } from './request-parts.ts'
+import { checkFileBytes, checkFiles, userOf, whoOf, type RunParams } from './request-parts.ts'
 
 type AllTasks = { Querystring: { run?: string; cursor?: string; limit?: number; state?: string } }
 type TasksOfRun = { Params: RunParams; Querystring: { cursor?: number; limit?: number; state?: string } }
@@ -23,6 +23,7 @@ export async function taskRoutes(app: FastifyInstance, { coordinator }: ApiOptio
       const { files } = request.body
       checkFiles(files)
       checkFileBytes(request.body)
+      userOf(request, coordinator.run(run).spec.user, `add tasks to run ${run}`)
       await coordinator.extendRun({ run, who: whoOf(request), ...request.body })
       reply.status(201)
       // Applied in one go, so what was asked for last is last; others may have extended it since.
@@ -34,6 +35,7 @@ export async function taskRoutes(app: FastifyInstance, { coordinator }: ApiOptio
   app.post<{ Body: TaskBody }>('/tasks', { schema: { body: TaskBody } }, async (request, reply) => {
     const { run, file, kind } = request.body
     checkFiles([file])
+    userOf(request, coordinator.run(run).spec.user, `add tasks to run ${run}`)
     const kinds = kind === undefined ? {} : { kinds: [kind] }
     const { changed } = await coordinator.extendRun({ run, who: whoOf(request), files: [file], ...kinds })
     reply.status(201)

@@ -1,15 +1,31 @@
 /**
- * The secrets of a coordinator: one lets clients submit (and so run code), one lets workers join, and
- * in a cluster one lets the other coordinators in. Made at first start, kept in a file only this user
+ * The secrets of a coordinator: one lets clients submit (and so run code), one lets workers join, in a
+ * cluster one lets the other coordinators in, and one signs the tokens of single users. Made at first start, kept in a file only this user
  * can read (a cluster's: in its log, with a copy here), compared in constant time.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { linkSync, mkdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { MusterError } from '../protocol/errors.ts'
+import { readUserToken, sharedUser } from './user-tokens.ts'
 
-export type Tokens = { readonly client: string; readonly worker: string; readonly peer?: string }
-export type Role = keyof Tokens
+export type Tokens = {
+  readonly client: string
+  readonly worker: string
+  readonly peer?: string
+  /** Signs users' tokens, and is nobody's token itself; absent in files of before there were any. */
+  readonly userKey?: string
+}
+export type Role = Exclude<keyof Tokens, 'userKey'>
+
+/** Who a token says it is. */
+export type Caller = {
+  readonly role: Role
+  readonly user: string
+  /** May submit for other users, too. */
+  readonly onBehalf: boolean
+  readonly untilMs: number
+}
 
 const file = 'tokens.json'
 
@@ -31,6 +47,7 @@ export function readTokens(directory: string): Tokens | undefined {
         client: value.client,
         worker: value.worker,
         ...(typeof value.peer === 'string' ? { peer: value.peer } : {}),
+        ...(typeof value.userKey === 'string' ? { userKey: value.userKey } : {}),
       }
   } catch {
     // Falls through to the one error that names the file.
@@ -40,9 +57,9 @@ export function readTokens(directory: string): Tokens | undefined {
   })
 }
 
-export function ensureTokens(directory: string): Tokens {
+export function ensureTokens(directory: string): Tokens & { readonly userKey: string } {
   const known = readTokens(directory)
-  if (known) return known
+  if (known) return withUserKey(directory, known)
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   const made = newTokens()
   // Whole or not at all, and only once: the name is given to a file that is complete.
@@ -54,18 +71,31 @@ export function ensureTokens(directory: string): Tokens {
     return made
   } catch (error) {
     // Somebody else made them in the same moment.
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return readTokens(directory)!
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return withUserKey(directory, readTokens(directory)!)
     throw error
   } finally {
     unlinkSync(draft)
   }
 }
 
-export function newTokens(): Tokens {
+/** Of before there were users' tokens. */
+function withUserKey(directory: string, tokens: Tokens): Tokens & { readonly userKey: string } {
+  if (tokens.userKey !== undefined) return { ...tokens, userKey: tokens.userKey }
+  const more = { ...tokens, userKey: newUserKey() }
+  writeTokens(directory, more)
+  return more
+}
+
+export function newTokens(): Tokens & { readonly userKey: string } {
   return {
     client: `mc_${randomBytes(24).toString('base64url')}`,
     worker: `mw_${randomBytes(24).toString('base64url')}`,
+    userKey: newUserKey(),
   }
+}
+
+export function newUserKey(): string {
+  return randomBytes(32).toString('base64url')
 }
 
 /** A cluster's, as its members share them: this host's own commands find them like a single coordinator's. */
@@ -81,22 +111,29 @@ export function tokensRecord(
   tokens: Tokens | undefined,
 ): readonly { readonly name: string; readonly bytes: Uint8Array }[] {
   if (tokens === undefined) return []
-  const { client, worker } = tokens
-  return [{ name: 'tokens', bytes: Buffer.from(JSON.stringify({ client, worker })) }]
+  const { client, worker, userKey } = tokens
+  return [{ name: 'tokens', bytes: Buffer.from(JSON.stringify({ client, worker, userKey })) }]
 }
 
 const digest = (text: string) => createHash('sha256').update(text).digest()
 
-/** Which role a token stands for. Compares digests, so that neither content nor length shows in the time. */
-export function tokenChecker(tokens: Tokens): (token: string) => Role | undefined {
+/** Who a token says it is. Compares digests, so that neither content nor length shows in the time. */
+export function tokenChecker(tokens: Tokens): (token: string, nowMs: number) => Caller | undefined {
   const client = digest(tokens.client)
   const worker = digest(tokens.worker)
   const peer = tokens.peer === undefined ? undefined : digest(tokens.peer)
-  return (token) => {
+  const own = (role: Role): Caller => ({ role, user: sharedUser, onBehalf: false, untilMs: Infinity })
+  return (token, nowMs) => {
     const given = digest(token)
     const isClient = timingSafeEqual(given, client)
     const isWorker = timingSafeEqual(given, worker)
     const isPeer = peer !== undefined && timingSafeEqual(given, peer)
-    return isClient ? 'client' : isWorker ? 'worker' : isPeer ? 'peer' : undefined
+    if (isClient) return own('client')
+    if (isWorker) return own('worker')
+    if (isPeer) return own('peer')
+    const content = tokens.userKey === undefined ? undefined : readUserToken(tokens.userKey, token, nowMs)
+    if (!content) return undefined
+    const { user, onBehalf = false, untilMs = Infinity } = content
+    return { role: 'client', user, onBehalf, untilMs }
   }
 }

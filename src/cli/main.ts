@@ -408,9 +408,16 @@ log
 program
   .command('token')
   .description('print a token of a coordinator on this host')
-  .argument('<role>', 'client or worker')
+  .argument('<role>', 'client, worker, or user: a client token of that user alone')
+  .argument('[user]', 'whose')
+  .option('--on-behalf', 'user: it may submit for other users, too')
+  .option('--days <n>', 'user: it ends after so many days (default: never)')
   .option('--data <dir>', 'which coordinator’s')
-  .action(ends(async (role: string, options: never) => (await import('./commands/act.ts')).tokenCommand(role, options)))
+  .action(
+    ends(async (role: string, user: string | undefined, options: never) =>
+      (await import('./commands/act.ts')).tokenCommand(role, user, options),
+    ),
+  )
 program
   .command('down')
   .description('stop this user’s daemon on this host')

@@ -16,6 +16,8 @@ import { checkManifest } from './workspace-check.ts'
 export type ReplayRequest = {
   readonly letters: readonly LetterId[]
   readonly who: string
+  /** Whose shares it counts against, by those that the run of the letters counted against; absent = the same. */
+  readonly userOf?: (first: string | undefined) => string
   readonly again: boolean
 }
 
@@ -40,7 +42,7 @@ export async function replayLetters(coordinator: Coordinator, request: ReplayReq
   return results
 }
 
-async function replayOne(coordinator: Coordinator, { letters, who, again }: ReplayRequest): Promise<string> {
+async function replayOne(coordinator: Coordinator, { letters, who, userOf, again }: ReplayRequest): Promise<string> {
   const { state, contexts } = coordinator
   const known = letters.flatMap((id) => state.letters.byId.get(id) ?? [])
   const source = known[0] && state.letters.sources.get(known[0].run)
@@ -56,6 +58,7 @@ async function replayOne(coordinator: Coordinator, { letters, who, again }: Repl
       run,
       letters,
       who,
+      ...(userOf ? { user: userOf(source?.spec.user) } : {}),
       again,
       context: reference,
       ...(estimates ? toldEstimates(estimates) : { estimates: files.map(() => null) }),

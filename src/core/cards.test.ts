@@ -45,7 +45,7 @@ function free(state: State, worker: string): readonly string[] {
 
 function endAll(state: State): void {
   const how = { exitCode: 1, signal: null, startupMs: 1, wallMs: 1, interrupted: [], timedOut: [], errors: [] }
-  for (const { worker, id, token } of [...state.batches.values()])
+  for (const { worker, id, token } of state.batches.values())
     advance(state, { type: 'end', worker, batch: id, token, reason: 'crashed', ...how }, 2)
   assert.equal(state.cards.size, 0)
 }

@@ -55,14 +55,14 @@ export function stepReplay(state: State, input: Replay): readonly Event[] {
       )
     }
   }
-  const { context, startupMs } = input
+  const { context, startupMs, user } = input
   // Whatever submitted the first run is over; so are its trace, its deadline and what it waited for.
   const { traceparent: _, deadlineAtMs: __, after: ___, ...spec } = source.spec
   const submitted = stepSubmit(state, {
     type: 'submit',
     run: input.run,
     who: input.who,
-    spec: { ...spec, context, startupMs, complete: false, open: false },
+    spec: { ...spec, ...(user === undefined ? {} : { user }), context, startupMs, complete: false, open: false },
     files: letters.map((letter) => letter.file),
     estimates: input.estimates,
     ...(input.guessed === undefined ? {} : { guessed: input.guessed }),

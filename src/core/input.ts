@@ -137,6 +137,8 @@ export type Replay = {
   readonly letters: readonly LetterId[]
   readonly run: RunId
   readonly who: string
+  /** Instead of the one that the letters' run counted against. */
+  readonly user?: string
   /** Also letters that were replayed before. */
   readonly again: boolean
   readonly context: string

@@ -40,12 +40,12 @@ const specOf = async ({ run }: RunView) =>
 test('needs, kinds, order, deadline, priority and user are taken as they are described', async () => {
   const needs = [{ cpus: 2 }, { where: 'os == linux', locks: [{ name: 'db', mode: 'counted', max: 2 }] }]
   const dependencies = [{ task: 'c', after: ['a', 1] }]
-  const run = await taken({ needs, kinds: [0, 1, 1], dependencies, deadline: '1h', priority: 'high', user: 'ann' })
+  const run = await taken({ needs, kinds: [0, 1, 1], dependencies, deadline: '1h', priority: 'high', user: 'client' })
   assert.equal(run.priority, 100)
   const lowered = await fleet.post(`/runs/${run.run}/prioritise`, { priority: 'background' })
   assert.equal(((await lowered.json()) as RunView).priority, -500)
   const spec = await specOf(run)
-  assert.deepEqual([spec['needs'], spec['user']], [needs, 'ann'])
+  assert.deepEqual([spec['needs'], spec['user']], [needs, 'client'])
   assert.ok(run.deadlineAtMs! > Date.now() + 3_500_000 && run.deadlineAtMs! <= Date.now() + 3_600_000)
   const tasks = await tasksOf(run)
   assert.deepEqual(

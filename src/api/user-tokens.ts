@@ -1,0 +1,50 @@
+/**
+ * Client tokens that say whose they are. Whoever runs a coordinator makes one for each person or service; its user is
+ * what shares and quotas count, and nobody can change the name in it, since it is signed with a key that never leaves the
+ * coordinators. Nothing is kept of a token, so any coordinator of a cluster knows all of them, and one ends by its date or
+ * with the key.
+ */
+import { createHmac, timingSafeEqual } from 'node:crypto'
+import Type from 'typebox'
+import Value from 'typebox/value'
+import { MusterError } from '../protocol/errors.ts'
+
+export const userNameMax = 256
+
+const TokenContent = Type.Object({
+  user: Type.String({ minLength: 1, maxLength: userNameMax }),
+  /** May submit for other users, too. */
+  onBehalf: Type.Optional(Type.Boolean()),
+  /** It is good until then, in milliseconds since the epoch; absent = for as long as the key. */
+  untilMs: Type.Optional(Type.Integer()),
+})
+export type TokenContent = Type.Static<typeof TokenContent>
+
+const prefix = 'mu_'
+/** Of everybody who has the coordinator's own client token, and so of nobody in particular. */
+export const sharedUser = 'client'
+
+const signature = (key: string, text: string) => createHmac('sha256', key).update(text).digest()
+
+export function makeUserToken(key: string, content: TokenContent): string {
+  const { user } = content
+  if (!Value.Check(TokenContent, content) || user.trim() !== user || user === sharedUser || /\p{Cc}/u.test(user))
+    throw new MusterError(
+      'usage',
+      `Cannot make a token for '${user}': expected a name of 1 to ${userNameMax} characters, other than '${sharedUser}'`,
+    )
+  const text = Buffer.from(JSON.stringify(content)).toString('base64url')
+  return `${prefix}${text}.${signature(key, text).toString('base64url')}`
+}
+
+/** What a token says that was signed with the key; undefined: it wasn't, or its time is over. */
+export function readUserToken(key: string, token: string, nowMs: number): TokenContent | undefined {
+  const [, text, sign] = /^mu_([\w-]+)\.([\w-]+)$/.exec(token) ?? []
+  if (text === undefined || sign === undefined) return undefined
+  const given = Buffer.from(sign, 'base64url')
+  const right = signature(key, text)
+  if (given.length !== right.length || !timingSafeEqual(given, right)) return undefined
+  const content: unknown = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'))
+  if (!Value.Check(TokenContent, content)) return undefined
+  return content.untilMs !== undefined && content.untilMs <= nowMs ? undefined : content
+}
