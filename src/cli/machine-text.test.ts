@@ -174,6 +174,22 @@ w-4d0b4c18d0bd  two   busy      8     6  24 GiB  1.50   fca6166
   )
 })
 
+test('workersTable: what is too wide does without what matters least; there is room for names of cards where there is room', () => {
+  const one = { ...worker, gpus: [h100, t4], speed: 1.5, fingerprint: 'fca61669', labels: { zone: 'eu-west' } }
+  assert.equal(
+    workersTable([one], 80),
+    `WORKER          NAME  STATE  CPUS  FREE  MEMORY  GPUS            LABELS
+w-4d0b4c18d0bd  one   busy      8     6  24 GiB  H100 80GB HBM…  zone=eu-west
+`,
+  )
+  assert.equal(
+    workersTable([one], 120),
+    `WORKER          NAME  STATE  CPUS  FREE  MEMORY  GPUS                 SPEED  MACHINE  LABELS
+w-4d0b4c18d0bd  one   busy      8     6  24 GiB  H100 80GB HBM3 + T4  1.50   fca6166  zone=eu-west
+`,
+  )
+})
+
 test('workersTable: cards and work', () => {
   assert.equal(
     workersTable([{ ...worker, gpus: Array.from({ length: 8 }, () => h100), speed: 1.5, fingerprint: 'fca61669' }]),

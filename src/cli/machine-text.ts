@@ -142,8 +142,14 @@ function gpuRows(gpus: readonly Gpu[]): (readonly [string, string])[] {
   }
   return [...alike].map(([key, ids]) => {
     const [text = ''] = key.split('\n')
-    return [`GPU ${ids.map(shortId).join(' ')}`, ids.length === 1 ? text : `${ids.length} × ${text}`]
+    return [`GPU ${idWords(ids)}`, ids.length === 1 ? text : `${ids.length} × ${text}`]
   })
+}
+
+/** `0–6`, `1 3 5`. */
+function idWords(ids: readonly string[]): string {
+  const isRow = ids.length > 2 && ids.every((id, index) => Number(id) === Number(ids[0]) + index)
+  return isRow ? `${ids[0]}–${ids.at(-1)}` : ids.map(shortId).join(' ')
 }
 
 function joined(...parts: readonly string[]): string {

@@ -2,7 +2,7 @@
 import type { WorkerView } from '../../protocol/run-view.ts'
 import { machineLines, gigabytes, gpuWords } from '../machine-text.ts'
 import { terminalOf } from '../reporters/terminal.ts'
-import { fitEnd } from '../reporters/text-fit.ts'
+import { fitEnd, width } from '../reporters/text-fit.ts'
 import { ago, table } from '../table.ts'
 import { print, withClient, type LookOptions } from './look.ts'
 
@@ -10,16 +10,23 @@ import { print, withClient, type LookOptions } from './look.ts'
 const shortFingerprint = 7
 const nameColumnsMax = 24
 /** So that a line of a usual worker fits a terminal of 80 columns. */
-const gpuColumnsMax = 14
+const narrowGpuColumns = 14
+const wideGpuColumns = 40
+const wideColumns = 110
 
 export async function workersCommand(named: string | undefined, options: LookOptions): Promise<number> {
   if (named !== undefined) return workerCommand(named, options)
   const workers = await withClient(options, (client) => client.workers())
-  return print(options, workers, () => (workers.length === 0 ? 'no workers\n' : workersTable(workers)))
+  const columns = terminalOf(process.stdout, process.env).columns()
+  return print(options, workers, () => (workers.length === 0 ? 'no workers\n' : workersTable(workers, columns)))
 }
 
+/** Left out where the table is too wide otherwise, the first first: `muster workers NAME` has them. */
+const dispensable: readonly string[] = ['MACHINE', 'SPEED', 'FREE']
+
 /** Columns in which nobody has anything are left out. */
-export function workersTable(workers: readonly WorkerView[]): string {
+export function workersTable(workers: readonly WorkerView[], columnsMax = 80): string {
+  const gpuColumnsMax = columnsMax >= wideColumns ? wideGpuColumns : narrowGpuColumns
   const columns: readonly [string, (worker: WorkerView) => string | number][] = [
     ['WORKER', (worker) => worker.worker],
     ['NAME', (worker) => fitEnd(worker.name, nameColumnsMax)],
@@ -36,10 +43,17 @@ export function workersTable(workers: readonly WorkerView[]): string {
   const shown = columns
     .map(([header, cell]) => ({ header, cells: workers.map(cell) }))
     .filter(({ cells }) => cells.some((cell) => cell !== ''))
-  return table(
-    shown.map(({ header }) => header),
-    workers.map((_, row) => shown.map(({ cells }) => cells[row]!)),
-  )
+  const drawn = (without: readonly string[]): string => {
+    const kept = shown.filter(({ header }) => !without.includes(header))
+    return table(
+      kept.map(({ header }) => header),
+      workers.map((_, row) => kept.map(({ cells }) => cells[row]!)),
+    )
+  }
+  const candidates = [0, 1, 2, 3].map((count) => drawn(dispensable.slice(0, count)))
+  const fits = (text: string): boolean => text.split('\n').every((line) => width(line) <= columnsMax)
+  // Where none fits, what work there is matters more than a line's length.
+  return candidates.find(fits) ?? candidates[0]!
 }
 
 function stateOf(worker: WorkerView): string {
