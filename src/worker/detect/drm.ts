@@ -2,8 +2,7 @@
  * Graphics cards as the kernel lists them, for vendors that have no tool of their own here. What is only a screen (of a
  * virtual machine, or of a server's management controller) and what is drawn by the processor never counts.
  */
-import { access, constants } from 'node:fs/promises'
-import { linkOf, namesIn, numberOf, textOf, type Host } from './probe.ts'
+import { linkOf, namesIn, numberOf, obstacleOf, textOf, type Host } from './probe.ts'
 
 export type DrmCard = {
   /** e.g. card0 */
@@ -58,23 +57,13 @@ export async function drmCards(host: Host): Promise<{ cards: DrmCard[]; left: st
         (await numberOf(host, `/sys/class/drm/${node}/lmem_total_bytes`)) ??
         (await numberOf(host, `${folder}/tile0/physical_vram_size_bytes`)) ??
         0,
-      obstacle: await obstacleOf(host, render),
+      obstacle:
+        render === undefined
+          ? 'it has no device to compute with (renderD…)'
+          : await obstacleOf(host, `/dev/dri/${render}`),
     })
   }
   return { cards, left }
-}
-
-async function obstacleOf(host: Host, render: string | undefined): Promise<string | undefined> {
-  if (render === undefined) return 'it has no device to compute with (renderD…)'
-  const device = `/dev/dri/${render}`
-  try {
-    await access(host.root + device, constants.R_OK | constants.W_OK)
-    return undefined
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ENOENT'
-      ? `${device} is not here`
-      : `this user may not open ${device}; its group is mostly 'render'`
-  }
 }
 
 /** From the list of PCI devices that most systems have: `\t56a0  DG2 [Arc A770]` below `8086  Intel Corporation`. */

@@ -1,13 +1,14 @@
 /**
- * Which machine this is, as a hash: the same under another host name or worker name, and after a reboot. Made of the
+ * Which machine this is, as a hash: the same under another host name, address or worker name, and after a reboot. Made of the
  * board's own id where it may be read (mostly by root only, so a worker of another user may get another
- * fingerprint); else of the system's installation id, the processor's model, the memory's size, and the serial numbers of
- * disks and network cards. Cards for computing are left out: a driver that hangs must not make another machine of it.
+ * fingerprint); else of the system's installation id and its built-in network cards; where neither is there, of the serial numbers of
+ * its disks. What is plugged in and pulled out is left out, and so are memory, whose size each kernel counts a little differently,
+ * and cards for computing: a driver that hangs must not make another machine of it.
  * Containers on one machine have one fingerprint as far as they see the same hardware. It says nothing about
  * its owner, and what it was made of can't be found from it.
  */
 import { createHash } from 'node:crypto'
-import { namesIn, textOf, type Finding, type Host } from './probe.ts'
+import { linkOf, namesIn, textOf, type Finding, type Host } from './probe.ts'
 import { containerOf } from './system.ts'
 
 /** What makers write where a number should be. */
@@ -41,19 +42,15 @@ async function marksOf(host: Host): Promise<string[]> {
   }
   // A container's comes with its image, and is the same on every machine.
   const machine = (await containerOf(host)) === false ? ((await textOf(host, '/etc/machine-id')) ?? '') : ''
-  const unique = [
-    ...(/^[\da-f]{32}$/.test(machine) ? [`machine ${machine}`] : []),
-    ...(await networkCards(host)),
-    ...(await disks(host)),
-  ]
+  const own = [...(/^[\da-f]{32}$/.test(machine) ? [`machine ${machine}`] : []), ...(await networkCards(host))]
+  // Most containers have neither; but disks are bought more often than machines.
+  const unique = own.length > 0 ? own : await disks(host)
   if (unique.length === 0) return []
   const model = /^model name\s*:\s*(.+)$/m.exec((await textOf(host, '/proc/cpuinfo')) ?? '')?.[1] ?? ''
-  const memory = /^MemTotal:\s+(\d+) kB$/m.exec((await textOf(host, '/proc/meminfo')) ?? '')?.[1] ?? '0'
-  // A kernel takes a little more or less for itself at each update.
-  return [...unique, `cpu ${model}`, `memory ${Math.round(Number(memory) / 2 ** 20)} GiB`]
+  return [...unique, `cpu ${model}`]
 }
 
-/** With hardware behind them, and an address that was not made up. */
+/** Built in, and with an address that was not made up. */
 async function networkCards(host: Host): Promise<string[]> {
   const found: string[] = []
   for (const name of await namesIn(host, '/sys/class/net')) {
@@ -61,16 +58,24 @@ async function networkCards(host: Host): Promise<string[]> {
     const isHardware = (await namesIn(host, `${folder}/device`)).length > 0
     const address = await textOf(host, `${folder}/address`)
     if (!isHardware || (await textOf(host, `${folder}/addr_assign_type`)) !== '0') continue
+    if (await isPlugged(host, `${folder}/device`)) continue
     if (address !== undefined && !meaningless.test(address.replaceAll(':', ''))) found.push(`net ${address}`)
   }
   return found.sort()
 }
 
-/** Fixed ones only: a stick comes and goes. */
+/** A dock, an adapter, a stick. */
+async function isPlugged(host: Host, device: string): Promise<boolean> {
+  const bus = await linkOf(host, `${device}/subsystem`)
+  return bus === 'usb' || bus === 'mmc' || (await textOf(host, `${device}/removable`)) === 'removable'
+}
+
+/** Fixed ones only. */
 async function disks(host: Host): Promise<string[]> {
   const found: string[] = []
   for (const name of await namesIn(host, '/sys/block')) {
     if ((await textOf(host, `/sys/block/${name}/removable`)) === '1') continue
+    if (await isPlugged(host, `/sys/block/${name}/device`)) continue
     const serial =
       (await textOf(host, `/sys/block/${name}/device/serial`)) ?? (await textOf(host, `/sys/block/${name}/serial`))
     if (serial !== undefined && !meaningless.test(serial)) found.push(`disk ${serial}`)

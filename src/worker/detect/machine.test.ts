@@ -180,7 +180,7 @@ describe('findNpus', () => {
       })
     const { attributes, unavailable } = await findNpus(host.host())
     assert.deepEqual(attributes, { 'npu.count': 1, 'npu.models': ['Intel NPU'], 'npu.drivers': ['intel_vpu'] })
-    assert.deepEqual(unavailable, { npu: 'AMD XDNA NPU is there, but /dev/accel/accel1 is not' })
+    assert.deepEqual(unavailable, { npu: 'AMD XDNA NPU: /dev/accel/accel1 is not here' })
   })
 
   it('counts none where there are none', async () => {
@@ -213,7 +213,16 @@ describe('findFingerprint', () => {
       '/sys/class/net/br0/addr_assign_type': '3\n',
       '/sys/block/sdz/removable': '1\n',
       '/sys/block/sdz/device/serial': 'STICK\n',
+      '/sys/block/nvme1n1/device/serial': 'A NEW DISK\n',
+      '/sys/class/net/usb0/address': '00:e0:4c:00:00:01\n',
+      '/sys/class/net/usb0/addr_assign_type': '0\n',
+      '/sys/class/net/dock0/address': '00:e0:4c:00:00:02\n',
+      '/sys/class/net/dock0/addr_assign_type': '0\n',
+      '/sys/class/net/dock0/device/removable': 'removable\n',
+      '/etc/hostname': 'renamed\n',
+      '/proc/sys/kernel/hostname': 'renamed\n',
     })
+    host.links({ '/sys/class/net/usb0/device/subsystem': '../../../bus/usb' })
     assert.equal(await of(host), first)
     host.files({ '/sys/class/net/eth0/address': '52:54:00:99:99:99\n' })
     assert.notEqual(await of(host), first)
@@ -228,6 +237,21 @@ describe('findFingerprint', () => {
     using three = new PlantedHost().files({ ...machine, ...meaningless })
     using four = new PlantedHost().files(machine)
     assert.equal(await of(three), await of(four))
+  })
+
+  it('is made of disks in a container that sees nothing else, so that it is the same after a restart', async () => {
+    const disk = { '/sys/block/nvme0n1/device/serial': 'S5GXNX0T\n', '/.dockerenv': '' }
+    using one = new PlantedHost().files({ ...machine, ...disk })
+    using two = new PlantedHost().files({
+      ...disk,
+      '/proc/cpuinfo': machine['/proc/cpuinfo'],
+      '/etc/machine-id': 'f'.repeat(32),
+    })
+    const first = await of(one)
+    assert.match(first ?? '', /^[0-9a-f]{32}$/)
+    assert.equal(await of(two), first)
+    two.files({ '/sys/block/nvme0n1/device/serial': 'ANOTHER\n' })
+    assert.notEqual(await of(two), first)
   })
 
   it('is not made of what a container brings along', async () => {

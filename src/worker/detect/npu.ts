@@ -1,5 +1,5 @@
 /** Neural processors: what the kernel lists as compute accelerators that are not cards with a screen. */
-import { linkOf, namesIn, textOf, type Finding, type Host } from './probe.ts'
+import { linkOf, namesIn, obstacleOf, textOf, type Finding, type Host } from './probe.ts'
 
 /** Names for people; the driver's own otherwise. */
 const names: Readonly<Record<string, string>> = {
@@ -15,15 +15,15 @@ export async function findNpus(host: Host): Promise<Finding> {
   const found: string[] = []
   const drivers = new Set<string>()
   const unusable: string[] = []
-  const nodes = await namesIn(host, '/dev/accel')
   for (const name of await namesIn(host, '/sys/class/accel')) {
     if (!/^accel\d+$/.test(name)) continue
     const driver =
       (await linkOf(host, `/sys/class/accel/${name}/device/driver`)) ??
       /^DRIVER=(.+)$/m.exec((await textOf(host, `/sys/class/accel/${name}/device/uevent`)) ?? '')?.[1] ??
       'unknown'
-    if (!nodes.includes(name)) {
-      unusable.push(`${names[driver] ?? driver} is there, but /dev/accel/${name} is not`)
+    const obstacle = await obstacleOf(host, `/dev/accel/${name}`)
+    if (obstacle !== undefined) {
+      unusable.push(`${names[driver] ?? driver}: ${obstacle}`)
       continue
     }
     found.push(names[driver] ?? driver)

@@ -1,5 +1,5 @@
 /** What every probe (a function from Host to Finding) is given and gives. It may throw: that becomes an entry in `unavailable`, and nothing else. */
-import { readdir, readFile, readlink } from 'node:fs/promises'
+import { access, constants, readdir, readFile, readlink } from 'node:fs/promises'
 import path from 'node:path'
 import type { Gpu } from '../../protocol/worker-messages.ts'
 import type { AttributeValue } from './detected.ts'
@@ -59,5 +59,17 @@ export async function linkOf(host: Pick<Host, 'root'>, file: string): Promise<st
   } catch {
     // As in textOf.
     return undefined
+  }
+}
+
+/** Why a device can't be used from here, though the kernel lists it (containers see all of /sys); undefined = it can. */
+export async function obstacleOf(host: Pick<Host, 'root'>, device: string): Promise<string | undefined> {
+  try {
+    await access(host.root + device, constants.R_OK | constants.W_OK)
+    return undefined
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT'
+      ? `${device} is not here`
+      : `this user may not open ${device}, mostly for want of the group 'render'`
   }
 }
