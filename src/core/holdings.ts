@@ -196,12 +196,6 @@ export function isLocked({ locks }: State, need: Need): boolean {
   return false
 }
 
-/** Whether the lock has a holder, and nobody could join it. */
-export function isHeldAlone({ locks }: State, name: string): boolean {
-  for (const held of locks.get(name)?.values() ?? []) return held.mode === 'exclusive'
-  return false
-}
-
 function mayJoin(lock: Lock, holders: ReadonlyMap<string, Lock>): boolean {
   if (holders.size === 0) return true
   if (lock.mode === 'exclusive') return false
@@ -263,6 +257,7 @@ export function takeHoldings(state: State, run: Run, batch: Batch): void {
       state.locks.set(lock.name, holders)
     }
     holders.set(batch.id, lock)
+    if (lock.mode === 'exclusive') state.lockedAlone.add(lock.name)
   }
 }
 
@@ -280,6 +275,7 @@ export function giveBackHoldings(state: State, run: Run, batch: Batch, atMs: num
   for (const lock of need.locks ?? []) {
     const holders = state.locks.get(lock.name)!
     holders.delete(batch.id)
+    if (lock.mode === 'exclusive') state.lockedAlone.delete(lock.name)
     if (holders.size === 0) state.locks.delete(lock.name)
   }
   for (const scope of scopesOf(run)) {

@@ -298,6 +298,8 @@ export type State = {
   readonly recycling: Set<WorkerId>
   /** Holders by name; follows from the batches. */
   readonly locks: Map<string, Map<BatchId, Lock>>
+  /** Those of them that are held exclusively. */
+  readonly lockedAlone: Set<string>
   readonly placed: Placed
   /** Cards in use, by host: several workers of one host offer the same ones. */
   readonly cards: Map<string, Map<string, CardUse>>
@@ -339,6 +341,7 @@ export function emptyState(limits: Limits = defaultLimits, shares: Shares = noSh
     free: new Set(),
     recycling: new Set(),
     locks: new Map(),
+    lockedAlone: new Set(),
     placed: new Map(),
     cards: new Map(),
     spent: new Map(),

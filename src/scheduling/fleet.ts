@@ -104,6 +104,8 @@ function demandOf(asked: unknown): Demand {
 type Asked = {
   /** Of a worker at the time. */
   readonly place: Demand
+  /** The same, and under whose quotas. */
+  readonly quotedPlace: Demand
   /** In all: with its limit of workers and its locks. */
   readonly all: Demand
   /** In all, and under whose quotas. */
@@ -123,7 +125,8 @@ function askedOf(run: Run, group: Group): Asked {
     const all = workersMax === undefined && locks === undefined ? place : demandOf([place.text, workersMax, locks])
     const line = locks === undefined ? place : demandOf([place.text, null, locks])
     const scopes = scopesOf(run)
-    known = { place, all, quoted: demandOf([scopes, all.text]), line, quotedLine: demandOf([scopes, line.text]) }
+    const quote = (demand: Demand) => demandOf([scopes, demand.text])
+    known = { place, quotedPlace: quote(place), all, quoted: quote(all), line, quotedLine: quote(line) }
     asked.set(group, known)
   }
   return known
@@ -132,6 +135,12 @@ function askedOf(run: Run, group: Group): Asked {
 /** Of groups for which this is the same, each worker either fits all or none, and has room for all or none. */
 export function placeOf(run: Run, group: Group): Demand {
   return askedOf(run, group).place
+}
+
+/** Of groups for which this is the same, all can be given the same workers, where shares are configured by their quotas too. */
+export function claimOf({ shares }: State, run: Run, group: Group): Demand {
+  const { place, quotedPlace } = askedOf(run, group)
+  return shares.size === 0 ? place : quotedPlace
 }
 
 /** Of groups for which this is the same, all are held up by the same locks and, where shares are configured, quotas. */

@@ -10,7 +10,7 @@ import { fits } from '../core/fit.ts'
 import {
   cpusOf,
   grantOf,
-  lockInTheWay,
+  isLocked,
   obstacleOn,
   quotaInTheWay,
   sharesHost,
@@ -19,12 +19,13 @@ import {
   waitsForItself,
   type Obstacle,
 } from '../core/holdings.ts'
+import type { Need } from '../core/entities.ts'
 import type { Assign } from '../core/input.ts'
 import type { Group, Run, State, Task, Worker } from '../core/state.ts'
 import { pickTasks, targetWorkMs, workLeftMs, type Share } from './batch-size.ts'
-import { Fleets, isAvailable, lineOf, measuredSpeed, placeOf, type Demand, type Speed, type View } from './fleet.ts'
+import { claimOf, Fleets, isAvailable, measuredSpeed, placeOf, type Demand, type Speed, type View } from './fleet.ts'
 import { Reservations } from './reservations.ts'
-import { runOrderOf, sortRuns, Turns, type KeyedOrder, type Line } from './run-order.ts'
+import { runOrderOf, sortRuns, Turns, type KeyedOrder, type Line, type RunOrder, type Turn } from './run-order.ts'
 import { givenUp, mayRunOn, whereabouts, type Whereabouts } from './whereabouts.ts'
 
 export type Placement = Omit<Assign, 'type'>
@@ -89,15 +90,15 @@ export function* placeInOrder(view: StrategyView, ordering: Ordering): Generator
   if (ordering.turn === 'run') {
     const turns =
       ordering.keyed === undefined
-        ? inTurn(sorted(ordering, view, waitingRuns(state, nowMs, mine), fleets, nowMs))
-        : new Turns(runOrderOf(state, ordering.keyed), state, fleets, nowMs, (line, run) => isOver(round, line, run))
-    for (let run = turns.next(); run !== undefined; run = turns.next()) {
+        ? oneByOne(round, sorted(ordering, view, waitingRuns(state, nowMs, mine), fleets, nowMs))
+        : turnsOf(round, runOrderOf(state, ordering.keyed), view.kept === undefined)
+    for (let turn = turns.next(); turn !== undefined; turn = turns.next()) {
       // Nothing is left to give, or to keep.
       if (state.free.size === 0) return
+      const { run, groups } = turn
       if (mine !== undefined && !mine(run)) continue
-      if (isHopeless(round, run)) continue
-      yield* placementsOf(round, run, Infinity)
-      reserve(round, run)
+      yield* placementsOf(round, run, groups, Infinity)
+      reserve(round, run, groups)
     }
     return
   }
@@ -105,9 +106,9 @@ export function* placeInOrder(view: StrategyView, ordering: Ordering): Generator
   while (waiting.length > 0) {
     const [run] = waiting
     const before = state.lastToken
-    yield* placementsOf(round, run!, 1)
+    yield* placementsOf(round, run!, run!.groups, 1)
     if (state.lastToken === before) {
-      reserve(round, run!)
+      reserve(round, run!, run!.groups)
       waiting = waiting.slice(1)
     } else
       waiting = sorted(
@@ -125,9 +126,16 @@ function sorted({ keyed, sort }: Ordering, view: View, waiting: Run[], fleets: F
   return sort === undefined ? waiting : sort(view, waiting, fleets, nowMs)
 }
 
-function inTurn(runs: readonly Run[]): { readonly next: () => Run | undefined } {
+function oneByOne(round: Round, runs: readonly Run[]): { readonly next: () => Turn | undefined } {
   let at = 0
-  return { next: () => runs[at++] }
+  const next = () => {
+    while (at < runs.length) {
+      const run = runs[at++]!
+      if (!isHopeless(round, run)) return { run, groups: run.groups }
+    }
+    return undefined
+  }
+  return { next }
 }
 
 /** Runs with work to hand out in the order in which they are served. */
@@ -148,7 +156,7 @@ export function* keeping(
   const open = openWorkers(view, nowMs)
   const round: Round = { view, ordering, open, fleets, speed: measuredSpeed, kept, ...nothingSeen(), nowMs }
   for (const run of runs) {
-    reserve(round, run)
+    reserve(round, run, run.groups)
     yield { run, kept }
   }
 }
@@ -215,66 +223,85 @@ function isHopeless({ view: { state }, rooms, wanted, nowMs }: Round, run: Run):
   return run.groups.every((group) => {
     if (!isReady(run, group, nowMs)) return true
     if (group.need.locks !== undefined) return false
-    return wanted.has(lineOf(state, run, group)) && rooms.get(placeOf(run, group))?.length === 0
+    return wanted.has(claimOf(state, run, group)) && rooms.get(placeOf(run, group))?.length === 0
   })
 }
 
-/** Nobody from `next` on in the line can be given anything in this round, nor be kept anything that isn't kept already. */
-function isOver({ view: { state }, kept, rooms, wanted }: Round, { demand, need, place }: Line, next: Run): boolean {
-  if (need.locks !== undefined && (lockInTheWay(state, need) !== undefined || !kept.mayLock(state, next, need)))
-    return true
-  if (!kept.maySpend(next)) return true
-  return wanted.has(demand) && rooms.get(place)?.length === 0
+function turnsOf(round: Round, order: RunOrder, alone: boolean): Turns {
+  const { view, fleets, nowMs, kept, rooms, wanted } = round
+  const { state } = view
+  const isContested = (line: Line) => !alone || order.isContested(line)
+  const isSpent = (line: Line, next: Run) =>
+    (wanted.has(line.claim) && rooms.get(line.place)?.length === 0) || !kept.maySpend(next)
+  return new Turns(order, state, fleets, nowMs, {
+    isContested,
+    isSpent,
+    // Locks that are held alone are nobody's in this round, however they are kept, and without them nothing begins.
+    isBarred: ({ need }) =>
+      need.locks !== undefined &&
+      state.shares.size === 0 &&
+      need.locks.every(({ name }) => state.lockedAlone.has(name)),
+    isOver: (line, next, first) => {
+      if (isSpent(line, next)) return !first || !isContested(line)
+      return !first && line.need.locks !== undefined && !mayHold(state, kept, next, line.need)
+    },
+  })
+}
+
+function mayHold(state: State, kept: Reservations, run: Run, need: Need): boolean {
+  return !isLocked(state, need) && kept.mayLock(state, run, need)
 }
 
 /** Those with tasks to place, the one that fewest workers fit first. */
-function readyGroups({ fleets, nowMs }: Round, run: Run): Group[] {
-  if (run.groups.length === 1) return isReady(run, run.groups[0]!, nowMs) ? [run.groups[0]!] : []
+function readyGroups({ fleets, nowMs }: Round, run: Run, groups: readonly Group[]): readonly Group[] {
+  if (groups.length === 1) return isReady(run, groups[0]!, nowMs) ? groups : []
   const count = (group: Group) => fleets.of(run, group).workers.length
-  return run.groups.filter((group) => isReady(run, group, nowMs)).sort((a, b) => count(a) - count(b) || a.kind - b.kind)
+  return groups.filter((group) => isReady(run, group, nowMs)).sort((a, b) => count(a) - count(b) || a.kind - b.kind)
 }
 
-function* placementsOf(round: Round, run: Run, max: number): Generator<Placement> {
-  const { state } = round.view
-  let left = max
-  for (const group of readyGroups(round, run)) {
-    if (scopeAllowance(state, classScope(run.spec)) === 0) return
-    for (const placement of placementsOfGroup(round, run, group)) {
-      yield placement
-      left -= 1
-      if (left === 0) return
-    }
-  }
+/** By the breaker of its project and suite. */
+function isStopped(state: State, run: Run): boolean {
+  return state.breakers.notClosed.size > 0 && scopeAllowance(state, classScope(run.spec)) === 0
 }
 
-function* placementsOfGroup(round: Round, run: Run, group: Group): Generator<Placement> {
-  const { view, fleets, nowMs } = round
+function* placementsOf(round: Round, run: Run, groups: readonly Group[], max: number): Generator<Placement> {
+  const { view, fleets, kept, nowMs } = round
   const { state } = view
-  if (isHeldUp(state, run, group) || !round.kept.mayLock(state, run, group.need) || !round.kept.maySpend(run)) return
-  const fleet = fleets.of(run, group)
-  const free = freeWorkers(round, run, group, fleet.workers)
-  if (free.length === 0) return
-  const where = whereabouts(fleet.workers, nowMs)
-  const startupMs = run.startupMs ?? run.spec.startupMs
-  // Placing moves work from the queue to batches, and leaves the sum as it is.
-  const share = { fleetCpus: fleet.cpus, leftMs: workLeftMs(state, group, startupMs, nowMs), startupMs }
-  for (const worker of free) {
-    // What was placed before it may be on its host, and want to be alone or apart there.
-    if (!isFree(state, run, group, worker)) continue
-    do {
-      if (isHeldUp(state, run, group) || !isReady(run, group, nowMs)) return
+  let left = max
+  for (const group of readyGroups(round, run, groups)) {
+    if (isStopped(state, run)) return
+    const { need } = group
+    if (isHeldUp(state, run, group) || !kept.mayLock(state, run, need) || !kept.maySpend(run)) continue
+    const fleet = fleets.of(run, group)
+    const free = freeWorkers(round, run, group, fleet.workers)
+    if (free.length === 0) continue
+    const where = whereabouts(fleet.workers, nowMs)
+    const startupMs = run.startupMs ?? run.spec.startupMs
+    // Placing moves work from the queue to batches, and leaves the sum as it is.
+    const share = { fleetCpus: fleet.cpus, leftMs: workLeftMs(state, group, startupMs, nowMs), startupMs }
+    const mayGoOn = () =>
+      !isHeldUp(state, run, group) &&
+      isReady(run, group, nowMs) &&
       // Each takes a place of a counted lock, and others may wait for the rest.
-      if (group.need.locks !== undefined && !round.kept.mayLock(state, run, group.need)) return
-      const placement = placementOn(state, run, group, worker, share, where, round)
-      if (!placement) break
-      yield placement
-    } while (sharesHost(group.need) && isFree(state, run, group, worker))
+      (need.locks === undefined || kept.mayLock(state, run, need))
+    for (const worker of free) {
+      if (!mayGoOn()) break
+      // What was placed before it may be on its host, and want to be alone or apart there.
+      if (!isFree(state, run, group, worker)) continue
+      do {
+        const placement = placementOn(state, run, group, worker, share, where, round)
+        if (!placement) break
+        yield placement
+        left -= 1
+        if (left === 0) return
+      } while (sharesHost(need) && mayGoOn() && isFree(state, run, group, worker))
+    }
   }
 }
 
 /** By something that no worker is to blame for. */
 function isHeldUp(state: State, run: Run, group: Group): boolean {
-  return atWorkerLimit(run) || lockInTheWay(state, group.need) !== undefined
+  return atWorkerLimit(run) || isLocked(state, group.need)
 }
 
 export function atWorkerLimit(run: Run): boolean {
@@ -282,11 +309,11 @@ export function atWorkerLimit(run: Run): boolean {
 }
 
 /** What can't be given to the run now is kept for it, unless it wants or may have no more. */
-function reserve(round: Round, run: Run): void {
+function reserve(round: Round, run: Run, groups: readonly Group[]): void {
   const { view, open, fleets, kept } = round
   const { state } = view
-  if (atWorkerLimit(run) || scopeAllowance(state, classScope(run.spec)) === 0) return
-  for (const group of readyGroups(round, run)) {
+  if (atWorkerLimit(run) || isStopped(state, run)) return
+  for (const group of readyGroups(round, run, groups)) {
     const { need } = group
     const { workers } = fleets.of(run, group)
     const quotaOn = (worker: Worker) => quotaInTheWay(state, run, need, cpusOf(run, need, worker), round.nowMs)
@@ -294,10 +321,10 @@ function reserve(round: Round, run: Run): void {
     const hit = state.shares.size > 0 && workers.length > 0 ? quotaOn(workers[0]!) : undefined
     if (hit) kept.keepScope(run, hit.scope)
     if (need.locks !== undefined && workers.some(mayHave)) kept.keepLocks(run, need, batchesLeft(run, group, workers))
-    if (lockInTheWay(state, need) !== undefined) continue
+    if (isLocked(state, need)) continue
     // The same for whoever asks for the same.
-    const line = lineOf(state, run, group)
-    if (round.wanted.has(line)) continue
+    const claim = claimOf(state, run, group)
+    if (round.wanted.has(claim)) continue
     const few = open.size < workers.length ? open : workers
     let left = group.queuedCount
     let selfish = false
@@ -315,7 +342,7 @@ function reserve(round: Round, run: Run): void {
       }
       if (kept.keepWorker(run, worker, need, obstacle)) left -= 1
     }
-    if (left > 0 && !selfish) round.wanted.add(line)
+    if (left > 0 && !selfish) round.wanted.add(claim)
   }
 }
 

@@ -8,9 +8,9 @@
  * never change places by waiting. Those for which time does more (a deadline comes near) are sorted in at each round.
  */
 import { isServed } from '../core/due.ts'
-import type { Need } from '../core/entities.ts'
-import type { Run, State } from '../core/state.ts'
-import { lineOf, placeOf, type Demand, type Fleets, type View } from './fleet.ts'
+import type { Lock, Need } from '../core/entities.ts'
+import type { Group, Run, State } from '../core/state.ts'
+import { claimOf, lineOf, placeOf, type Demand, type Fleets, type View } from './fleet.ts'
 import { compareStandings, standingOf, totalsOf, type Standing } from './share.ts'
 
 export type KeyedOrder = {
@@ -31,12 +31,16 @@ export type KeyedOrder = {
 /** Who stands where. */
 type Ranked = { readonly run: Run; readonly key: number; readonly standing?: Standing | undefined }
 
-type Entry = { readonly run: Run; readonly key: number; readonly lines: readonly Line[] }
+/** Where a run stands, with which of its groups. */
+type Stand = { readonly line: Line; readonly groups: Group[] }
+
+type Entry = { readonly run: Run; readonly key: number; readonly stands: readonly Stand[] }
 
 /** Groups that ask for the same of a worker, of locks, and (where there are quotas) of the same quotas. */
 export type Line = {
   readonly demand: Demand
   readonly place: Demand
+  readonly claim: Demand
   readonly need: Need
   readonly entries: Entry[]
 }
@@ -61,10 +65,14 @@ export function runOrderOf(state: State, keyed: KeyedOrder): RunOrder {
 
 export class RunOrder {
   readonly lines = new Map<Demand, Line>()
+  /** Lines that ask for the same of a worker, by that; they differ in locks. */
+  readonly claims = new Map<Demand, Line[]>()
   readonly moving = new Set<Run>()
   readonly keyed: KeyedOrder
   readonly #state: State
   readonly #entries = new Map<Run, Entry>()
+  readonly #byLock = new Map<string, Set<Line>>()
+  readonly #contested = new Map<Line, boolean>()
   /** Position in the state's list of changes up to which they are in here. */
   #read = -1
 
@@ -88,6 +96,9 @@ export class RunOrder {
 
   #rebuild(): void {
     this.lines.clear()
+    this.claims.clear()
+    this.#contested.clear()
+    this.#byLock.clear()
     this.moving.clear()
     this.#entries.clear()
     const entries: Entry[] = []
@@ -100,7 +111,7 @@ export class RunOrder {
     entries.sort(compareEntries)
     for (const entry of entries) {
       this.#entries.set(entry.run, entry)
-      for (const line of entry.lines) line.entries.push(entry)
+      for (const { line } of entry.stands) line.entries.push(entry)
     }
   }
 
@@ -109,18 +120,72 @@ export class RunOrder {
   }
 
   #entryOf(run: Run): Entry {
-    const lines: Line[] = []
+    const stands: Stand[] = []
     for (const group of run.groups) {
       if (group.queuedCount === 0) continue
       const demand = lineOf(this.#state, run, group)
       let line = this.lines.get(demand)
       if (!line) {
-        line = { demand, place: placeOf(run, group), need: group.need, entries: [] }
-        this.lines.set(demand, line)
+        line = this.#newLine(demand, run, group)
       }
-      if (!lines.includes(line)) lines.push(line)
+      const stand = stands.find((one) => one.line === line)
+      if (stand) stand.groups.push(group)
+      else stands.push({ line, groups: [group] })
     }
-    return { run, key: this.keyed.key(run), lines }
+    return { run, key: this.keyed.key(run), stands }
+  }
+
+  #newLine(demand: Demand, run: Run, group: Group): Line {
+    const { need } = group
+    const claim = claimOf(this.#state, run, group)
+    const line: Line = { demand, place: placeOf(run, group), claim, need, entries: [] }
+    this.lines.set(demand, line)
+    const lines = this.claims.get(claim)
+    if (lines) lines.push(line)
+    else this.claims.set(claim, [line])
+    this.#contested.clear()
+    for (const { name } of need.locks ?? []) {
+      const lines = this.#byLock.get(name)
+      if (lines) lines.add(line)
+      else this.#byLock.set(name, new Set([line]))
+    }
+    return line
+  }
+
+  #forget(line: Line): void {
+    this.lines.delete(line.demand)
+    const others = this.claims.get(line.claim)!
+    others.splice(others.indexOf(line), 1)
+    if (others.length === 0) this.claims.delete(line.claim)
+    this.#contested.clear()
+    for (const { name } of line.need.locks ?? []) {
+      const lines = this.#byLock.get(name)
+      lines?.delete(line)
+      if (lines?.size === 0) this.#byLock.delete(name)
+    }
+  }
+
+  /** Whether what is kept of the line's locks may keep somebody of another line from them. */
+  isContested(line: Line): boolean {
+    if (line.need.locks === undefined) return false
+    if (this.moving.size > 0) return true
+    let contested = this.#contested.get(line)
+    if (contested === undefined) {
+      contested = this.#findContest(line.need.locks)
+      this.#contested.set(line, contested)
+    }
+    return contested
+  }
+
+  #findContest(locks: readonly Lock[]): boolean {
+    return locks.some(({ name, mode }) => {
+      const lines = this.#byLock.get(name)!
+      if (lines.size === 1) return false
+      if (mode !== 'shared') return true
+      for (const { need } of lines)
+        if (need.locks!.some((lock) => lock.name === name && lock.mode !== 'shared')) return true
+      return false
+    })
   }
 
   #look(run: Run): void {
@@ -131,22 +196,23 @@ export class RunOrder {
     }
     const before = this.#entries.get(run)
     const after = isServed(run) ? this.#entryOf(run) : undefined
-    for (const line of before?.lines ?? [])
+    for (const { line } of before?.stands ?? []) {
       if (!isIn(line, before!, after)) line.entries.splice(indexOf(line.entries, before!), 1)
+    }
     if (after) {
-      for (const line of after.lines) {
-        if (before && isIn(line, after, before)) line.entries[indexOf(line.entries, before)] = after
-        else line.entries.splice(indexOf(line.entries, after), 0, after)
+      for (const { line } of after.stands) {
+        const at = indexOf(line.entries, after)
+        line.entries.splice(at, before && isIn(line, after, before) ? 1 : 0, after)
       }
       this.#entries.set(run, after)
     } else this.#entries.delete(run)
-    for (const line of before?.lines ?? []) if (line.entries.length === 0) this.lines.delete(line.demand)
+    for (const { line } of before?.stands ?? []) if (line.entries.length === 0) this.#forget(line)
   }
 }
 
 /** Whether the other one stands in the same line at the same place. */
 function isIn(line: Line, entry: Entry, other: Entry | undefined): boolean {
-  return other !== undefined && other.key === entry.key && other.lines.includes(line)
+  return other !== undefined && other.key === entry.key && other.stands.some((stand) => stand.line === line)
 }
 
 function indexOf(entries: readonly Entry[], entry: Entry): number {
@@ -195,66 +261,119 @@ export function sortRuns(keyed: KeyedOrder, { state }: View, runs: Run[], fleets
   return ranked.map((one) => one.run)
 }
 
-/** Where somebody is in a line, or among those whose place moves (of no line). */
+/** Where somebody is in a line; of no line: a run whose place moves. */
 type Source = {
   readonly line: Line | undefined
-  readonly ranked: readonly Ranked[]
   at: number
+  entry: Entry | undefined
   run: Run
   key: number
   readonly standing: Standing | undefined
+  /** Other lines with the same claim, which come after this one and may never be asked; undefined: each has its own source. */
+  others: readonly Line[] | undefined
+}
+
+function groupsIn({ line, entry }: Source): readonly Group[] | undefined {
+  return entry?.stands.find((stand) => stand.line === line)?.groups
+}
+
+/** A run, and those of its groups that something may still be done for in this round. */
+export type Turn = { readonly run: Run; readonly groups: readonly Group[] }
+
+/** What a round says of lines as it goes on; all of it stays so until the round ends. */
+export type RoundSoFar = {
+  /** Nobody in the line can be given anything, nor does it matter what is kept for them. */
+  readonly isBarred: (line: Line) => boolean
+  /** The same of everybody with the same claim from `next` on, but that locks may have to be kept for them. */
+  readonly isSpent: (line: Line, next: Run) => boolean
+  /** The same of the line from `next` on; `first`: nobody of it has had a turn. */
+  readonly isOver: (line: Line, next: Run, first: boolean) => boolean
+  readonly isContested: (line: Line) => boolean
 }
 
 /** One round: all waiting runs once, the next one first, but for those in lines that are over meanwhile. */
 export class Turns {
   readonly #heap: Source[] = []
   readonly #compare: (a: Ranked, b: Ranked) => number
-  readonly #isOver: (line: Line, next: Run) => boolean
+  readonly #round: RoundSoFar
+  readonly #standing: (run: Run) => Standing | undefined
   /** Those at whose head the run was that is served now. */
   readonly #served: Source[] = []
 
-  /** `isOver`: whether nobody from here on can be given or kept anything in this round; asked after each run of a line. */
-  constructor(
-    order: RunOrder,
-    state: State,
-    fleets: Fleets,
-    nowMs: number,
-    isOver: (line: Line, next: Run) => boolean,
-  ) {
+  constructor(order: RunOrder, state: State, fleets: Fleets, nowMs: number, round: RoundSoFar) {
     const { keyed } = order
     this.#compare = comparison(keyed, state, nowMs)
-    this.#isOver = isOver
-    const standing = standings({ keyed, state, nowMs })
-    for (const line of order.lines.values()) {
-      const { run, key } = line.entries[0]!
-      this.#heap.push({ line, ranked: line.entries, at: 0, run, key, standing: standing(run) })
+    this.#round = round
+    this.#standing = standings({ keyed, state, nowMs })
+    for (const lines of order.claims.values()) {
+      const first = this.#firstOf(lines)
+      if (first !== undefined) this.#heap.push(this.#sourceOf(first, lines.length === 1 ? undefined : lines))
     }
-    for (const run of order.moving)
-      this.#heap.push({
-        line: undefined,
-        ranked: [],
-        at: 0,
-        run,
-        key: keyNow(keyed, run, fleets, nowMs),
-        standing: standing(run),
-      })
+    for (const run of order.moving) {
+      const key = keyNow(keyed, run, fleets, nowMs)
+      const standing = this.#standing(run)
+      this.#heap.push({ line: undefined, at: 0, entry: undefined, run, key, standing, others: undefined })
+    }
     for (let at = (this.#heap.length >> 1) - 1; at >= 0; at -= 1) this.#sink(at)
   }
 
-  next(): Run | undefined {
+  #firstOf(lines: readonly Line[]): Line | undefined {
+    let first: Line | undefined
+    for (const line of lines) {
+      if (this.#round.isBarred(line)) continue
+      if (first === undefined || compareEntries(line.entries[0]!, first.entries[0]!) < 0) first = line
+    }
+    return first
+  }
+
+  #sourceOf(line: Line, others: readonly Line[] | undefined): Source {
+    const entry = line.entries[0]!
+    const { run, key } = entry
+    return { line, at: 0, entry, run, key, standing: this.#standing(run), others }
+  }
+
+  next(): Turn | undefined {
     for (const source of this.#served) this.#goOn(source)
     this.#served.length = 0
-    const first = this.#heap[0]
-    if (first === undefined) return undefined
-    const { run } = first
-    while (this.#heap[0]?.run === run) this.#served.push(this.#pop())
-    return run
+    while (this.#heap.length > 0) {
+      const { run } = this.#heap[0]!
+      while (this.#heap[0]?.run === run) {
+        const source = this.#pop()
+        if (source.line === undefined || !this.#round.isOver(source.line, run, source.at === 0))
+          this.#served.push(source)
+        else this.#spread(source)
+      }
+      if (this.#served.length > 0) return { run, groups: this.#groupsOf(run) }
+    }
+    return undefined
+  }
+
+  /** The others of a claim get a turn each, unless nothing is left for any of them. */
+  #spread(source: Source): void {
+    const { line, run, others } = source
+    if (line === undefined || others === undefined) return
+    source.others = undefined
+    const { isSpent, isContested, isBarred } = this.#round
+    const spent = isSpent(line, run)
+    for (const other of others)
+      if (other !== line && (!spent || isContested(other)) && !isBarred(other))
+        this.#push(this.#sourceOf(other, undefined))
+  }
+
+  #groupsOf(run: Run): readonly Group[] {
+    if (this.#served.length === 1) return groupsIn(this.#served[0]!) ?? run.groups
+    const groups: Group[] = []
+    for (const source of this.#served) groups.push(...(groupsIn(source) ?? []))
+    return groups
   }
 
   #goOn(source: Source): void {
+    if (source.line === undefined) return
+    this.#spread(source)
     source.at += 1
-    const next = source.ranked[source.at]
-    if (source.line === undefined || next === undefined || this.#isOver(source.line, next.run)) return
+    const next = source.line.entries[source.at]
+    if (next === undefined) return
+    source.entry = next
     source.run = next.run
     source.key = next.key
     this.#push(source)
