@@ -138,7 +138,8 @@ test('from one coordinator to a cluster and back: runs, output, contexts and tok
   const shared = ['--cluster', cluster.etcd.url('/muster'), '--blobs', stage.path('blobs')]
   await move(['--data', stage.path('coordinator')], shared, 'there.zst')
   await cluster.start('c1')
-  assert.deepEqual({ client: cluster.tokens.client, worker: cluster.tokens.worker }, tokens)
+  const { peer: _, ...kept } = cluster.tokens as Readonly<Record<string, string>>
+  assert.deepEqual(kept, tokens)
   assert.deepEqual(await told(stage, cluster.flags, run), before)
   await cluster.join('two')
   // Its private context was sealed for the cluster: without it the new run would not start.
