@@ -10,20 +10,22 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { advance, apply } from '../core/advance.ts'
 import { tickDueMs } from '../core/breaker.ts'
-import { nextDueMs } from '../core/due.ts'
+import { isServed, nextDueMs } from '../core/due.ts'
 import type { Capabilities, Need, RunDependency, RunSpec } from '../core/entities.ts'
 import type { Event } from '../core/events.ts'
 import { Refused, type Input } from '../core/input.ts'
 import { defaultLimits } from '../core/limits.ts'
 import type { Shares } from '../core/shares.ts'
 import { capture, restore, type SnapshotData } from '../core/snapshot.ts'
-import { accounted, emptyState, type Batch, type State } from '../core/state.ts'
+import { accounted, emptyState, type Batch, type Group, type State } from '../core/state.ts'
 import { plainSpec } from '../core/transcript.ts'
 import { Audit } from './fixtures/audit.ts'
 import { earlyProbes } from './early-probe.ts'
 import { capabilities, dependenciesOf, healthyFleet, join, needs, shares } from './fixtures/needs.ts'
 import { placements } from './fixtures/placing.ts'
-import { builtinStrategies } from './strategies/builtin.ts'
+import { Fleets } from './fleet.ts'
+import { runOrderOf, sortRuns, Turns } from './run-order.ts'
+import { builtinStrategies, byUrgencyAndShare } from './strategies/builtin.ts'
 import type { Strategy } from './strategy.ts'
 
 type Story = {
@@ -76,6 +78,7 @@ class World {
 
   placeAll(): void {
     const view = { state: this.state, available: () => true }
+    assertOrderIsKept(this.state, this.atMs)
     if ((tickDueMs(this.state) ?? Infinity) <= this.atMs) this.#record(advance(this.state, { type: 'tick' }, this.atMs))
     for (const probe of earlyProbes(view, this.atMs)) this.#record(advance(this.state, probe, this.atMs))
     for (let look = 1, placed = 1; placed > 0; look += 1) {
@@ -97,6 +100,29 @@ class World {
     this.audit.take(events, this.atMs)
     assert.deepEqual(this.audit.violations, [])
   }
+}
+
+/** What is kept from decision to decision is what sorting everybody anew would find. */
+function assertOrderIsKept(state: State, atMs: number): void {
+  const view = { state, available: () => true }
+  const fleets = new Fleets(view)
+  const never = () => false
+  const round = { isBarred: never, isSpent: never, isOver: never, isContested: never }
+  const turns = new Turns(runOrderOf(state, byUrgencyAndShare), state, fleets, atMs, round)
+  const kept: unknown[] = []
+  for (let turn = turns.next(); turn !== undefined; turn = turns.next())
+    kept.push([turn.run.id, ...kindsOf(turn.groups)])
+  const served = [...state.active].map((id) => state.runs.get(id)!).filter(isServed)
+  const sorted = sortRuns(byUrgencyAndShare, view, served, fleets, atMs)
+  assert.deepEqual(
+    kept,
+    sorted.map((run) => [run.id, ...kindsOf(run.groups)]),
+  )
+}
+
+function kindsOf(groups: readonly Group[]): number[] {
+  const waiting = groups.filter((group) => group.queuedCount > 0)
+  return waiting.map((group) => group.kind).sort((a, b) => a - b)
 }
 
 function submit(world: World, pick: number): Input {

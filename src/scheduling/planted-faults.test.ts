@@ -56,6 +56,24 @@ const mistakes: readonly Mistake[] = [
     from: 'run.after.push(before)',
     to: '',
   },
+  {
+    name: 'a run that waits for nobody any more is not noticed',
+    file: 'core/dependencies.ts',
+    from: 'if (run.after.length === 0) noteQueue(state, run)',
+    to: '',
+  },
+  {
+    name: 'another priority is not noticed',
+    file: 'core/advance.ts',
+    from: 'run.priority = event.priority\n      noteQueue(state, run)',
+    to: 'run.priority = event.priority',
+  },
+  {
+    name: 'a line is left in the wrong place',
+    file: 'scheduling/run-order.ts',
+    from: 'other.key === entry.key &&',
+    to: '',
+  },
 ]
 
 /** Less of it than the test itself tries, and no search for the smallest example: it is to fail, no more. */
