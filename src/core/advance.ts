@@ -117,7 +117,7 @@ export function step(state: State, input: Input, nowMs: number): readonly Event[
 /** Folds one event into state. Deterministic; throws only when the history is impossible. */
 export function apply(state: State, event: Event, atMs: number): void {
   if (atMs > state.atMs) state.atMs = atMs
-  if (state.waking.size > 0) promoteDue(state)
+  promoteDue(state)
   switch (event.type) {
     case 'leader.started':
       state.epoch = event.epoch

@@ -58,7 +58,7 @@ test('due: what is found, promoted and next is what a walk over all tasks would 
           due.map((index) => moments[index]).sort((a, b) => a! - b!),
         )
         assert.equal(group.laterCount, later.length)
-        assert.equal(state.waking.size, later.length === 0 ? 0 : 1)
+        assert.equal(state.waking.moments.length, later.length)
         assert.deepEqual([...dueTasks(run, group, now)], [])
       },
     ),
@@ -71,4 +71,19 @@ test('due: a task that went another way meanwhile is not found at its moment', (
   assert.equal(group.laterCount, 0)
   assert.deepEqual([...dueTasks(run, group, 10)], [])
   assert.equal(nextDueMs(state, 2), undefined)
+})
+
+test('due: of runs that are over nothing is kept, and the others stay', () => {
+  const { state } = waiting([5, 6, 7])
+  for (const run of ['S', 'T', 'U'])
+    advance(state, { type: 'submit', run, who: 'x', spec: plainSpec, files: ['f'], estimates: [null] }, 0)
+  const other = state.runs.get('S')!
+  addWake(state, other, other.groups[0]!, { atMs: 9, tasks: [] })
+  advance(state, { type: 'cancel', run: 'R', who: 'x', why: 'x', drain: false }, 1)
+  assert.deepEqual(state.waking, { moments: [{ atMs: 9, run: 'S', kind: 0 }], goneCount: 0 })
+  assert.equal(nextDueMs(state, 2), 9)
+  advance(state, { type: 'cancel', run: 'T', who: 'x', why: 'x', drain: false }, 9)
+  assert.equal(nextDueMs(state, 9), undefined)
+  advance(state, { type: 'cancel', run: 'S', who: 'x', why: 'x', drain: false }, 10)
+  assert.deepEqual(state.waking, { moments: [], goneCount: 0 })
 })

@@ -10,23 +10,31 @@
 import type { TaskIndex } from './entities.ts'
 import { ruleOfScope } from './shares.ts'
 import { spentBelowAtMs } from './spent.ts'
-import type { Group, Run, State, Wake } from './state.ts'
+import type { Group, Moment, Run, State, Wake } from './state.ts'
 
 export function addWake(state: State, run: Run, group: Group, wake: Wake): void {
-  const heap = group.wakes
+  push(group.wakes, wake)
+  noteMoment(state, run, group, wake.atMs)
+}
+
+/** So that nobody walks all runs either to find those with a moment that has come. */
+export function noteMoment(state: State, run: Run, group: Group, atMs: number): void {
+  push(state.waking.moments, { atMs, run: run.id, kind: group.kind })
+}
+
+function push<T extends { readonly atMs: number }>(heap: T[], one: T): void {
   let at = heap.length
-  heap.push(wake)
+  heap.push(one)
   while (at > 0) {
     const parent = (at - 1) >> 1
-    if (heap[parent]!.atMs <= wake.atMs) break
+    if (heap[parent]!.atMs <= one.atMs) break
     heap[at] = heap[parent]!
     at = parent
   }
-  heap[at] = wake
-  state.waking.add(run.id)
+  heap[at] = one
 }
 
-function takeFirst(heap: Wake[]): Wake {
+function takeFirst<T extends { readonly atMs: number }>(heap: T[]): T {
   const first = heap[0]!
   const last = heap.pop()!
   if (heap.length === 0) return first
@@ -51,29 +59,45 @@ function waits(run: Run, index: TaskIndex, wake: Wake): boolean {
 
 /** Everything that is due by the state's own time goes where it can be placed from. */
 export function promoteDue(state: State): void {
-  for (const id of state.waking) {
-    const run = state.runs.get(id)!
-    let waiting = false
-    for (const group of run.groups) {
-      while (group.wakes.length > 0 && group.wakes[0]!.atMs <= state.atMs) {
-        const wake = takeFirst(group.wakes)
-        for (const index of wake.tasks) {
-          if (!waits(run, index, wake)) continue
-          run.tasks[index]!.again!.later = false
-          group.laterCount -= 1
-          group.again.push(index)
-        }
-      }
-      if (group.wakes.length > 0) waiting = true
-    }
-    if (!waiting) state.waking.delete(id)
+  const { waking, atMs } = state
+  while (waking.moments.length > 0 && waking.moments[0]!.atMs <= atMs) {
+    const moment = takeFirst(waking.moments)
+    const run = stillWaiting(state, moment)
+    if (run) promoteGroup(run, run.groups[moment.kind]!, atMs)
+    else waking.goneCount -= 1
   }
 }
 
-/** Nothing of the run waits any more. */
+function promoteGroup(run: Run, group: Group, atMs: number): void {
+  while (group.wakes.length > 0 && group.wakes[0]!.atMs <= atMs) {
+    const wake = takeFirst(group.wakes)
+    for (const index of wake.tasks) {
+      if (!waits(run, index, wake)) continue
+      run.tasks[index]!.again!.later = false
+      group.laterCount -= 1
+      group.again.push(index)
+    }
+  }
+}
+
+/** Undefined for a moment of a run that is over. */
+function stillWaiting(state: State, moment: Moment): Run | undefined {
+  const run = state.runs.get(moment.run)
+  return run === undefined || run.state === 'finished' ? undefined : run
+}
+
+/** Called when the run has finished: nothing of it waits any more. Its moments go when they are due, or are the most. */
 export function forgetWakes(state: State, run: Run): void {
-  for (const group of run.groups) group.wakes = []
-  state.waking.delete(run.id)
+  const { waking } = state
+  for (const group of run.groups) {
+    waking.goneCount += group.wakes.length
+    group.wakes = []
+  }
+  if (waking.goneCount * 2 <= waking.moments.length) return
+  const kept = waking.moments.filter((moment) => stillWaiting(state, moment))
+  waking.moments.length = 0
+  waking.goneCount = 0
+  for (const moment of kept) push(waking.moments, moment)
 }
 
 /** Tasks whose time has come since state was last moved on, soonest entry first within what the heap knows. */
@@ -106,17 +130,17 @@ export function hasReady(run: Run, nowMs: number): boolean {
 /** The next moment after `nowMs` at which something may become placeable without anything else happening. */
 export function nextDueMs(state: State, nowMs: number): number | undefined {
   let next = Infinity
-  const look = (heap: readonly Wake[], at: number): void => {
-    const wake = heap[at]
-    if (wake === undefined || wake.atMs >= next) return
-    if (wake.atMs > nowMs) {
-      next = wake.atMs
+  const look = (at: number): void => {
+    const moment = state.waking.moments[at]
+    if (moment === undefined || moment.atMs >= next) return
+    if (moment.atMs > nowMs && stillWaiting(state, moment)) {
+      next = moment.atMs
       return
     }
-    look(heap, 2 * at + 1)
-    look(heap, 2 * at + 2)
+    look(2 * at + 1)
+    look(2 * at + 2)
   }
-  for (const id of state.waking) for (const group of state.runs.get(id)!.groups) look(group.wakes, 0)
+  look(0)
   for (const id of state.recycling) {
     const { recycling } = state.workers.get(id)!
     if (recycling && recycling.untilMs > nowMs && recycling.untilMs < next) next = recycling.untilMs

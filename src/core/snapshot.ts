@@ -2,6 +2,7 @@
  * State as plain JSON data and back. `restore(capture(state))` equals the state: a test proves it
  * over random histories, and the coordinator trims the log on the strength of it.
  */
+import { noteMoment } from './due.ts'
 import type { Need, TaskIndex } from './entities.ts'
 import { assertReadable } from './format.ts'
 import { addFollower, packDependencies, pastFromData, pastToData } from './dependencies.ts'
@@ -214,7 +215,7 @@ export function restore(data: SnapshotData, limits: Limits, shares?: Shares): St
   for (const one of data.runs) {
     const run = runFrom(one)
     state.runs.set(run.id, run)
-    if (run.groups.some((group) => group.wakes.length > 0)) state.waking.add(run.id)
+    for (const group of run.groups) for (const { atMs } of group.wakes) noteMoment(state, run, group, atMs)
     state.queuedCount += run.queuedCount
     if (run.key !== undefined) state.keys.set(run.key, run.id)
   }

@@ -48,6 +48,9 @@ export type Again = {
 /** A moment, and the tasks that become placeable then; none = something else changes, look again. */
 export type Wake = { readonly atMs: number; readonly tasks: readonly TaskIndex[] }
 
+/** When something of a group may become placeable. */
+export type Moment = { readonly atMs: number; readonly run: RunId; readonly kind: number }
+
 /** A task of a batch that is tried again at some level, and how that went; undefined = open. */
 export type Retried = { readonly kind: string; readonly level: RecoveryLevel; worked: boolean | undefined }
 
@@ -283,8 +286,8 @@ export type State = {
   finishedTasks: number
   readonly keys: Map<string, RunId>
   readonly batches: Map<BatchId, Batch>
-  /** Runs with moments to come; see due.ts. */
-  readonly waking: Set<RunId>
+  /** Moments to come of all runs, as a heap; see due.ts. Follows from the groups' own. */
+  readonly waking: { readonly moments: Moment[]; goneCount: number }
   /** How each recovery level did, by kind of failure; the kind last seen is last. */
   readonly recoveries: KindTable
   /** Recyclings so far, for their ids. */
@@ -333,7 +336,7 @@ export function emptyState(limits: Limits = defaultLimits, shares: Shares = noSh
     finishedTasks: 0,
     keys: new Map(),
     batches: new Map(),
-    waking: new Set(),
+    waking: { moments: [], goneCount: 0 },
     recoveries: new Map(),
     recycles: 0,
     workers: new Map(),
