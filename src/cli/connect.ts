@@ -4,7 +4,7 @@
  */
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
-import { hostname, networkInterfaces, tmpdir, userInfo } from 'node:os'
+import { hostname, networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readTokens } from '../api/tokens.ts'
 import { Client } from '../client/client.ts'
@@ -12,7 +12,16 @@ import { isMusterError, MusterError } from '../protocol/errors.ts'
 import { ensureDaemon } from './daemon.ts'
 import { NodeTransport, transportTo } from './node-transport.ts'
 import { isRunning } from '../worker/process-tree.ts'
-import { hostDirectory, privateDirectory, servedFile, serverDirectory, socketPath, workerDirectory } from './places.ts'
+import {
+  hostDirectory,
+  privateDirectory,
+  servedFile,
+  serverDirectory,
+  socketPath,
+  workerDirectory,
+  ownUid,
+  ownUserName,
+} from './places.ts'
 
 export type Where = {
   /** One address, or several of one cluster with commas between them. */
@@ -31,7 +40,7 @@ export type Connection = AsyncDisposable & {
 }
 
 export function clientName(): string {
-  return `${userInfo().username}@${hostname()}`
+  return `${ownUserName()}@${hostname()}`
 }
 
 export function serverOf(where: Where): string | undefined {
@@ -150,7 +159,7 @@ async function removeAbandoned(): Promise<void> {
     // It may be that of a container that shares this folder but not our process ids, so not at once. Gone
     // meanwhile, or somebody else's: not ours to remove.
     const { mtimeMs, uid } = await stat(path).catch(() => ({ mtimeMs: Infinity, uid: -1 }))
-    if (uid !== userInfo().uid || Date.now() - mtimeMs < abandonedAfterMs) continue
+    if (uid !== ownUid() || Date.now() - mtimeMs < abandonedAfterMs) continue
     await rm(path, { recursive: true, force: true })
   }
 }

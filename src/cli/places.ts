@@ -17,7 +17,30 @@ export const launcher = join(packageRoot, 'bin', 'launch.cjs')
 export function dataRoot(env: NodeJS.ProcessEnv = process.env): string {
   if (env['MUSTER_DATA']) return resolve(env['MUSTER_DATA'])
   const xdg = env['XDG_DATA_HOME']
-  return resolve(xdg ? xdg : join(homedir(), '.local', 'share'), 'muster')
+  return resolve(xdg ? xdg : join(ownHome(), '.local', 'share'), 'muster')
+}
+
+function ownHome(): string {
+  try {
+    return homedir()
+  } catch (cause) {
+    throw new MusterError('config_invalid', 'Cannot tell where data is kept: this user has no home directory', {
+      cause,
+      hint: 'Set HOME, or MUSTER_DATA to a directory that this user can write in.',
+    })
+  }
+}
+
+/** As the system numbers users; -1 where it does not. */
+export const ownUid = (): number => process.getuid?.() ?? -1
+
+export function ownUserName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    // Of a user that the system has no name for, as in some containers.
+    return String(ownUid())
+  }
 }
 
 export const hostDirectory = (): string => join(dataRoot(), 'host')
@@ -38,8 +61,8 @@ export function privateDirectory(path: string): string {
     })
   }
   const stat = lstatSync(path)
-  if (!stat.isDirectory() || stat.uid !== userInfo().uid) {
-    throw new MusterError('config_invalid', `Cannot use ${path}: expected a directory of ${userInfo().username}`, {
+  if (!stat.isDirectory() || stat.uid !== ownUid()) {
+    throw new MusterError('config_invalid', `Cannot use ${path}: expected a directory of ${ownUserName()}`, {
       hint: 'Somebody else made it; remove it, or set MUSTER_DATA to a place of your own.',
     })
   }
@@ -54,7 +77,7 @@ export function privateDirectory(path: string): string {
 export function socketPath(directory: string): string {
   const inside = join(directory, 'muster.sock')
   if (Buffer.byteLength(inside) <= socketPathBytesMax) return inside
-  const base = privateDirectory(`/tmp/muster-${userInfo().uid}`)
+  const base = privateDirectory(`/tmp/muster-${ownUid()}`)
   return join(base, `${createHash('sha256').update(directory).digest('hex').slice(0, 16)}.sock`)
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import os from 'node:os'
 import path from 'node:path'
 import { describe, it } from 'node:test'
 import type { Detected } from './detected.ts'
@@ -226,6 +227,16 @@ describe('Detection', () => {
     assert.match(unavailable['fingerprint'] ?? '', /^nothing here is one of a kind/)
     assert.equal(attributes['container'], false)
     assert.ok(speed !== undefined && speed > 0, String(unavailable['speed']))
+  })
+
+  it('gets along as a user that the system does not know', async (t) => {
+    using host = new PlantedHost().files(machine)
+    t.mock.method(os, 'homedir', () => {
+      throw new Error('uv_os_homedir returned ENOENT')
+    })
+    const options: DetectOptions = { level: 'quick', dataDir: host.directory, log: () => {}, root: host.root, env: {} }
+    await using found = new Detection(options)
+    assert.equal((await found.complete).attributes['cpu.model'], 'AMD EPYC 7543')
   })
 
   it('gets along where everything that is read is rubbish', async () => {

@@ -88,7 +88,7 @@ export class Detection implements AsyncDisposable {
     this.#host = {
       root: options.root ?? '',
       env: options.env ?? process.env,
-      home: options.home ?? os.homedir(),
+      home: options.home ?? ownHome(),
       directory: options.dataDir,
       tempDir: options.tempDir ?? os.tmpdir(),
       platform: process.platform,
@@ -325,6 +325,15 @@ export class Detection implements AsyncDisposable {
 
 function speedFinding({ cpu, memory, disk }: Speed): Finding {
   return { attributes: { 'speed.cpu': cpu, 'speed.memory': memory, 'speed.disk': disk } }
+}
+
+function ownHome(): string {
+  try {
+    return os.homedir()
+  } catch {
+    // Of a user that the system does not know, as in some containers.
+    return '/'
+  }
 }
 
 function noTools(): FoundTools {
