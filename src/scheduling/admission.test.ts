@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { advance } from '../core/advance.ts'
 import type { RunSpec } from '../core/entities.ts'
 import { readableFormat } from '../core/format.ts'
-import { emptyState, type State } from '../core/state.ts'
+import { emptyState, Task, type State } from '../core/state.ts'
 import { latenessOf, latenessWords, noFitWords } from './admission.ts'
 import { Fleets } from './fleet.ts'
 
@@ -96,4 +96,28 @@ test('noFitWords: the nearest miss, as soon as anybody is connected', () => {
   assert.equal(noFitWords(fine.view, fine.run, fine.fleets, 0), undefined)
   const { view, run, fleets } = submitted(state, { needs: [needs[1]!] }, [null])
   assert.match(noFitWords(view, run, fleets, 0)!, /needs cpus >= 4; nearest: worker w1 has 2/)
+})
+
+test('noFitWords: of many groups whose tasks are all blocked, each task is looked at once', () => {
+  const groups = 200
+  const needs = [{}, ...Array.from({ length: groups }, (_, at) => ({ where: `cpus > ${at + 10}` }))]
+  const state = stateWith([{ cpus: 1 }])
+  const { view, run, fleets } = submitted(state, { needs }, [null])
+  let looks = 0
+  const watched = (task: Task) =>
+    new Proxy(task, {
+      get: (target, name) => {
+        if (name === 'state') looks += 1
+        return Reflect.get(target, name) as unknown
+      },
+    })
+  // Blocked tasks of the first group only, so that no group that fits nobody waits.
+  for (let at = 0; at < 1000; at += 1) {
+    const task = new Task(`b${at}`, -1, 0)
+    task.state = 'blocked'
+    run.tasks.push(watched(task))
+    run.byState.blocked += 1
+  }
+  for (let round = 0; round < 3; round += 1) assert.equal(noFitWords(view, run, fleets, 0), undefined)
+  assert.equal(looks, 1000)
 })

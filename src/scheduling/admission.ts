@@ -67,13 +67,16 @@ function aloneMs(state: State, run: Run, fleets: Fleets, nowMs: number): Alone |
 /** Start-up, and what has not begun, on all workers that fit; undefined when nobody fits or nothing is left to begin. */
 function waitingMs(run: Run, fleets: Fleets): Alone | undefined {
   const workers = new Set<Worker>()
+  const seen = new Set<readonly Worker[]>()
   const blockedMs = run.tasks.length === 0 ? 0 : (run.expectedMs * run.byState.blocked) / run.tasks.length
   let allMs = blockedMs
   let mostMs = 0
   for (const group of run.groups) {
     if (group.queuedCount === 0 && run.byState.blocked === 0) continue
     const fleet = fleets.of(run, group)
-    for (const worker of fleet.workers) workers.add(worker)
+    // Groups that ask for the same have the same list.
+    if (!seen.has(fleet.workers)) for (const worker of fleet.workers) workers.add(worker)
+    seen.add(fleet.workers)
     allMs += group.queuedMs
     if (fleet.cpus > 0) mostMs = Math.max(mostMs, group.queuedMs / fleet.cpus)
   }
@@ -99,6 +102,18 @@ export function noFitWords(view: View, run: Run, fleets: Fleets, nowMs: number):
 }
 
 function waits(run: Run, group: Group): boolean {
-  if (group.queuedCount > 0) return true
-  return run.byState.blocked > 0 && run.tasks.some((task) => task.state === 'blocked' && task.kind === group.kind)
+  return group.queuedCount > 0 || (run.byState.blocked > 0 && blockedKinds(run).has(group.kind))
+}
+
+/** Groups with blocked tasks. Tasks are blocked from the start or never, so while as many are, they are the same ones. */
+const blocked = new WeakMap<Run, { readonly count: number; readonly kinds: ReadonlySet<number> }>()
+
+function blockedKinds(run: Run): ReadonlySet<number> {
+  const count = run.byState.blocked
+  const known = blocked.get(run)
+  if (known?.count === count) return known.kinds
+  const kinds = new Set<number>()
+  for (const task of run.tasks) if (task.state === 'blocked') kinds.add(task.kind)
+  blocked.set(run, { count, kinds })
+  return kinds
 }
