@@ -22,7 +22,7 @@ const of = (given: Partial<NeedSources>) =>
   })
 
 test('fileNeeds: without a word there is no need', () => {
-  assert.deepEqual(of({}), { needs: [], kinds: [], dependencies: [] })
+  assert.deepEqual(of({}), { needs: [], kinds: [], dependencies: [], unused: [] })
 })
 
 test('fileNeeds: suite, rules, comment and flags add up; files of equal needs share one', () => {
@@ -99,4 +99,21 @@ test('needsOfSome: what is left keeps its needs and the order among itself', () 
       { task: 0, after: [2] },
     ],
   })
+})
+
+test('fileNeeds: rules and comments that match nothing are told of', () => {
+  const { unused } = of({
+    order: {
+      rules: [
+        { files: ['gpu/**', 'nope/**'], dependsOn: 'setup/**' },
+        { files: '*.tsx', tags: '@slow', requires: { cpus: 4 } },
+      ],
+    },
+    comments: comments({ 'z.ts': { dependsOn: ['a/*.ts'] }, 'gpu/x.ts': { dependsOn: ['b/*', 'c/*'] } }),
+  })
+  assert.deepEqual(unused, [
+    'rules[0]: dependsOn setup/** matches no file',
+    "gpu/x.ts: 'muster: after b/* c/*' matches no file",
+    'rules[1] is about no file: files *.tsx, tags @slow',
+  ])
 })

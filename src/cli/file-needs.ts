@@ -23,6 +23,11 @@ export type FileNeeds = {
   readonly dependencies: readonly { readonly task: number; readonly after: readonly number[] }[]
 }
 
+export type FoundNeeds = FileNeeds & {
+  /** Rules and comments that no file of these matches, in words. */
+  readonly unused: readonly string[]
+}
+
 export type NeedSources = {
   readonly project: string
   readonly files: readonly string[]
@@ -38,7 +43,7 @@ export type NeedSources = {
 /** More pairs than this are a mistake in a pattern, and would take longer to send than to run. */
 const pairsMax = 1_000_000
 
-export function fileNeeds(sources: NeedSources): FileNeeds {
+export function fileNeeds(sources: NeedSources): FoundNeeds {
   const { files, order = {}, comments, project } = sources
   const rules = order.rules ?? []
   const flags = checked(sources.flags, project)
@@ -65,9 +70,11 @@ export function fileNeeds(sources: NeedSources): FileNeeds {
     }
     kinds.push(kind)
   }
-  const dependencies = dependenciesOf(sources, rules, matches)
+  const { dependencies, unused } = dependenciesOf(sources, rules, matches)
+  for (const [at, rule] of rules.entries())
+    if (!matches.some((one) => one[at])) unused.push(`rules[${at}] is about no file: ${aboutWords(rule)}`)
   const anything = needs.length > 1 || needs.some((need) => Object.keys(need).length > 0)
-  return anything ? { needs, kinds, dependencies } : { needs: [], kinds: [], dependencies }
+  return anything ? { needs, kinds, dependencies, unused } : { needs: [], kinds: [], dependencies, unused }
 }
 
 function checked(requires: Requires, scope: string): NeedBody {
@@ -75,6 +82,14 @@ function checked(requires: Requires, scope: string): NeedBody {
   // The configuration and comments have been checked, and so have flags.
   if ('key' in need) throw new MusterError('config_invalid', `${need.key}: expected ${need.expected}`)
   return need
+}
+
+function aboutWords({ files, tags }: RuleConfig): string {
+  const parts = [
+    ...(files === undefined ? [] : [['files', files] as const]),
+    ...(tags === undefined ? [] : [['tags', tags] as const]),
+  ]
+  return parts.map(([key, value]) => `${key} ${listOf(value).join(', ')}`).join(', ')
 }
 
 function isAbout(rule: RuleConfig, file: string, { tags, comments }: NeedSources): boolean {
@@ -103,7 +118,8 @@ function dependenciesOf(
   { files, comments }: NeedSources,
   rules: readonly RuleConfig[],
   matches: readonly (readonly boolean[])[],
-): FileNeeds['dependencies'] {
+): { readonly dependencies: FileNeeds['dependencies']; readonly unused: string[] } {
+  const unused: string[] = []
   const after = new Map<number, Set<number>>()
   let pairs = 0
   const add = (task: number, before: readonly number[]): void => {
@@ -118,20 +134,23 @@ function dependenciesOf(
   for (const [at, rule] of rules.entries()) {
     if (rule.dependsOn === undefined) continue
     const before = indicesOf(listOf(rule.dependsOn))
+    if (before.length === 0) unused.push(`rules[${at}]: dependsOn ${listOf(rule.dependsOn).join(', ')} matches no file`)
     const isBefore = new Set(before)
     for (const index of files.keys()) if (matches[index]![at] && !isBefore.has(index)) add(index, before)
   }
   for (const [index, file] of files.entries()) {
     const patterns = comments.get(file)?.dependsOn ?? []
-    if (patterns.length > 0)
-      add(
-        index,
-        indicesOf(patterns).filter((one) => one !== index),
-      )
+    if (patterns.length === 0) continue
+    const before = indicesOf(patterns)
+    if (before.length === 0) unused.push(`${file}: 'muster: after ${patterns.join(' ')}' matches no file`)
+    add(
+      index,
+      before.filter((one) => one !== index),
+    )
   }
   const dependencies = [...after].map(([task, before]) => ({ task, after: [...before].toSorted((a, b) => a - b) }))
   refuseCycle(files, dependencies)
-  return dependencies
+  return { dependencies, unused }
 }
 
 /** As the core would, but before anything is sent. */

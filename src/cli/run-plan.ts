@@ -7,7 +7,7 @@ import { MusterError } from '../protocol/errors.ts'
 import { detectSuites, type Detected, type Suite } from '../runners/detect.ts'
 import { readComments } from '../runners/file-comments.ts'
 import { cachedList } from '../runners/listing-cache.ts'
-import { fileNeeds, type FileNeeds } from './file-needs.ts'
+import { fileNeeds, type FileNeeds, type FoundNeeds } from './file-needs.ts'
 import { sizesOf } from './file-sizes.ts'
 import { requiresOf, type NeedFlags } from './need-flags.ts'
 import { projectId } from './project-id.ts'
@@ -47,6 +47,9 @@ export type RunPlan = {
 }
 
 export const nothingFailedWords = 'nothing failed in the last run: running everything'
+
+/** Mistakes in patterns come in small numbers. */
+const unusedShownMax = 10
 
 /** Of a coordinator. */
 type Get = (path: string, config: Detected['config']) => Promise<unknown>
@@ -98,14 +101,16 @@ export async function planRun(flags: PlanFlags, get: Get, signal: AbortSignal): 
   }
   if (flags.shard !== undefined) files = shardOf(files, flags.shard)
   const fileBytes = await sizesOf(suite.project.cwd, files)
-  const needs = await needsOf(flags, { suite, project, files, listing })
+  const { unused, ...needs } = await needsOf(flags, { suite, project, files, listing })
   const complete = files.length === listing.files.length
+  // Of a part of the files it is no news that a rule is about others.
+  if (complete && flags.paths.length === 0) for (const words of unused.slice(0, unusedShownMax)) notices.push(words)
   return { suite, detected, project, paths, args, files, fileBytes, needs, complete, nothingFailed, notices }
 }
 
 type Listed = Pick<RunPlan, 'suite' | 'project' | 'files'> & { readonly listing: Listing }
 
-async function needsOf(flags: PlanFlags, { suite, project, files, listing }: Listed): Promise<FileNeeds> {
+async function needsOf(flags: PlanFlags, { suite, project, files, listing }: Listed): Promise<FoundNeeds> {
   const found = fileNeeds({
     project,
     files,

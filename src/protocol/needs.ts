@@ -3,7 +3,9 @@ import Type from 'typebox'
 import { ExpressionError, parseExpression } from '../core/expression.ts'
 
 const strict = { additionalProperties: false }
-const name = Type.String({ minLength: 1, maxLength: 256 })
+/** On one line: names are shown to others, and a terminal would obey what else may be in them. */
+const pattern = '^[^\\u0000-\\u001f\\u007f-\\u009f]*$'
+const name = Type.String({ minLength: 1, maxLength: 256, pattern })
 const count = Type.Integer({ minimum: 1 })
 
 export const LockSchema = Type.Union([
@@ -26,7 +28,7 @@ export const NeedSchema = Type.Object(
         strict,
       ),
     ),
-    resources: Type.Optional(Type.Record(Type.String({ minLength: 1 }), count)),
+    resources: Type.Optional(Type.Record(name, count)),
     where: Type.Optional(Type.String({ minLength: 1 })),
     locks: Type.Optional(Type.Array(LockSchema, { maxItems: 100 })),
     exclusive: Type.Optional(Type.Boolean()),

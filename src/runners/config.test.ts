@@ -157,6 +157,8 @@ test('loadConfig: needs, rules, order and deadlines are checked where they stand
     await suite({ requires: { locks: ['db', 'db'] } }),
     "requires.locks[1] in muster.config.json: expected each lock once, received 'db'",
   )
+  for (const requires of [{ together: 'a\nb' }, { locks: ['\u001b[2J'] }, { locks: [{ name: '\u009b' }] }])
+    assert.match(await suite({ requires }), /^requires\.(together|locks\[0\]) in .*: expected a name/)
   assert.equal(
     await suite({ after: ['b'] }),
     'after in muster.config.json: expected suites in some order, received a circle: a -> b -> a',

@@ -3,7 +3,9 @@ import Type from 'typebox'
 import { priorityNames } from '../protocol/priority.ts'
 
 const strict = { additionalProperties: false }
-const name = (description = 'a name') => Type.String({ minLength: 1, maxLength: 256, description })
+/** As the API takes them. */
+const pattern = '^[^\\u0000-\\u001f\\u007f-\\u009f]*$'
+const name = (description = 'a name on one line') => Type.String({ minLength: 1, maxLength: 256, pattern, description })
 const count = Type.Integer({ minimum: 1, description: 'a whole number of at least 1' })
 const flag = Type.Boolean({ description: 'true or false' })
 const bytes = (example: string) => name(`an amount such as "${example}"`)
@@ -34,12 +36,14 @@ export const requiresSchema = Type.Object(
       ),
     ),
     resources: Type.Optional(Type.Record(Type.String(), count, { description: 'names and whole numbers from 1' })),
-    where: Type.Optional(name('an expression such as "os == linux and gpu.memory >= 24GiB"')),
+    where: Type.Optional(
+      Type.String({ minLength: 1, description: 'an expression such as "os == linux and gpu.memory >= 24GiB"' }),
+    ),
     locks: Type.Optional(
       Type.Array(
         Type.Union(
           [
-            Type.String({ minLength: 1 }),
+            name(),
             Type.Object(
               {
                 name: name(),
