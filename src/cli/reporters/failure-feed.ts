@@ -11,6 +11,8 @@ import type { RunSummary } from './reporter.ts'
 import type { Terminal } from './terminal.ts'
 import { testLabel } from './wording.ts'
 
+const neverBegunShownMax = 3
+
 type TaskEnded = Extract<FeedMessage, { type: 'task-ended' }>
 
 export class FailureFeed {
@@ -19,6 +21,8 @@ export class FailureFeed {
   readonly #print: (text: string) => void
   /** Labels of what has been printed in full. */
   readonly #shown = new Set<string>()
+  /** How often a file that never began was lost for this reason. */
+  readonly #said = new Map<string, number>()
 
   /** `progress` must have had each message applied before it is handed over here. */
   constructor(progress: Progress, terminal: Pick<Terminal, 'columns' | 'paint'>, print: (text: string) => void) {
@@ -60,7 +64,11 @@ export class FailureFeed {
     const said =
       this.#progress.testsOf(message.task).failed > 0 || this.#shown.has(key({ file: message.file, name: [] }))
     if (!message.final) {
-      this.#print(`${paint('yellow', '↻')} ${message.file}  ${paint('yellow', `${message.state}, tried again${why}`)}`)
+      const state = message.state === 'queued' ? '' : `${message.state}, `
+      this.#print(`${paint('yellow', '↻')} ${message.file}  ${paint('yellow', `${state}tried again${why}`)}`)
+    } else if (message.state === 'lost' && message.worker === undefined && this.#isOld(why)) {
+      // The final block has their number and names.
+      this.#shown.add(key({ file: message.file, name: [] }))
     } else if (message.state === 'timed-out' || message.state === 'lost') {
       const text = `${message.state === 'lost' ? 'lost' : 'timed out'}${why}`
       this.#show({
@@ -78,6 +86,14 @@ export class FailureFeed {
       return false
     }
     return true
+  }
+
+  /** Files that never began because nobody could run them share one reason, be they three or a hundred thousand. */
+  #isOld(why: string): boolean {
+    const said = this.#said.get(why) ?? 0
+    this.#said.set(why, said + 1)
+    if (said === neverBegunShownMax) this.#print(`  … and more${why}`)
+    return said >= neverBegunShownMax
   }
 
   #show(failure: ShownFailure): void {

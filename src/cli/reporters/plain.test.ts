@@ -57,6 +57,31 @@ describe('PlainReporter', () => {
     assert.equal(terminal.raw.trimEnd().split('\n').at(-1), '✓ a.test.ts (2 tests) 2 ms')
   })
 
+  test('says of many files that never began, and for one reason, only the first few', () => {
+    const clock = new FakeClock(startMs)
+    const terminal = new FakeTerminal(clock, 100)
+    const reporter = new PlainReporter(terminal, clock)
+    reporter.start(info)
+    const before = terminal.raw.length
+    const lost = {
+      type: 'task-ended',
+      state: 'lost',
+      final: true,
+      durationMs: 0,
+      why: 'no worker is connected',
+    } as const
+    for (let task = 0; task < 1000; task += 1) reporter.message({ ...lost, task, file: `${task}.test.ts` })
+    const cancelled = { ...lost, state: 'cancelled', why: 'asked' }
+    for (let task = 0; task < 1000; task += 1) reporter.message({ ...cancelled, task, file: `${task}.test.ts` })
+    reporter.message({ ...lost, state: 'skipped', why: 'a.test.ts failed', task: 7, file: '7.test.ts' })
+    reporter.close()
+    const lines = terminal.raw.slice(before).trimEnd().split('\n')
+    assert.equal(lines.length, 5, lines.join('\n'))
+    assert.match(lines[2]!, /✗ 2\.test\.ts +lost: no worker is connected/)
+    assert.equal(lines[3], '  … and more: no worker is connected')
+    assert.equal(lines[4], '- 7.test.ts (not run: a.test.ts failed) 0 ms')
+  })
+
   test('tells the place in the queue when it changes', () => {
     const clock = new FakeClock(startMs)
     const terminal = new FakeTerminal(clock, 100)
