@@ -4,6 +4,7 @@ import { needWords } from '../../scheduling/need-words.ts'
 import { formatDuration } from '../../stdx/duration.ts'
 import { table } from '../table.ts'
 import type { RunPlan } from '../run-plan.ts'
+import { counted } from '../reporters/text-fit.ts'
 
 export function printPlan(plan: RunPlan, known: PlanView, json: boolean): number {
   const { suite, files, needs } = plan
@@ -32,7 +33,7 @@ export function printPlan(plan: RunPlan, known: PlanView, json: boolean): number
   }
   const share = Math.round(known.knownRatio * 100)
   process.stdout.write(
-    `${suite.detection.framework} ${suite.detection.version} (${suite.detection.reason}) · ${files.length} files · ${share} % with a duration from history\n`,
+    `${`${suite.detection.framework} ${suite.detection.version}`.trimEnd()} (${suite.detection.reason}) · ${counted(files.length, 'file')} · ${share} % with a duration from history\n`,
   )
   const rows = (kind: number | undefined) =>
     table(

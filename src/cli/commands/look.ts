@@ -9,6 +9,7 @@ import { connect, type Where } from '../connect.ts'
 import { failureText } from '../reporters/failure-text.ts'
 import { terminalOf } from '../reporters/terminal.ts'
 import { ago, table } from '../table.ts'
+import { counted } from '../reporters/text-fit.ts'
 
 export type LookOptions = Where & { readonly json?: boolean }
 
@@ -145,14 +146,14 @@ function runLines(run: RunView): string[] {
   const lines = [
     `run ${run.run} · ${run.framework} ${run.frameworkVersion} · ${run.state}${run.verdict === undefined ? '' : ` · ${run.verdict}`}`,
     `${tests.passed} passed · ${tests.failed} failed · ${tests.flaky} flaky · ${tests.skipped} skipped · ${run.wallMs === undefined ? 'not started' : formatDuration(run.wallMs)}${ratio}`,
-    `planned ${run.planned} files, accounted ${run.accounted}${run.rerun > 0 ? `, ${run.rerun} run again after a loss or crash` : ''}`,
+    `planned ${counted(run.planned, 'file')}, accounted ${run.accounted}${run.rerun > 0 ? `, ${run.rerun} run again after a loss or crash` : ''}`,
   ]
   if (run.deadlineAtMs !== undefined) lines.push(`deadline ${new Date(run.deadlineAtMs).toLocaleString()}`)
   for (const warning of run.warnings ?? []) lines.push(`! ${warning}`)
   if (run.reason !== undefined) lines.push(run.reason)
   for (const worker of run.workers) {
     lines.push(
-      `  ${worker.name} (${worker.cpus} CPUs): ${worker.tasks} files in ${worker.batches} batches, ${formatDuration(worker.busyMs)} of work`,
+      `  ${worker.name} (${counted(worker.cpus, 'CPU')}): ${counted(worker.tasks, 'file')} in ${worker.batches === 1 ? '1 batch' : `${worker.batches} batches`}, ${formatDuration(worker.busyMs)} of work`,
     )
   }
   for (const error of run.errors) lines.push(`  ! ${error.split('\n')[0]}`)

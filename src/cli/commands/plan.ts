@@ -14,6 +14,7 @@ import { Policies } from '../policies.ts'
 import { planRun, type PlanFlags, type RunPlan } from '../run-plan.ts'
 import { table } from '../table.ts'
 import type { LookOptions } from './look.ts'
+import { counted } from '../reporters/text-fit.ts'
 
 export type PlanOptions = LookOptions &
   PlanFlags & {
@@ -125,7 +126,7 @@ function usualCpus(workers: readonly WorkerView[]): number {
 export function planText(result: WhatIf, cpus: number, speeds: readonly number[]): string {
   const { files, knownRatio, workMs, fleets, longest } = result
   const speed = speeds.length === 1 && speeds[0] === 1 ? '' : `, speed ${speeds.join(', ')}`
-  const head = `${files} files, ${formatDuration(workMs)} of work · ${Math.round(knownRatio * 100)} % known from history · workers of ${cpus} ${cpus === 1 ? 'CPU' : 'CPUs'}${speed}`
+  const head = `${counted(files, 'file')}, ${formatDuration(workMs)} of work · ${Math.round(knownRatio * 100)} % known from history · workers of ${cpus} ${cpus === 1 ? 'CPU' : 'CPUs'}${speed}`
   const rows = fleets.map((fleet) => [
     fleet.workers,
     fleet.cpus,

@@ -4,6 +4,7 @@ import { formatDuration } from '../../stdx/duration.ts'
 import { connect } from '../connect.ts'
 import { table } from '../table.ts'
 import type { LookOptions } from './look.ts'
+import { counted } from '../reporters/text-fit.ts'
 
 const names = { mean: 'mean', last: 'last value', simple: 'simple', learned: 'learned' } as const
 
@@ -26,7 +27,7 @@ export function predictText(projects: readonly PredictRow[]): string {
 }
 
 function projectText(row: PredictRow): string {
-  const lines = [`project ${row.project} · ${row.samples} durations · ${row.heldOut} held out, the newest`]
+  const lines = [`project ${row.project} · ${counted(row.samples, 'duration')} · ${row.heldOut} held out, the newest`]
   lines.push(`used: ${row.used} (${row.why})`)
   const rows = (['mean', 'last', 'simple', 'learned'] as const).flatMap((name) => {
     const figures = row.figures[name]

@@ -2,7 +2,7 @@
 import type { WorkerView } from '../../protocol/run-view.ts'
 import { machineLines, gigabytes, gpuWords } from '../machine-text.ts'
 import { terminalOf } from '../reporters/terminal.ts'
-import { fitEnd, width } from '../reporters/text-fit.ts'
+import { counted, fitEnd, width } from '../reporters/text-fit.ts'
 import { ago, table } from '../table.ts'
 import { print, withClient, type LookOptions } from './look.ts'
 
@@ -38,7 +38,7 @@ export function workersTable(workers: readonly WorkerView[], columnsMax = 80): s
     ['SPEED', (worker) => worker.speed?.toFixed(2) ?? ''],
     ['MACHINE', (worker) => worker.fingerprint?.slice(0, shortFingerprint) ?? ''],
     ['LABELS', (worker) => labelsOf(worker).join(' ')],
-    ['DOES', (worker) => worker.batches.map((batch) => `${batch.run} (${batch.tasks} files)`).join(', ')],
+    ['DOES', (worker) => worker.batches.map((batch) => `${batch.run} (${counted(batch.tasks, 'file')})`).join(', ')],
   ]
   const shown = columns
     .map(([header, cell]) => ({ header, cells: workers.map(cell) }))
@@ -69,7 +69,9 @@ function labelsOf(worker: Pick<WorkerView, 'labels'>): string[] {
 async function workerCommand(named: string, options: LookOptions): Promise<number> {
   const worker = await withClient(options, (client) => client.worker(named))
   return print(options, worker, () => {
-    const batches = worker.batches.map((batch) => `${batch.run} (${batch.tasks} files, ${batch.cpus} CPUs)`)
+    const batches = worker.batches.map(
+      (batch) => `${batch.run} (${counted(batch.tasks, 'file')}, ${counted(batch.cpus, 'CPU')})`,
+    )
     const head: [string, string][] = [
       ['worker', `${worker.worker} ${worker.name}, muster ${worker.version}`],
       ['state', `${stateOf(worker)}, heard ${ago(worker.lastHeardMs)}`],
