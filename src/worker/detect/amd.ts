@@ -6,10 +6,11 @@
 import type { Gpu } from '../../protocol/worker-messages.ts'
 import type { AmdCard, UnorderedCard } from './amd-card.ts'
 import { askAmdSmi } from './amd-smi.ts'
+import { kfdCards } from './kfd.ts'
 import type { Host } from './probe.ts'
 import { askRocmSmi } from './rocm-smi.ts'
 
-/** amd-smi's, which is there since ROCm 6; else rocm-smi's. Rejects when neither is there and answers. */
+/** amd-smi's, which is there since ROCm 6; else rocm-smi's; where neither is installed, the kernel's. Rejects when there is no answer. */
 export async function amdCards(host: Host): Promise<AmdCard[]> {
   const question = { timeoutMs: host.askMs, env: host.env, signal: host.signal }
   const isMissing = (error: Error): boolean => error.message.endsWith('is not on PATH')
@@ -17,7 +18,11 @@ export async function amdCards(host: Host): Promise<AmdCard[]> {
   if (!(newer instanceof Error)) return ordered(newer)
   const older = await askRocmSmi(question).catch((error: Error) => error)
   if (!(older instanceof Error)) return ordered(older)
-  throw isMissing(older) && !isMissing(newer) ? newer : older
+  if (!isMissing(newer)) throw newer
+  if (!isMissing(older)) throw older
+  const listed = await kfdCards(host)
+  if (listed.length > 0) return ordered(listed)
+  throw new Error('neither amd-smi nor rocm-smi is on PATH')
 }
 
 /** The tools count in the order of the bus, HIP in that of the compute nodes; cards that are none can't be used by it. */

@@ -2,6 +2,7 @@
  * Graphics cards as the kernel lists them, for vendors that have no tool of their own here. What is only a screen (of a
  * virtual machine, or of a server's management controller) and what is drawn by the processor never counts.
  */
+import { pciName } from './pci-names.ts'
 import { linkOf, namesIn, numberOf, obstacleOf, textOf, type Host } from './probe.ts'
 
 export type DrmCard = {
@@ -51,7 +52,7 @@ export async function drmCards(host: Host): Promise<{ cards: DrmCard[]; left: st
       node,
       driver,
       vendor,
-      name: label ?? (await nameInList(host, id, device)) ?? `${vendor === 'other' ? driver : vendor} ${device}`.trim(),
+      name: label ?? (await pciName(host, id, device)) ?? `${vendor === 'other' ? driver : vendor} ${device}`.trim(),
       memoryBytes:
         (await numberOf(host, `${folder}/mem_info_vram_total`)) ??
         (await numberOf(host, `/sys/class/drm/${node}/lmem_total_bytes`)) ??
@@ -64,17 +65,4 @@ export async function drmCards(host: Host): Promise<{ cards: DrmCard[]; left: st
     })
   }
   return { cards, left }
-}
-
-/** From the list of PCI devices that most systems have: `\t56a0  DG2 [Arc A770]` below `8086  Intel Corporation`. */
-async function nameInList(host: Host, vendor: string, device: string): Promise<string | undefined> {
-  const list =
-    (await textOf(host, '/usr/share/misc/pci.ids')) ?? (await textOf(host, '/usr/share/hwdata/pci.ids')) ?? ''
-  const maker = new RegExp(`^${vendor.slice(2)} {2}(.+)$`, 'm').exec(list)
-  if (maker === null || !/^0x[\da-f]{4}$/.test(device)) return undefined
-  const after = list.slice(maker.index + maker[0].length)
-  const its = after.slice(0, /\n[\da-f]/.exec(after)?.index)
-  const name = new RegExp(`^\\t${device.slice(2)} {2}(.+)$`, 'm').exec(its)?.[1]
-  // `DG2 [Arc A770]`: the name that it is sold under.
-  return name === undefined ? undefined : `${maker[1]!.split(' ')[0]} ${/\[(.+)\]/.exec(name)?.[1] ?? name}`
 }

@@ -441,6 +441,53 @@ describe('findGpus: AMD', () => {
     assert.equal((await findGpus(host.host())).gpus?.length, 3)
   })
 
+  const kfd = '/sys/class/kfd/kfd/topology/nodes'
+  const ofKernel = (): PlantedHost =>
+    new PlantedHost().files({
+      [`${kfd}/0/properties`]: 'cpu_cores_count 64\nsimd_count 0\n',
+      [`${kfd}/2/properties`]:
+        'simd_count 304\nvendor_id 4098\ndevice_id 29857\ndrm_render_minor 128\nunique_id 18393613285571411049\n',
+      [`${kfd}/2/mem_banks/0/properties`]: 'heap_type 1\nsize_in_bytes 206141652992\nflags 0\n',
+      [`${kfd}/10/properties`]: 'simd_count 8\nvendor_id 4098\ndevice_id 5510\ndrm_render_minor 129\nunique_id 0\n',
+      '/usr/share/misc/pci.ids':
+        '1002  Advanced Micro Devices, Inc. [AMD/ATI]\n\t74a1  Aqua Vanjaram [Instinct MI300X]\n',
+      '/sys/module/amdgpu/version': '6.10.5\n',
+    })
+
+  it("takes the kernel's list where neither tool is installed", async () => {
+    using host = ofKernel().files({ '/dev/kfd': '', '/dev/dri/renderD128': '', '/dev/dri/renderD129': '' })
+    assert.deepEqual((await findGpus(host.host())).gpus, [
+      {
+        id: '0',
+        uuid: 'GPU-ff433dd46663bc69',
+        vendor: 'amd',
+        name: 'AMD Instinct MI300X',
+        memoryBytes: 206_141_652_992,
+        driver: '6.10.5',
+      },
+      { id: '1', vendor: 'amd', name: 'AMD GPU 0x1586', memoryBytes: 0, driver: '6.10.5' },
+    ])
+  })
+
+  it('counts as HIP does where only some may be opened, and says why when none may', async () => {
+    using host = ofKernel().files({ '/dev/kfd': '', '/dev/dri/renderD129': '' })
+    assert.deepEqual(
+      (await findGpus(host.host())).gpus?.map(({ id, name }) => [id, name]),
+      [['0', 'AMD GPU 0x1586']],
+    )
+    using none = ofKernel()
+    const { gpus, unavailable } = await findGpus(none.host())
+    assert.deepEqual([gpus, unavailable?.['gpu']], [[], '/dev/kfd is not here'])
+  })
+
+  it('does not trust the list when a tool fails: its driver may hang', async () => {
+    using host = ofKernel()
+      .files({ '/dev/kfd': '', '/dev/dri/renderD128': '', '/dev/dri/renderD129': '' })
+      .program('amd-smi', 'echo no driver >&2; exit 1')
+    const { gpus, unavailable } = await findGpus(host.host())
+    assert.deepEqual([gpus, unavailable?.['gpu']], [[], 'amd-smi ended with 1: no driver'])
+  })
+
   it('says what rocm-smi printed instead of cards', async () => {
     using host = new PlantedHost().program('rocm-smi', 'echo no JSON here')
     const { unavailable } = await findGpus(host.host())

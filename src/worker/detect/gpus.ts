@@ -54,7 +54,7 @@ function attempt<T>(asked: Promise<T>): Promise<Attempt<T>> {
 }
 
 function isNews(why: string): boolean {
-  return !why.endsWith('is not on PATH')
+  return !/is (not )?on PATH$/.test(why)
 }
 
 function whyNot(why: string, card: DrmCard | undefined): string {
