@@ -107,7 +107,7 @@ function assertOrderIsKept(state: State, atMs: number): void {
   const view = { state, available: () => true }
   const fleets = new Fleets(view)
   const never = () => false
-  const round = { isBarred: never, isSpent: never, isOver: never, isContested: never }
+  const round = { isBarred: never, isSpent: never, isOver: never, isContested: never, isHopeless: never }
   const turns = new Turns(runOrderOf(state, byUrgencyAndShare), state, fleets, atMs, round)
   const kept: unknown[] = []
   for (let turn = turns.next(); turn !== undefined; turn = turns.next())

@@ -203,10 +203,14 @@ type Round = {
   readonly rooms: Map<Demand, readonly Worker[]>
   /** What somebody asked for who could not have it: everything that it takes is kept. */
   readonly wanted: Set<Demand>
+  /** Whether some worker fits to which something could be given. */
+  readonly openFits: Map<Demand, boolean>
   readonly nowMs: number
 }
 
-const nothingSeen = (): Pick<Round, 'rooms' | 'wanted'> => ({ rooms: new Map(), wanted: new Set() })
+const nothingSeen = (): Pick<Round, 'rooms' | 'wanted' | 'openFits'> => {
+  return { rooms: new Map(), wanted: new Set(), openFits: new Map() }
+}
 
 function openWorkers(view: View, nowMs: number): Set<Worker> {
   const open = new Set<Worker>()
@@ -219,12 +223,25 @@ function openWorkers(view: View, nowMs: number): Set<Worker> {
 }
 
 /** For nothing that it asks for is there room any more, and all of that is kept for somebody before it. */
-function isHopeless({ view: { state }, rooms, wanted, nowMs }: Round, run: Run): boolean {
+function isHopeless(round: Round, run: Run): boolean {
+  const { view, rooms, wanted, nowMs } = round
+  const { state } = view
   return run.groups.every((group) => {
     if (!isReady(run, group, nowMs)) return true
     if (group.need.locks !== undefined) return false
+    if (state.shares.size === 0 && !fitsSomebodyOpen(round, run, group)) return true
     return wanted.has(claimOf(state, run, group)) && rooms.get(placeOf(run, group))?.length === 0
   })
+}
+
+function fitsSomebodyOpen({ open, fleets, openFits }: Round, run: Run, group: Group): boolean {
+  const place = placeOf(run, group)
+  let known = openFits.get(place)
+  if (known === undefined) {
+    known = fleets.of(run, group).workers.some((worker) => open.has(worker))
+    openFits.set(place, known)
+  }
+  return known
 }
 
 function turnsOf(round: Round, order: RunOrder, alone: boolean): Turns {
@@ -235,6 +252,7 @@ function turnsOf(round: Round, order: RunOrder, alone: boolean): Turns {
     (wanted.has(line.claim) && rooms.get(line.place)?.length === 0) || !kept.maySpend(next)
   return new Turns(order, state, fleets, nowMs, {
     isContested,
+    isHopeless: (run) => isHopeless(round, run),
     isSpent,
     // Locks that are held alone are nobody's in this round, however they are kept, and without them nothing begins.
     isBarred: ({ need }) =>

@@ -289,6 +289,8 @@ export type RoundSoFar = {
   /** The same of the line from `next` on; `first`: nobody of it has had a turn. */
   readonly isOver: (line: Line, next: Run, first: boolean) => boolean
   readonly isContested: (line: Line) => boolean
+  /** The run can be given nothing, and be kept nothing that isn't kept already. */
+  readonly isHopeless: (run: Run) => boolean
 }
 
 /** One round: all waiting runs once, the next one first, but for those in lines that are over meanwhile. */
@@ -310,6 +312,7 @@ export class Turns {
       if (first !== undefined) this.#heap.push(this.#sourceOf(first, lines.length === 1 ? undefined : lines))
     }
     for (const run of order.moving) {
+      if (round.isHopeless(run)) continue
       const key = keyNow(keyed, run, fleets, nowMs)
       const standing = this.#standing(run)
       this.#heap.push({ line: undefined, at: 0, entry: undefined, run, key, standing, others: undefined })
@@ -339,8 +342,9 @@ export class Turns {
       const { run } = this.#heap[0]!
       while (this.#heap[0]?.run === run) {
         const source = this.#pop()
-        if (source.line === undefined || !this.#round.isOver(source.line, run, source.at === 0))
-          this.#served.push(source)
+        if (source.line === undefined) {
+          if (!this.#round.isHopeless(run)) this.#served.push(source)
+        } else if (!this.#round.isOver(source.line, run, source.at === 0)) this.#served.push(source)
         else this.#spread(source)
       }
       if (this.#served.length > 0) return { run, groups: this.#groupsOf(run) }
