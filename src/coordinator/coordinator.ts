@@ -34,7 +34,7 @@ import { isMusterError, MusterError, type ErrorCode } from '../protocol/errors.t
 import type { RunView, WorkerDetailView, WorkerView } from '../protocol/run-view.ts'
 import type { SchedulersView } from '../protocol/scheduler.ts'
 import type { RunContext } from '../protocol/worker-messages.ts'
-import { Fleets, hasFitting, type View } from '../scheduling/fleet.ts'
+import { Fleets, type View } from '../scheduling/fleet.ts'
 import { forecasts } from '../scheduling/forecast.ts'
 import { nobodyReason } from '../scheduling/reasons.ts'
 import type { Recording } from '../scheduling/recording.ts'
@@ -676,10 +676,12 @@ export class Coordinator implements AsyncDisposable {
     void this.#lookAtDisk()
     if (this.seat.role !== 'leading') return this.#runsWithoutWorker.clear()
     const now = Date.now()
+    // Thousands may wait for the same.
+    const fleets = new Fleets(this.#view)
     for (const id of this.state.active) {
       const run = this.state.runs.get(id)!
       if (run.startedAtMs === undefined) this.feed.refresh(run)
-      const starved = this.#starvedGroups(run)
+      const starved = this.#starvedGroups(run, fleets)
       if (starved.length === 0) {
         this.#runsWithoutWorker.delete(id)
         continue
@@ -688,7 +690,7 @@ export class Coordinator implements AsyncDisposable {
       this.#runsWithoutWorker.set(id, since)
       if (now - since < run.spec.noWorkerTimeoutMs) continue
       this.#runsWithoutWorker.delete(id)
-      const why = reasonWords(nobodyReason(this.#view, run, starved[0]!), now)
+      const why = reasonWords(nobodyReason(this.#view, run, starved[0]!, fleets), now)
       const kinds = starved.length === run.groups.length ? {} : { kinds: starved.map((group) => group.kind) }
       // Refused: the run has ended meanwhile. Unavailable: the next tick finds it again.
       this.seat.submit({ type: 'abandon', run: id, ...kinds, why }, () => undefined)
@@ -698,9 +700,9 @@ export class Coordinator implements AsyncDisposable {
   }
 
   /** Those with tasks that no worker fits. */
-  #starvedGroups(run: Run): Group[] {
+  #starvedGroups(run: Run, fleets: Fleets): Group[] {
     if (run.queuedCount === 0 || run.state === 'paused' || run.after.length > 0) return []
-    return run.groups.filter((group) => group.queuedCount > 0 && !hasFitting(this.#view, run, group))
+    return run.groups.filter((group) => group.queuedCount > 0 && fleets.of(run, group).workers.length === 0)
   }
 
   /** Of a coordinator of its own only: a cluster's data lies elsewhere. */

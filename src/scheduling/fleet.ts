@@ -72,13 +72,6 @@ export function fleetCpus(
   return sum
 }
 
-/** Whether any worker fits. */
-export function hasFitting(view: View, run: Run, group: Group): boolean {
-  for (const worker of view.state.workers.values())
-    if (fits(run, group, worker) && isAvailable(view, worker)) return true
-  return false
-}
-
 /** The workers that fit a group. */
 export type Fleet = { readonly workers: readonly Worker[]; readonly cpus: number; readonly busy: number }
 
