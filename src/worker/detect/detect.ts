@@ -8,7 +8,6 @@
  */
 import os from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Gpu } from '../../protocol/worker-messages.ts'
 import type { WorkerLog } from '../thread-messages.ts'
 import { findAndroidDevices } from './adb.ts'
 import { Announcer } from './announcer.ts'
@@ -21,12 +20,13 @@ import { findGpus } from './gpus.ts'
 import { findMemory } from './memory.ts'
 import { findNpus } from './npu.ts'
 import { findElsewhere } from './other-systems.ts'
-import type { AttributeValue, Detected } from './detected.ts'
+import type { Detected } from './detected.ts'
+import { Findings } from './findings.ts'
 import type { Finding, Host } from './probe.ts'
 import { Remembered } from './remembered.ts'
-import { benchmarkVersion, isSpeed, measureSpeed, type Speed } from './speed.ts'
+import { benchmarkVersion, isSpeed, measureSpeed, speedFinding, type Speed } from './speed.ts'
 import { findSystem } from './system.ts'
-import { findTools, type FoundTools } from './tools.ts'
+import { findTools, noTools, type FoundTools } from './tools.ts'
 
 /** none: nothing is asked. quick: no browser is started and nothing is measured, but what is remembered counts. */
 export type DetectLevel = 'none' | 'quick' | 'all'
@@ -72,8 +72,7 @@ export class Detection implements AsyncDisposable {
   readonly #host: Host
   readonly #remembered: Remembered
   readonly #abort = new AbortController()
-  /** By probe; later ones win. */
-  readonly #findings = new Map<string, Finding>()
+  readonly #findings = new Findings(() => this.#announcer.changed())
   #tools: FoundTools = noTools()
   #fingerprint: string | undefined
   #speed: Speed | undefined
@@ -95,12 +94,7 @@ export class Detection implements AsyncDisposable {
       askMs: options.askMs ?? askMs,
       signal: this.#abort.signal,
     }
-    this.#browsers = new BrowserTests(this.#host, this.#remembered, {
-      probe: (name, look) => this.#probe(name, look),
-      found: (name, finding) => this.#found(name, finding),
-      forget: (name) => this.#forget(name),
-      gpus: () => this.#gpus,
-    })
+    this.#browsers = new BrowserTests(this.#host, this.#remembered, this.#findings)
     const loaded = options.level === 'none' ? undefined : this.#remembered.load()
     const quick = loaded?.then(() => this.#quick())
     const tools = loaded?.then(() => this.#findTools(this.#tools))
@@ -112,26 +106,15 @@ export class Detection implements AsyncDisposable {
   }
 
   get detected(): Detected {
-    const attributes: Record<string, AttributeValue> = {}
-    const unavailable: Record<string, string> = {}
-    for (const finding of this.#findings.values()) {
-      for (const [name, value] of Object.entries(finding.attributes ?? {}))
-        if (value !== undefined) attributes[name] = value
-      Object.assign(unavailable, finding.unavailable)
-    }
-    Object.assign(unavailable, this.#tools.unavailable)
+    const { attributes, unavailable, gpus } = this.#findings
     return {
       tools: sorted(this.#tools.versions),
-      gpus: this.#gpus,
+      gpus,
       attributes: sorted(attributes),
-      unavailable: sorted(unavailable),
+      unavailable: sorted({ ...unavailable, ...this.#tools.unavailable }),
       fingerprint: this.#fingerprint,
       speed: this.#speed?.speed,
     }
-  }
-
-  get #gpus(): Gpu[] {
-    return [...this.#findings.values()].flatMap((finding) => finding.gpus ?? [])
   }
 
   /** Whatever it has started ends. */
@@ -155,34 +138,14 @@ export class Detection implements AsyncDisposable {
     return this.detected
   }
 
-  #found(name: string, finding: Finding): void {
-    this.#findings.set(name, finding)
-    this.#announcer.changed()
-  }
-
-  #forget(name: string): void {
-    if (this.#findings.delete(name)) this.#announcer.changed()
-  }
-
-  /** `name`: the group under which it is unavailable while it is asked, and when it fails. */
-  async #probe(name: string, look: () => Promise<Finding>): Promise<void> {
-    // What is looked at again counts until that is done.
-    if (!this.#findings.has(name)) this.#findings.set(name, { unavailable: { [name]: 'not known yet' } })
-    try {
-      this.#found(name, await look())
-    } catch (error) {
-      this.#found(name, { unavailable: { [name]: error instanceof Error ? error.message : String(error) } })
-    }
-  }
-
   // Looking.
 
   async #quick(): Promise<void> {
     const host = this.#host
     await Promise.all([
       this.#look(),
-      this.#probe('os', () => findSystem(host)),
-      this.#probe('fingerprint', () => this.#identify()),
+      this.#findings.probe('os', () => findSystem(host)),
+      this.#findings.probe('fingerprint', () => this.#identify()),
     ])
     this.#recallSpeed()
   }
@@ -191,11 +154,11 @@ export class Detection implements AsyncDisposable {
   async #look(): Promise<void> {
     const host = this.#host
     await Promise.all([
-      this.#probe('cpu', () => findCpu(host)),
-      this.#probe('memory', () => findMemory(host)),
-      this.#probe('disk', () => findDisk(host, this.#findings.get('disk')?.attributes?.['disk.free'])),
-      this.#probe('npu', () => findNpus(host)),
-      this.#probe('gpu', () => findGpus(host)),
+      this.#findings.probe('cpu', () => findCpu(host)),
+      this.#findings.probe('memory', () => findMemory(host)),
+      this.#findings.probe('disk', () => findDisk(host, this.#findings.attributes['disk.free'])),
+      this.#findings.probe('npu', () => findNpus(host)),
+      this.#findings.probe('gpu', () => findGpus(host)),
     ])
   }
 
@@ -222,20 +185,20 @@ export class Detection implements AsyncDisposable {
   async #findServices(): Promise<void> {
     const { docker, adb } = this.#tools.files
     await Promise.all([
-      docker === undefined ? undefined : this.#probe('docker', () => findDocker(this.#host)),
-      adb === undefined ? undefined : this.#probe('adb', () => findAndroidDevices(this.#host)),
+      docker === undefined ? undefined : this.#findings.probe('docker', () => findDocker(this.#host)),
+      adb === undefined ? undefined : this.#findings.probe('adb', () => findAndroidDevices(this.#host)),
     ])
   }
 
   #recallSpeed(): void {
     const remembered = this.#remembered.get('speed', this.#speedPrint())
     if (isSpeed(remembered)) this.#tellSpeed(remembered)
-    else this.#found('speed', { unavailable: { speed: 'not measured yet' } })
+    else this.#findings.found('speed', { unavailable: { speed: 'not measured yet' } })
   }
 
   async #slow(browsers: Promise<void>): Promise<void> {
     if (this.#host.platform !== 'linux') {
-      await this.#probe('system', async () => {
+      await this.#findings.probe('system', async () => {
         const { fingerprint, ...finding } = await findElsewhere(this.#host)
         this.#fingerprint ??= fingerprint
         return finding
@@ -269,9 +232,9 @@ export class Detection implements AsyncDisposable {
 
   /** Also while tests run: on a busy worker they always do, and a card that fell off must not be given to the next one. */
   async #watch(): Promise<void> {
-    const before = this.#gpus
+    const before = this.#findings.gpus
     await this.#look()
-    const there = new Set(this.#gpus.map(({ id }) => id))
+    const there = new Set(this.#findings.gpus.map(({ id }) => id))
     const lost = before.filter(({ id }) => !there.has(id)).map(({ id, name }) => `${id} (${name})`)
     if (lost.length > 0 && !this.#abort.signal.aborted) {
       const why = this.detected.unavailable['gpu']
@@ -292,7 +255,7 @@ export class Detection implements AsyncDisposable {
 
   async #measure(): Promise<void> {
     if (this.#speed !== undefined || !(await this.#mayDisturb())) return
-    await this.#probe('speed', async () => {
+    await this.#findings.probe('speed', async () => {
       const speed = await measureSpeed(this.#host)
       this.#remembered.set('speed', this.#speedPrint(), speed)
       this.#speed = speed
@@ -319,12 +282,8 @@ export class Detection implements AsyncDisposable {
 
   #tellSpeed(speed: Speed): void {
     this.#speed = speed
-    this.#found('speed', speedFinding(speed))
+    this.#findings.found('speed', speedFinding(speed))
   }
-}
-
-function speedFinding({ cpu, memory, disk }: Speed): Finding {
-  return { attributes: { 'speed.cpu': cpu, 'speed.memory': memory, 'speed.disk': disk } }
 }
 
 function ownHome(): string {
@@ -334,10 +293,6 @@ function ownHome(): string {
     // Of a user that the system does not know, as in some containers.
     return '/'
   }
-}
-
-function noTools(): FoundTools {
-  return { versions: {}, files: {}, unavailable: {} }
 }
 
 function sorted<T>(values: Readonly<Record<string, T>>): Record<string, T> {

@@ -8,7 +8,7 @@
  */
 import { number, object } from '../shape.ts'
 import { ask } from './ask.ts'
-import type { Host } from './probe.ts'
+import type { Finding, Host } from './probe.ts'
 
 export type Measured = {
   readonly unitMs: number
@@ -59,4 +59,8 @@ function bounded(ratio: number, most: number): number {
 
 function rounded(value: number): number {
   return Math.round(value * 100) / 100
+}
+
+export function speedFinding({ cpu, memory, disk }: Speed): Finding {
+  return { attributes: { 'speed.cpu': cpu, 'speed.memory': memory, 'speed.disk': disk } }
 }

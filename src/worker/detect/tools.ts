@@ -37,6 +37,10 @@ export type FoundTools = {
   readonly unavailable: Record<string, string>
 }
 
+export function noTools(): FoundTools {
+  return { versions: {}, files: {}, unavailable: {} }
+}
+
 /** Fills in `found` as it goes; `changed` after each. `atOnce`: processes at a time, since a start should not be felt by what runs beside it. */
 export async function findTools(
   host: Host,
