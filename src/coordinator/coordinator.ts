@@ -23,7 +23,7 @@ import type { Shares } from '../core/shares.ts'
 import { restore, type SnapshotData } from '../core/snapshot.ts'
 import { schedulerOf } from '../core/scheduler.ts'
 import type { Group, Run, State, Worker } from '../core/state.ts'
-import type { AboutFiles, AuditRow, Estimates, History } from '../history/history.ts'
+import type { AboutFiles, Estimates, History } from '../history/history.ts'
 import type { Log, MemberCard, SharedLog } from '../log/log.ts'
 import { MemoryLog } from '../log/memory.ts'
 import { SqliteLog } from '../log/sqlite.ts'
@@ -55,7 +55,7 @@ import type { Committed, LogTrouble } from './leader.ts'
 import { logPort } from './log-port.ts'
 import { addressOf, memberOf } from './owner.ts'
 import type { PeerPort, WorkerSocket } from './ports.ts'
-import { recordingOf, type RecordingQuery } from './recording.ts'
+import { recordingOf, type RecordingQuery, type Seen } from './recording.ts'
 import { Retention } from './retention.ts'
 import { schedulersView } from './scheduler-views.ts'
 import { Seat, type Role } from './seat.ts'
@@ -130,6 +130,8 @@ export type ExtendRequest = Pick<SubmitRequest, 'who' | 'files' | 'kinds' | 'fil
 const refusals: ReadonlySet<string> = new Set<ErrorCode>(['overloaded', 'deadline_unreachable'])
 /** Joins and leaves of workers that a recording looks at, the newest. */
 const workerEventsMax = 50_000
+/** Of runs that are played again at once. */
+const recordedMax = { runsMax: 2000, tasksMax: 200_000 }
 const outlookAgeMaxMs = 250
 const outlookPause = 10
 const tickMs = 1000
@@ -589,20 +591,24 @@ export class Coordinator implements AsyncDisposable {
   /** What was submitted, how long it took and who was there, for `muster replay` and `muster plan`. */
   async recording(query: RecordingQuery): Promise<Recording> {
     const nowMs = Date.now()
-    // Without history it is known only of workers that are here, or that took part.
-    const seen = query.only ? [] : await this.#workerEvents(nowMs)
+    const seen = query.only && this.state.runs.has(query.run ?? '') ? { workers: [] } : await this.#seenOf(query, nowMs)
     const { name } = this.scheduling.inEffect(this.state, schedulerOf(this.state, ''))
+    await this.settled()
     return recordingOf(this.state, query, name, seen, nowMs)
   }
 
-  async #workerEvents(untilMs: number): Promise<readonly AuditRow[]> {
+  /** Without history it is known only of workers that are here, or that took part, and of runs that are kept. */
+  async #seenOf({ run, sinceMs }: RecordingQuery, nowMs: number): Promise<Seen> {
     try {
       const history = await this.history()
-      return await history.workerEvents({ untilMs, limit: workerEventsMax })
+      const workers = await history.workerEvents({ untilMs: nowMs, limit: workerEventsMax })
+      const known = [...this.state.runs.keys()]
+      const from = run === undefined ? { sinceMs: sinceMs ?? 0 } : { sinceMs: nowMs, from: run }
+      return { workers, rows: await history.recordedRuns({ ...from, ...recordedMax, known }) }
     } catch (error) {
       if (!isMusterError(error)) throw error
       this.#say('warn', 'a recording is made without history', { error: error.message })
-      return []
+      return { workers: [] }
     }
   }
 

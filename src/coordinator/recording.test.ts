@@ -1,10 +1,18 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
-import { advance } from '../core/advance.ts'
+import { advance, apply } from '../core/advance.ts'
+import { encodeEntry, type Event } from '../core/events.ts'
 import type { Input } from '../core/input.ts'
 import { emptyState } from '../core/state.ts'
 import { plainSpec } from '../core/transcript.ts'
+import { openHistory } from '../history/duckdb-history.ts'
 import type { AuditRow } from '../history/history.ts'
+import { joinOf } from '../scheduling/made-up.ts'
+import { play, type Attempted, type Played, type Play } from '../scheduling/player.ts'
+import { playOf } from '../scheduling/recording.ts'
 import { replay } from '../scheduling/replay.ts'
 import { fifo, history } from '../scheduling/strategies/builtin.ts'
 import { recordingOf } from './recording.ts'
@@ -50,7 +58,7 @@ test('recordingOf: finished runs with their durations on the reference machine, 
     row('worker.drained', 2250, { worker: 'v' }),
     row('worker.left', 2350, { worker: 'v' }),
   ]
-  const recording = recordingOf(world(), { sinceMs: 0 }, 'history', seen, 5000)
+  const recording = recordingOf(world(), { sinceMs: 0 }, 'history', { workers: seen }, 5000)
   assert.deepEqual([recording.fromMs, recording.toMs], [2000, 2400])
   const [run, ...more] = recording.runs
   assert.deepEqual(more, [])
@@ -64,6 +72,7 @@ test('recordingOf: finished runs with their durations on the reference machine, 
   )
   assert.deepEqual(recording.leftOut, [
     '1 run not finished',
+    'crashes, time limits, pauses and when files were added: history is away',
     'what came before 1970-01-01T00:00:02.000Z: no older run is kept',
   ])
   const text = JSON.stringify(replay(recording, history, fifo, { type: 'same' }))
@@ -73,11 +82,150 @@ test('recordingOf: finished runs with their durations on the reference machine, 
 test('recordingOf: without history, workers that left are known from the runs that they took part in', () => {
   const state = world()
   advance(state, { type: 'leave', worker: 'w', why: 'gone' }, 4000)
-  const recording = recordingOf(state, { run: 'R' }, 'history', [], 5000)
+  const recording = recordingOf(state, { run: 'R' }, 'history', { workers: [] }, 5000)
   assert.deepEqual(
     recording.workers.map((one) => [one.worker, one.name, one.capabilities.cpus]),
     [['w', 'one', 1]],
   )
-  assert.deepEqual(recordingOf(state, { run: 'S', only: true }, 'history', [], 5000).runs, [])
-  assert.throws(() => recordingOf(state, { run: 'X' }, 'history', [], 5000), /no run X/)
+  assert.deepEqual(recordingOf(state, { run: 'S', only: true }, 'history', { workers: [] }, 5000).runs, [])
+  assert.throws(() => recordingOf(state, { run: 'X' }, 'history', { workers: [] }, 5000), /no run X is known/)
+})
+
+const ms = 1000
+/** By file: how each of its attempts goes. The others pass, and take a second. */
+const odd: { readonly [file: string]: readonly Attempted[] } = {
+  flaky: [
+    { outcome: 'failed', durationMs: 3 * ms },
+    { outcome: 'passed', durationMs: 2 * ms },
+  ],
+  broken: [
+    { outcome: 'failed', durationMs: 2 * ms },
+    { outcome: 'failed', durationMs: 4 * ms },
+  ],
+  dies: [
+    { outcome: 'crashed', durationMs: 2 * ms },
+    { outcome: 'passed', durationMs: ms },
+  ],
+  hangs: [
+    { outcome: 'timed-out', durationMs: 7 * ms },
+    { outcome: 'passed', durationMs: ms },
+  ],
+}
+
+/** A morning on which everything goes wrong once. */
+function morning(onEvents: Play['onEvents']): Play {
+  const files: { readonly [run: string]: string[] } = {
+    A: ['a', 'flaky', 'b', 'c', 'dies', 'd', 'broken', 'e', 'f', 'g'],
+    B: ['a', 'b', 'hangs', 'late-1', 'late-2', 'late-3'],
+    C: ['a', 'b', 'c', 'd', 'e', 'f'],
+  }
+  const spec = { ...plainSpec, cpus: 1, retries: 1, startupMs: 0, taskTimeoutMs: 60_000 }
+  const submit = (atMs: number, run: string, count: number, more: object) => {
+    const names = files[run]!.slice(0, count)
+    const input = { type: 'submit', run, who: 'client:x', files: names, estimates: names.map(() => ms) } as const
+    return { atMs, input: { ...input, spec: { ...spec, ...more } } }
+  }
+  const who = 'client:x'
+  const late = files['B']!.slice(3)
+  return {
+    strategy: history,
+    inputs: [
+      { atMs: 0, input: joinOf('v', 'v', { ...capabilities, speed: 1 }) },
+      { atMs: 0, input: joinOf('w', 'w', { ...capabilities, host: 'i', speed: 2 }) },
+      submit(0, 'A', 10, {}),
+      submit(500, 'B', 3, { open: true, priority: 2, project: 'q' }),
+      submit(900, 'C', 6, {}),
+      { atMs: 3100, input: { type: 'leave', worker: 'w', why: 'gone' } },
+      { atMs: 6100, input: joinOf('w', 'w', { ...capabilities, host: 'i', speed: 2 }) },
+      { atMs: 4000, input: { type: 'pause', run: 'C', who, why: 'wait' } },
+      { atMs: 21_000, input: { type: 'resume', run: 'C', who } },
+      { atMs: 9000, input: { type: 'extend', run: 'B', who, files: late, estimates: [ms, ms, null] } },
+      { atMs: 12_000, input: { type: 'seal', run: 'B', who } },
+      { atMs: 7000, input: { type: 'prioritise', run: 'A', who, priority: 5 } },
+    ],
+    taskMs: (_run, _task, worker) => ms / worker.capabilities.speed!,
+    attempt: (run, task, worker, before) => {
+      const attempt = odd[files[run]![task]!]?.[before]
+      return attempt && { ...attempt, durationMs: attempt.durationMs / worker.capabilities.speed! }
+    },
+    startupMs: () => 0,
+    shares: new Map([['project:p', { cpus: 2 }]]),
+    ...(onEvents === undefined ? {} : { onEvents }),
+  }
+}
+
+/** Of every run and batch, but for the ids, which count what was before. */
+function story({ runs, batches }: Played): unknown {
+  return [runs, batches.map((one) => ({ ...one, batch: undefined }))]
+}
+
+for (const kept of ['state keeps nothing of it', 'state still has the runs'] as const) {
+  test(`what was recorded comes about again, failure by failure: ${kept}`, async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'muster-recording-'))
+    try {
+      await using stored = await openHistory({ directory, blobsLocation: directory, source: 'test' })
+      const startMs = 1_790_000_000_000
+      const entries: Uint8Array[] = []
+      const met = new Set<string>()
+      const state = emptyState()
+      ;(state as { shares: unknown }).shares = new Map([['project:p', { cpus: 2 }]])
+      const take = (events: readonly Event[], atMs: number) => {
+        if (kept === 'state still has the runs') for (const event of events) apply(state, event, startMs + atMs)
+        entries.push(encodeEntry({ atMs: startMs + atMs, events }))
+        for (const event of events) met.add('cause' in event ? `${event.type} ${event.cause}` : event.type)
+      }
+      take([{ type: 'format.raised', format: 3 }], 0)
+      const really = play(morning(take))
+      for (const one of ['failed', 'crashed', 'timed-out', 'lost'])
+        assert.ok(met.has(`task.requeued ${one}`), `${one} in ${[...met].join(', ')}`)
+      for (const one of ['run.paused', 'run.resumed', 'run.extended', 'run.prioritised', 'worker.left'])
+        assert.ok(met.has(one), one)
+      for (const [at, bytes] of entries.entries()) await stored.feed(at + 1, bytes)
+      await stored.settled()
+      const [workers, rows] = await Promise.all([
+        stored.workerEvents({ untilMs: startMs + 1e9, limit: 100 }),
+        stored.recordedRuns({ sinceMs: startMs, runsMax: 100, tasksMax: 1000, known: [...state.runs.keys()] }),
+      ])
+      assert.deepEqual(
+        rows.runs.map((row) => [row.run, row.files?.length]),
+        [
+          ['A', 10],
+          ['B', 6],
+          ['C', 6],
+        ].map(([run, count]) => [run, state.runs.size > 0 ? undefined : count]),
+      )
+      const recording = recordingOf(state, { sinceMs: startMs }, 'history', { workers, rows }, startMs + 1e9)
+      assert.deepEqual(recording.leftOut, [])
+      const again = play(playOf(recording, history, { type: 'same' }))
+      assert.deepEqual(story(again), story(really))
+      const other = replay(recording, history, fifo, { type: 'made-up', workers: 8 })
+      assert.equal(other.replayed.unfinished, 0)
+      assert.equal(other.same.makespanMs, other.really.makespanMs)
+      const pausedToMs = other.runs.find((run) => run.run === 'C')!.endedMs[2]!
+      assert.ok(pausedToMs >= 21_000 - 900 || pausedToMs <= 4000 - 900, 'a pause lasts on any fleet')
+    } finally {
+      await rm(directory, { recursive: true, force: true })
+    }
+  })
+}
+
+test('recordedRuns: from a run on, the newest when there are too many, and those of other members of the list', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'muster-recording-'))
+  try {
+    await using stored = await openHistory({ directory, blobsLocation: directory, source: 'test' })
+    let position = 0
+    play(morning((events, atMs) => void stored.feed((position += 1), encodeEntry({ atMs: 1000 + atMs, events }))))
+    await stored.settled()
+    const ask = async (more: object) => {
+      const { runs, beyond } = await stored.recordedRuns({ sinceMs: 0, runsMax: 9, tasksMax: 99, known: [], ...more })
+      return [runs.map((one) => one.run).join(''), beyond]
+    }
+    assert.deepEqual(await ask({}), ['ABC', 0])
+    assert.deepEqual(await ask({ from: 'B', sinceMs: 9e12 }), ['BC', 0])
+    assert.deepEqual(await ask({ from: 'X', sinceMs: 9e12 }), ['', 0])
+    assert.deepEqual(await ask({ runsMax: 1 }), ['C', 2])
+    assert.deepEqual(await ask({ tasksMax: 12 }), ['BC', 1])
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
 })

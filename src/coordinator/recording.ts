@@ -1,14 +1,15 @@
 /**
- * The recorded queue for `muster replay`, from finished runs in state and from what history saw of workers. It reaches
- * back as far as finished runs are kept in state (200 runs or 200 000 tasks, unless limits say otherwise): what they
- * needed and how long each file took is known whole only there.
+ * The recorded queue for `muster replay`: finished runs in state, older ones from history, and from history also what state
+ * doesn't keep of a run that is over (attempts without a report, pauses, files added later) and when workers came and went.
  */
+import { dependenciesAmong } from '../core/dependencies.ts'
 import type { RunId, WorkerId } from '../core/entities.ts'
 import type { WorkerJoined } from '../core/events.ts'
 import { Refused } from '../core/input.ts'
 import type { Run, State } from '../core/state.ts'
-import type { AuditRow } from '../history/history.ts'
+import type { AuditRow, RecordedRow, RecordedRows } from '../history/history.ts'
 import type { RecordedRun, RecordedWorker, Recording } from '../scheduling/recording.ts'
+import { meanwhileOf, plainSpecOf, runFromHistory, triesOf } from './recorded-history.ts'
 
 export type RecordingQuery = {
   /** From this run's submission on. */
@@ -18,55 +19,101 @@ export type RecordingQuery = {
   readonly sinceMs?: number
 }
 
-/** `seen`: worker.joined, worker.drained and worker.left, oldest first; none when history is away. */
+/** What history says; both absent when it is away. */
+export type Seen = {
+  /** worker.joined, worker.drained and worker.left, oldest first. */
+  readonly workers: readonly AuditRow[]
+  readonly rows?: RecordedRows | undefined
+}
+
 export function recordingOf(
   state: State,
   query: RecordingQuery,
   strategy: string,
-  seen: readonly AuditRow[],
+  { workers: seen, rows }: Seen,
   nowMs: number,
 ): Recording {
   const { run: id, sinceMs, only = false } = query
-  const first = id === undefined ? undefined : state.runs.get(id)
-  if (id !== undefined && !first)
-    throw new Refused('not_found', `no run ${id}; muster runs lists those that are kept, and no others can be replayed`)
-  const fromMs = first?.createdAtMs ?? sinceMs ?? 0
-  const wanted = [...state.runs.values()].filter((run) => (only ? run === first : run.createdAtMs >= fromMs))
-  const leftOut: string[] = []
-  const unfinished = wanted.filter((run) => run.state !== 'finished').length
-  if (unfinished > 0) leftOut.push(`${runsOf(unfinished)} not finished`)
+  const known = new Map(rows?.runs.map((row) => [row.run, row]))
+  const first = id === undefined ? undefined : (state.runs.get(id)?.createdAtMs ?? known.get(id)?.createdAtMs)
+  if (id !== undefined && first === undefined)
+    throw new Refused(
+      'not_found',
+      `no run ${id} is known, neither here nor in history; muster runs lists those that are`,
+    )
+  const fromMs = first ?? sinceMs ?? 0
+  const isWanted = (run: RunId, createdAtMs: number) => (only ? run === id : createdAtMs >= fromMs)
+  const left = new Map<string, number>()
+  const leave = (why: string) => void left.set(why, (left.get(why) ?? 0) + 1)
+  const runs: RecordedRun[] = []
+  const kept: Run[] = []
   const speeds = speedsOf(state, seen)
-  const finished = wanted.filter((run) => run.state === 'finished')
-  const measured = finished.filter((run) => run.reports.length > 0 && run.startedAtMs !== undefined)
-  if (measured.length < finished.length)
-    leftOut.push(`${runsOf(finished.length - measured.length)} without a measured file`)
+  for (const run of state.runs.values()) {
+    if (!isWanted(run.id, run.createdAtMs)) continue
+    if (run.state !== 'finished') leave('not finished')
+    else if (run.reports.length === 0 || run.startedAtMs === undefined) leave('without a measured file')
+    else {
+      kept.push(run)
+      runs.push(recordedRun(run, speeds, known.get(run.id)))
+    }
+  }
+  const behind = rows ? kept.filter((run) => !known.has(run.id)).length - rows.beyond : 0
+  for (const row of known.values()) {
+    if (state.runs.has(row.run) || !isWanted(row.run, row.createdAtMs)) continue
+    const run = runFromHistory(row)
+    if ('why' in run) leave(run.why)
+    else runs.push(run)
+  }
+  runs.sort((a, b) => a.submittedAtMs - b.submittedAtMs || (a.run < b.run ? -1 : 1))
+  const leftOut = [...left].map(([why, count]) => `${runsOf(count)} ${why}`)
+  if (rows && rows.beyond > 0) leftOut.push(`${runsOf(rows.beyond)} further back: more than can be played at once`)
+  if (behind > 0)
+    leftOut.push(
+      `crashes, time limits, pauses and when files were added, of ${runsOf(behind)} that history has not taken in yet`,
+    )
+  if (!rows && !only) leftOut.push(...withoutHistory(state, sinceMs, nowMs))
+  const startMs = runs[0]?.submittedAtMs ?? fromMs
+  const toMs = runs.reduce((last, run) => Math.max(last, run.endedAtMs), startMs)
+  const workers = workersOf(state, kept, seen, startMs, toMs)
+  const shares = state.shares.size === 0 ? {} : { shares: [...state.shares] }
+  return { fromMs: startMs, toMs, strategy, runs, workers, ...shares, leftOut }
+}
+
+function withoutHistory(state: State, sinceMs: number | undefined, nowMs: number): string[] {
+  const leftOut = ['crashes, time limits, pauses and when files were added: history is away']
   const oldest = [...state.runs.values()].reduce((least, run) => Math.min(least, run.createdAtMs), Infinity)
   if (sinceMs !== undefined && oldest > sinceMs)
     leftOut.push(
       `what came before ${new Date(oldest === Infinity ? nowMs : oldest).toISOString()}: no older run is kept`,
     )
-  const runs = measured
-    .map((run) => recordedRun(run, speeds))
-    .sort((a, b) => a.submittedAtMs - b.submittedAtMs || (a.run < b.run ? -1 : 1))
-  const startMs = runs[0]?.submittedAtMs ?? fromMs
-  const toMs = runs.reduce((last, run) => Math.max(last, run.endedAtMs), startMs)
-  return { fromMs: startMs, toMs, strategy, runs, workers: workersOf(state, measured, seen, startMs, toMs), leftOut }
+  return leftOut
 }
 
 function runsOf(count: number): string {
   return count === 1 ? '1 run' : `${count} runs`
 }
 
-function recordedRun(run: Run, speeds: ReadonlyMap<WorkerId, number>): RecordedRun {
+function recordedRun(run: Run, speeds: ReadonlyMap<WorkerId, number>, row: RecordedRow | undefined): RecordedRun {
   const durationsMs = run.tasks.map(() => 0)
+  const reported: [task: number, outcome: string, ms: number][] = []
   // Every attempt cost its time.
-  for (const { worker, tasks, durationsMs: tookMs } of run.reports)
-    tasks.forEach((task, at) => (durationsMs[task]! += tookMs[at]! * (speeds.get(worker) ?? 1)))
-  const { traceparent: _, ...spec } = run.spec
+  for (const { worker, tasks, outcomes, durationsMs: tookMs } of run.reports)
+    tasks.forEach((task, at) => {
+      const ms = tookMs[at]! * (speeds.get(worker) ?? 1)
+      durationsMs[task]! += ms
+      if (row === undefined) reported.push([task, outcomes[at]!, ms])
+    })
+  const tries = triesOf(row?.tries ?? reported)
+  const dependencies = dependenciesAmong(
+    run,
+    run.tasks.map((_, index) => index),
+  )
+  const spec = plainSpecOf(run.spec)
   return {
     run: run.id,
     who: run.who,
-    spec: { ...spec, context: '', paths: [], args: [], priority: run.priority },
+    // What it was given later is known only to history.
+    spec: row ? spec : { ...spec, priority: run.priority },
     submittedAtMs: run.createdAtMs,
     startedAtMs: run.startedAtMs!,
     endedAtMs: run.endedAtMs!,
@@ -75,6 +122,9 @@ function recordedRun(run: Run, speeds: ReadonlyMap<WorkerId, number>): RecordedR
     kinds: run.tasks.map((task) => task.kind),
     durationsMs,
     startupMs: run.startupMs ?? run.spec.startupMs,
+    ...(row ? meanwhileOf(row.events) : {}),
+    ...(tries.length === 0 ? {} : { tries }),
+    ...(dependencies.length === 0 ? {} : { dependencies }),
   }
 }
 

@@ -10,7 +10,7 @@ import type { ChildProcess } from 'node:child_process'
 import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { MusterError } from '../protocol/errors.ts'
-import type { AboutFiles, AuditRow, Estimates, History, PredictRow, RunRow, TestRow } from './history.ts'
+import type { AboutFiles, AuditRow, Estimates, History, PredictRow, RecordedRows, RunRow, TestRow } from './history.ts'
 import type {
   FedEntry,
   FromProcess,
@@ -147,6 +147,10 @@ export class DuckdbHistory implements History {
 
   workerEvents(query: Questions['workerEvents']['ask']): Promise<AuditRow[]> {
     return this.#ask('workerEvents', query)
+  }
+
+  recordedRuns(query: Questions['recordedRuns']['ask']): Promise<RecordedRows> {
+    return this.#ask('recordedRuns', query)
   }
 
   copy(to: string): Promise<number> {

@@ -97,6 +97,29 @@ export type AuditRow = {
   readonly event: string
 }
 
+export type RecordedRow = {
+  readonly run: string
+  readonly who: string
+  readonly createdAtMs: number
+  readonly startedAtMs: number | null
+  readonly endedAtMs: number | null
+  /** Of its processes, on the reference machine. */
+  readonly startupMs: number | null
+  /** What was done with it: submitted, extended, sealed, paused, resumed, prioritised; oldest first. */
+  readonly events: readonly AuditRow[]
+  /** File, estimate, and what all its attempts took on the reference machine; absent for runs that were said to be known. */
+  readonly files?: readonly (readonly [file: string, estimateMs: number | null, tookMs: number | null])[]
+  /** Attempts of files that took more than one, or one that didn't pass: task, outcome and time, in their order. */
+  readonly tries: readonly (readonly [task: number, outcome: string, ms: number])[]
+}
+
+export type RecordedRows = {
+  /** Oldest first. */
+  readonly runs: readonly RecordedRow[]
+  /** How many more there are since then. */
+  readonly beyond: number
+}
+
 export interface History extends AsyncDisposable {
   /** Position of the last entry applied; feed from the next one on. */
   readonly position: number
@@ -118,6 +141,14 @@ export interface History extends AsyncDisposable {
   audit(run: string): Promise<AuditRow[]>
   /** When workers joined, were drained and left, oldest first, up to then: the newest `limit`. */
   workerEvents(query: { readonly untilMs: number; readonly limit: number }): Promise<AuditRow[]>
+  /** Runs that were submitted since then: the newest, up to so many runs and tasks together. `known`: their files aren't wanted. */
+  recordedRuns(query: {
+    readonly sinceMs: number
+    readonly from?: string
+    readonly runsMax: number
+    readonly tasksMax: number
+    readonly known: readonly string[]
+  }): Promise<RecordedRows>
   /** Copies the database into a new file, whole, and answers the position that it has; for another coordinator to begin with. */
   copy(to: string): Promise<number>
 }

@@ -1,6 +1,6 @@
 /** What the coordinator's process and the history process say to each other over IPC. */
 import type { ErrorCode } from '../protocol/errors.ts'
-import type { AboutFiles, AuditRow, Estimates, PredictRow, RunRow, TestRow } from './history.ts'
+import type { AboutFiles, AuditRow, Estimates, PredictRow, RecordedRows, RunRow, TestRow } from './history.ts'
 
 /** Handed to the process as its only argument, as JSON. */
 export type ProcessOptions = {
@@ -34,6 +34,16 @@ export type Questions = {
   lastFailed: { readonly ask: { readonly project: string; readonly suite: string }; readonly answer: string[] }
   audit: { readonly ask: { readonly run: string }; readonly answer: AuditRow[] }
   workerEvents: { readonly ask: { readonly untilMs: number; readonly limit: number }; readonly answer: AuditRow[] }
+  recordedRuns: {
+    readonly ask: {
+      readonly sinceMs: number
+      readonly from?: string
+      readonly runsMax: number
+      readonly tasksMax: number
+      readonly known: readonly string[]
+    }
+    readonly answer: RecordedRows
+  }
   /** Copies the database as it is now into a file; the answer is its position. */
   copy: { readonly ask: { readonly to: string }; readonly answer: number }
 }

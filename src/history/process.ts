@@ -10,6 +10,7 @@ import { loadDuckdb } from './duckdb.ts'
 import type { FedEntry, FromProcess, ProcessFailure, ProcessOptions, Question, ToProcess } from './messages.ts'
 import { predict } from './predictions.ts'
 import { audit, workerEvents, lastFailed, runs, tests } from './queries.ts'
+import { recordedRuns } from './recorded-runs.ts'
 import { HistoryStore } from './store.ts'
 
 /** A commit costs the same for one entry as for hundreds: they are gathered so long that commits take a tenth of the time. */
@@ -185,6 +186,8 @@ async function ask(from: HistoryStore, question: Question): Promise<unknown> {
       return audit(query, question)
     case 'workerEvents':
       return workerEvents(query, question)
+    case 'recordedRuns':
+      return recordedRuns(query, question)
     case 'copy':
       await write(() => from.copy(question.to))
       return from.position

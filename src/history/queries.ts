@@ -111,7 +111,7 @@ export async function workerEvents(query: Query, ask: Questions['workerEvents'][
   return auditRows(rows).toReversed()
 }
 
-function auditRows(rows: Awaited<ReturnType<Query>>): AuditRow[] {
+export function auditRows(rows: Awaited<ReturnType<Query>>): AuditRow[] {
   return rows.map((row) => ({
     position: row['position'] as number,
     atMs: row['at_ms'] as number,

@@ -1,12 +1,14 @@
 /**
  * Plays work over made-up time: the real core and a real strategy decide, and batches take as long as they are said to.
- * What `muster plan`, `muster replay` and the benchmark of makespans rest on. A batch starts up, then runs its tasks in
- * their order on as many lanes as it has CPUs, as a framework does, and reports each as it is done; every task passes.
- * Nothing is random: the same input gives the same output.
+ * What `muster plan`, `muster replay`, rehearsals and the benchmark of makespans rest on. A batch starts up, then runs its
+ * tasks in their order on as many lanes as it has CPUs, as a framework does, and reports each as it is done. Tasks pass,
+ * unless the script says how an attempt goes: one that crashes or runs out of time takes its process with it, and what
+ * becomes of the others the core decides. Nothing is random: the same input gives the same output.
  *
- * Left out: everything that costs a real coordinator time (its log, the network, workspaces), and failures.
+ * Left out: everything that costs a real coordinator time (its log, the network, workspaces).
  */
 import { advance } from '../core/advance.ts'
+import { tickDueMs } from '../core/breaker.ts'
 import { nextDueMs } from '../core/due.ts'
 import type { BatchId, RunId, TaskIndex, WorkerId } from '../core/entities.ts'
 import type { Event } from '../core/events.ts'
@@ -15,11 +17,18 @@ import { defaultLimits, type Limits } from '../core/limits.ts'
 import type { Shares } from '../core/shares.ts'
 import { emptyState, type State, type Worker } from '../core/state.ts'
 import { readableFormat } from '../core/format.ts'
+import { earlyProbes } from './early-probe.ts'
 import { Moments } from './moments.ts'
 import type { Scheduler, Strategy } from './strategy.ts'
 
 /** `refused`: told of placements that would have broken a rule; without it they end the play. */
 export type Policy = Strategy & Partial<Pick<Scheduler, 'refused' | 'takeFaults'>>
+
+/** How one attempt of a task goes, and what it takes on this worker. */
+export type Attempted = {
+  readonly outcome: 'passed' | 'failed' | 'skipped' | 'crashed' | 'timed-out'
+  readonly durationMs: number
+}
 
 export type Play = {
   readonly strategy: Policy
@@ -28,9 +37,13 @@ export type Play = {
   readonly inputs: readonly { readonly atMs: number; readonly input: Input }[]
   /** How long a task takes on this worker, by itself on one lane. */
   readonly taskMs: (run: RunId, task: TaskIndex, worker: Worker) => number
+  /** How an attempt goes, of which `before` have come to an end; undefined: it passes, and takes `taskMs`. */
+  readonly attempt?: (run: RunId, task: TaskIndex, worker: Worker, before: number) => Attempted | undefined
   readonly startupMs: (run: RunId, worker: Worker) => number
   readonly shares?: Shares
   readonly limits?: Limits
+  /** Told of everything that happens. */
+  readonly onEvents?: (events: readonly Event[], atMs: number) => void
 }
 
 export type PlayedBatch = {
@@ -58,7 +71,14 @@ export type Played = {
   readonly endMs: number
 }
 
-type Happening = { readonly input: Input }
+/** `over`: tasks of the run of which an attempt has come to its end with it. */
+type Happening = {
+  readonly input: Input
+  readonly over?: { readonly run: RunId; readonly tasks: readonly TaskIndex[] }
+}
+
+/** How long a worker that is told to recycle takes. */
+const recyclingMs = 1000
 
 /** Placements are looked for after everything that happens at one moment. */
 export function play(script: Play): Played {
@@ -71,15 +91,19 @@ export function play(script: Play): Played {
   const moments = new Moments<Happening>()
   for (const { atMs, input } of script.inputs) moments.add(atMs, { input })
   const batches: PlayedBatch[] = []
+  const stage: Stage = { script, state, moments, attempts: new Map() }
   let nowMs = 0
-  for (;;) {
+  for (let idle = false; !idle;) {
     // What waits out a time of its own is looked at then, as a leader's clock does.
-    const dueMs = state.queuedCount > 0 ? nextDueMs(state, nowMs) : undefined
-    const next = moments.firstMs
-    if (next === undefined && dueMs === undefined) break
-    nowMs = Math.max(nowMs, Math.min(next ?? Infinity, dueMs ?? Infinity))
-    while (moments.firstMs !== undefined && moments.firstMs <= nowMs) happen(state, moments.take().input, nowMs)
-    for (const placed of placeAll(script, state, nowMs)) batches.push(runBatch(script, state, moments, placed, nowMs))
+    const atMs = Math.min(moments.firstMs ?? Infinity, dueMs(state, nowMs))
+    if (atMs === Infinity) break
+    idle = atMs <= nowMs && moments.firstMs === undefined
+    nowMs = Math.max(nowMs, atMs)
+    while (moments.firstMs !== undefined && moments.firstMs <= nowMs) happen(stage, moments.take(), nowMs)
+    for (const placed of placeAll(stage, nowMs)) {
+      batches.push(runBatch(stage, placed, nowMs))
+      idle = false
+    }
   }
   const runs = [...state.runs.values()].map((run) => ({
     run: run.id,
@@ -98,56 +122,125 @@ const playLimits: Limits = {
   queuedTasksMax: Infinity,
 }
 
+type Stage = {
+  readonly script: Play
+  readonly state: State
+  readonly moments: Moments<Happening>
+  /** By run and task: attempts that came to an end of their own. */
+  readonly attempts: Map<RunId, Map<TaskIndex, number>>
+}
+
+function dueMs(state: State, nowMs: number): number {
+  if (state.queuedCount === 0) return Infinity
+  return Math.min(nextDueMs(state, nowMs) ?? Infinity, tickDueMs(state) ?? Infinity)
+}
+
+/** What the run that is played has no use for any more: it is over, or was not stopped in the first place. */
+const optional: ReadonlySet<Input['type']> = new Set(['pause', 'resume', 'prioritise', 'extend', 'seal', 'recycled'])
+
 /** A batch of a worker that left goes on speaking, and is no longer heard. */
-function happen(state: State, input: Input, nowMs: number): void {
+function happen(stage: Stage, { input, over }: Happening, nowMs: number): void {
   try {
-    advance(state, input, nowMs)
+    take(stage, input, nowMs)
   } catch (error) {
-    if (!(error instanceof Refused) || error.code !== 'stale') throw error
+    if (!(error instanceof Refused) || (error.code !== 'stale' && !optional.has(input.type))) throw error
+    return
   }
+  if (!over || !stage.script.attempt) return
+  let counts = stage.attempts.get(over.run)
+  if (!counts) stage.attempts.set(over.run, (counts = new Map()))
+  for (const task of over.tasks) counts.set(task, (counts.get(task) ?? 0) + 1)
+}
+
+function take({ script, state, moments }: Stage, input: Input, nowMs: number): readonly Event[] {
+  const events = advance(state, input, nowMs)
+  script.onEvents?.(events, nowMs)
+  for (const event of events) {
+    if (event.type !== 'worker.recycling') continue
+    const { worker, id } = event
+    moments.add(nowMs + recyclingMs, { input: { type: 'recycled', worker, id } })
+  }
+  return events
 }
 
 type Assigned = Extract<Event, { type: 'batch.assigned' }>
 
-function placeAll({ strategy, config }: Play, state: State, nowMs: number): readonly Assigned[] {
+function placeAll(stage: Stage, nowMs: number): readonly Assigned[] {
+  const { script, state } = stage
+  const { strategy, config } = script
+  const view = { state, available: () => true, availableVersion: 0, nowMs }
   const placed: Assigned[] = []
-  for (const next of strategy.place({ state, available: () => true, availableVersion: 0, nowMs }, config)) {
+  if ((tickDueMs(state) ?? Infinity) <= nowMs) take(stage, { type: 'tick' }, nowMs)
+  for (const probe of earlyProbes(view, nowMs)) take(stage, probe, nowMs)
+  for (const next of strategy.place(view, config)) {
     try {
-      for (const event of advance(state, { type: 'assign', ...next }, nowMs))
+      for (const event of take(stage, { type: 'assign', ...next }, nowMs))
         if (event.type === 'batch.assigned') placed.push(event)
     } catch (error) {
       if (!(error instanceof Refused) || !strategy.refused) throw error
       strategy.refused(next, error.message)
     }
   }
-  for (const fault of strategy.takeFaults?.() ?? []) advance(state, fault, nowMs)
+  for (const fault of strategy.takeFaults?.() ?? []) take(stage, fault, nowMs)
   return placed
 }
 
+type Turn = Attempted & { readonly task: TaskIndex; readonly fromMs: number; readonly toMs: number }
+
+/** Which task runs when, lane by lane, if nothing ends the process. */
+function turnsOf({ script, attempts }: Stage, { run, tasks, cpus }: Assigned, worker: Worker, fromMs: number): Turn[] {
+  const lanes = new Moments<undefined>()
+  for (let lane = 0; lane < Math.min(cpus, tasks.length); lane += 1) lanes.add(fromMs, undefined)
+  return tasks.map((task) => {
+    const { outcome, durationMs } = script.attempt?.(run, task, worker, attempts.get(run)?.get(task) ?? 0) ?? {
+      outcome: 'passed',
+      durationMs: script.taskMs(run, task, worker),
+    }
+    const beginsMs = lanes.firstMs!
+    lanes.take()
+    lanes.add(beginsMs + durationMs, undefined)
+    return { task, outcome, durationMs, fromMs: beginsMs, toMs: beginsMs + durationMs }
+  })
+}
+
+const counts = { passed: [1, 0, 0, 0], failed: [0, 1, 0, 0], skipped: [0, 0, 0, 1] } as const
+
 /** Everything that its worker will say of the batch. */
-function runBatch(
-  script: Play,
-  state: State,
-  moments: Moments<Happening>,
-  event: Assigned,
-  nowMs: number,
-): PlayedBatch {
+function runBatch(stage: Stage, event: Assigned, nowMs: number): PlayedBatch {
+  const { script, state, moments } = stage
   const { run, tasks, cpus, batch, token } = event
   const worker = state.workers.get(event.worker)!
+  const about = { worker: worker.id, batch, token } as const
   const startupMs = script.startupMs(run, worker)
-  const lanes = new Moments<undefined>()
-  for (let lane = 0; lane < Math.min(cpus, tasks.length); lane += 1) lanes.add(nowMs + startupMs, undefined)
+  const turns = turnsOf(stage, event, worker, nowMs + startupMs)
+  let fatal: Turn | undefined
   let toMs = nowMs + startupMs
-  for (const task of tasks) {
-    const durationMs = script.taskMs(run, task, worker)
-    const doneMs = lanes.firstMs! + durationMs
-    lanes.take()
-    lanes.add(doneMs, undefined)
-    toMs = Math.max(toMs, doneMs)
-    const reports = [{ task, outcome: 'passed' as const, durationMs, counts: [1, 0, 0, 0] as const }]
-    moments.add(doneMs, { input: { type: 'report', worker: worker.id, batch, token, reports } })
+  for (const turn of turns) {
+    toMs = Math.max(toMs, turn.toMs)
+    if (turn.outcome !== 'crashed' && turn.outcome !== 'timed-out') continue
+    if (fatal === undefined || turn.toMs < fatal.toMs) fatal = turn
   }
-  const base = { worker: worker.id, batch, token, exitCode: 0, signal: null, interrupted: [], timedOut: [], errors: [] }
-  moments.add(toMs, { input: { type: 'end', ...base, reason: 'completed', startupMs, wallMs: toMs - nowMs } })
+  if (fatal) ({ toMs } = fatal)
+  for (const { task, outcome, durationMs, toMs: doneMs } of turns) {
+    if (outcome === 'crashed' || outcome === 'timed-out' || doneMs > toMs) continue
+    const reports = [{ task, outcome, durationMs, counts: counts[outcome] }]
+    moments.add(doneMs, { input: { type: 'report', ...about, reports }, over: { run, tasks: [task] } })
+  }
+  const wallMs = toMs - nowMs
+  const plain = { exitCode: 0, signal: null, interrupted: [], timedOut: [], errors: [] }
+  if (fatal) {
+    const reason = fatal.outcome === 'crashed' ? 'crashed' : 'timed-out'
+    // By what has begun the core tells who may be to blame.
+    for (const { task, fromMs } of turns)
+      if (fromMs < toMs) moments.add(fromMs, { input: { type: 'start', ...about, tasks: [task] } })
+    const underWay = turns.filter((turn) => turn.fromMs < toMs && turn.toMs > toMs).map((turn) => turn.task)
+    const { task } = fatal
+    const which =
+      reason === 'crashed'
+        ? { exitCode: null, signal: 'SIGKILL', interrupted: [task, ...underWay] }
+        : { exitCode: null, interrupted: underWay, timedOut: [task] }
+    const input = { type: 'end', ...about, ...plain, ...which, reason, startupMs, wallMs } as const
+    moments.add(toMs, { input, over: { run, tasks: [task] } })
+  } else moments.add(toMs, { input: { type: 'end', ...about, ...plain, reason: 'completed', startupMs, wallMs } })
   return { batch, run, worker: worker.id, tasks, cpus, fromMs: nowMs, toMs }
 }

@@ -1,16 +1,16 @@
 /**
- * A recorded queue as data: what was submitted when, what each task took, which workers were there from when to when,
- * and how it went. From it the player makes the same work happen again, under any strategy and on any fleet.
+ * A recorded queue as data: what was submitted when, how each attempt of a task went and what it took, what was done with
+ * runs meanwhile, which workers were there from when to when, and how it went. From it the player makes the same work
+ * happen again, under any strategy and on any fleet.
  *
- * Durations are of the reference machine: measured time × the worker's speed. What a task took is what all its attempts
- * took; one that was never measured (cancelled, lost) takes nothing. What isn't recorded and so isn't played again:
- * dependencies between tasks of a finished run, tasks added to a run later (they are there from the start), pauses,
- * changed priorities, failures.
+ * Durations are of the reference machine: measured time × the worker's speed. A task that was never measured (cancelled,
+ * lost for good) takes nothing. An attempt that was lost with its worker isn't played as such: its worker leaves again.
  */
 import type { Capabilities, RunId, RunSpec, WorkerId } from '../core/entities.ts'
-import type { Input } from '../core/input.ts'
+import type { Input, Submit } from '../core/input.ts'
 import { joinOf } from './made-up.ts'
-import type { Play, Policy } from './player.ts'
+import type { ShareRule } from '../core/shares.ts'
+import type { Attempted, Play, Policy } from './player.ts'
 import { speedOf } from './fleet.ts'
 
 export type RecordedRun = {
@@ -29,6 +29,23 @@ export type RecordedRun = {
   /** What each took, on the reference machine. */
   readonly durationsMs: readonly number[]
   readonly startupMs: number
+  /** Of files where one pass wasn't all: each attempt in turn. */
+  readonly tries?: readonly RecordedTry[]
+  /** Files from the first on that were there when it was submitted; absent = all. The others came later. */
+  readonly extended?: readonly { readonly atMs: number; readonly files: number }[]
+  /** When it was said that no more files come. */
+  readonly sealedAtMs?: number
+  readonly pauses?: readonly { readonly fromMs: number; readonly toMs?: number }[]
+  /** Those that it was given later; the spec has the first. */
+  readonly priorities?: readonly { readonly atMs: number; readonly priority: number }[]
+  /** Which files came after which. */
+  readonly dependencies?: Submit['dependencies']
+}
+
+/** Time of each attempt on the reference machine. */
+export type RecordedTry = {
+  readonly task: number
+  readonly attempts: readonly (readonly [outcome: Attempted['outcome'], ms: number])[]
 }
 
 export type RecordedWorker = {
@@ -48,6 +65,8 @@ export type Recording = {
   /** In the order in which they were submitted. */
   readonly runs: readonly RecordedRun[]
   readonly workers: readonly RecordedWorker[]
+  /** Weights and quotas as they are configured now. */
+  readonly shares?: readonly (readonly [scope: string, rule: ShareRule])[]
   /** What of the time is not in it, for people. */
   readonly leftOut: readonly string[]
 }
@@ -57,26 +76,53 @@ export type FleetChoice = { readonly type: 'same' } | { readonly type: 'made-up'
 
 /** Times are of the recording, less its start. */
 export function playOf(recording: Recording, strategy: Policy, fleet: FleetChoice): Play {
-  const { runs, fromMs } = recording
+  const { runs, fromMs, shares } = recording
   const known = new Set(runs.map((run) => run.run))
   const byId = new Map(runs.map((run) => [run.run, run]))
-  const submits = runs.map((run) => ({
-    atMs: Math.max(0, run.submittedAtMs - fromMs),
-    input: submitOf(run, known, fleet.type === 'same', fromMs),
-  }))
+  const tries = new Map(runs.map((run) => [run.run, new Map(run.tries?.map((one) => [one.task, one.attempts]))]))
+  const ofRuns = runs.flatMap((run) => inputsOf(run, known, fleet.type === 'same', fromMs))
   return {
     strategy,
-    inputs: [...(fleet.type === 'same' ? sameFleet(recording) : madeUpFleet(recording, fleet.workers)), ...submits],
+    inputs: [...(fleet.type === 'same' ? sameFleet(recording) : madeUpFleet(recording, fleet.workers)), ...ofRuns],
     taskMs: (run, task, worker) => byId.get(run)!.durationsMs[task]! / speedOf(worker),
+    attempt: (run, task, worker, before) => {
+      const attempts = tries.get(run)!.get(task)
+      // Whoever tries more often than was tried meets the last outcome again.
+      const [outcome, ms] = attempts?.[Math.min(before, attempts.length - 1)] ?? []
+      return outcome === undefined ? undefined : { outcome, durationMs: ms! / speedOf(worker) }
+    },
     startupMs: (run, worker) => byId.get(run)!.startupMs / speedOf(worker),
+    ...(shares === undefined ? {} : { shares: new Map(shares) }),
   }
+}
+
+/** Everything that was done with a run, at its time. */
+function inputsOf(recorded: RecordedRun, known: ReadonlySet<RunId>, inPlace: boolean, fromMs: number): Timed[] {
+  const { run, who, extended = [], sealedAtMs, pauses = [], priorities = [] } = recorded
+  const at = (atMs: number, input: Input): Timed => ({ atMs: Math.max(0, atMs - fromMs), input })
+  const inputs = [at(recorded.submittedAtMs, submitOf(recorded, known, inPlace, fromMs))]
+  let first = recorded.files.length - extended.reduce((sum, one) => sum + one.files, 0)
+  for (const { atMs, files: count } of extended) {
+    const part = <Item>(list: readonly Item[]) => list.slice(first, first + count)
+    const [files, estimates, kinds] = [part(recorded.files), part(recorded.estimatesMs), part(recorded.kinds)]
+    inputs.push(at(atMs, { type: 'extend', run, who, files, estimates, kinds }))
+    first += count
+  }
+  if (extended.length > 0) inputs.push(at(sealedAtMs ?? extended.at(-1)!.atMs, { type: 'seal', run, who }))
+  for (const { fromMs: pausedMs, toMs } of pauses) {
+    inputs.push(at(pausedMs, { type: 'pause', run, who, why: 'as it was' }))
+    if (toMs !== undefined) inputs.push(at(toMs, { type: 'resume', run, who }))
+  }
+  for (const { atMs, priority } of priorities) inputs.push(at(atMs, { type: 'prioritise', run, who, priority }))
+  return inputs
 }
 
 function submitOf(run: RecordedRun, known: ReadonlySet<RunId>, inPlace: boolean, fromMs: number): Input {
   const { after, deadlineAtMs, ...rest } = run.spec
+  const { extended = [], dependencies } = run
   const spec: RunSpec = {
     ...rest,
-    open: false,
+    open: extended.length > 0,
     maxFailures: 0,
     startupMs: run.startupMs,
     ...(deadlineAtMs === undefined ? {} : { deadlineAtMs: deadlineAtMs - fromMs }),
@@ -87,8 +133,11 @@ function submitOf(run: RecordedRun, known: ReadonlySet<RunId>, inPlace: boolean,
     // Made-up workers are on hosts of their own.
     ...(inPlace ? {} : { workspace: { type: 'none' as const } }),
   }
-  const { run: id, who, files, kinds } = run
-  return { type: 'submit', run: id, who, spec, files, estimates: run.estimatesMs, kinds }
+  const count = run.files.length - extended.reduce((sum, one) => sum + one.files, 0)
+  const first = <Item>(list: readonly Item[]) => (count === list.length ? list : list.slice(0, count))
+  const { run: id, who } = run
+  const about = { files: first(run.files), estimates: first(run.estimatesMs), kinds: first(run.kinds) }
+  return { type: 'submit', run: id, who, spec, ...about, ...(dependencies === undefined ? {} : { dependencies }) }
 }
 
 type Timed = { readonly atMs: number; readonly input: Input }

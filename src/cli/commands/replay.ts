@@ -28,7 +28,7 @@ export async function replayCommand(options: ReplayOptions): Promise<number> {
   if (recording.runs.length === 0) {
     const why = recording.leftOut.length === 0 ? '' : ` (${recording.leftOut.join('; ')})`
     throw new MusterError('not_found', `there is no finished run to play again${why}`, {
-      hint: "'muster runs' lists runs; only those that the coordinator still keeps whole can be played.",
+      hint: "'muster runs' lists runs; those can be played that the coordinator still keeps, or its history knows whole.",
     })
   }
   const known = policies.has(recording.strategy)
