@@ -128,12 +128,20 @@ export async function discover(
   if (found.size > 0) return [...found].sort((a, b) => (a < b ? -1 : 1))
   if (others.size === 0) throw notFound(`none answered within ${lookMs / 1000} s`)
   const list = [...others].sort((a, b) => (a < b ? -1 : 1)).join(', ')
-  throw notFound(`none that takes this token answered; with another token: ${list}`)
+  throw notFound(
+    `none that takes this token answered; with another token: ${list}`,
+    undefined,
+    "'muster token worker' on the coordinator's host prints its token; a coordinator elsewhere needs --join.",
+  )
 }
 
-function notFound(why: string, cause?: unknown): MusterError {
+function notFound(
+  why: string,
+  cause?: unknown,
+  hint = 'Multicast may not pass here: give the address, muster worker --join http://HOST:7357. muster serve prints it.',
+): MusterError {
   return new MusterError('coordinator_unreachable', `No coordinator was found on the local network: ${why}`, {
-    hint: 'Multicast may not pass here: give the address, muster worker --join http://HOST:7357. muster serve prints it.',
+    hint,
     cause,
   })
 }

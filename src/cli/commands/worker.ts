@@ -1,4 +1,5 @@
 /** `muster worker`: offers this host to a coordinator until it is told to stop. */
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { MusterError } from '../../protocol/errors.ts'
 import { parseDuration } from '../../stdx/duration.ts'
@@ -32,10 +33,17 @@ export type WorkerCommandOptions = {
 }
 
 /** Where nobody said where: this host's own coordinator, or with a token those on the network that take it. */
-async function coordinators({ token = process.env['MUSTER_TOKEN'] }: WorkerCommandOptions): Promise<string[]> {
+async function coordinators(
+  { token = process.env['MUSTER_TOKEN'] }: WorkerCommandOptions,
+  log: WorkerLog,
+): Promise<string[]> {
   const server = serverOf({})
   if (server !== undefined) return [server]
-  return token === undefined || token === '' ? [`unix:${socketPath(hostDirectory())}`] : discover(token)
+  if (token !== undefined && token !== '') return discover(token)
+  const socket = socketPath(hostDirectory())
+  if (!existsSync(socket))
+    log('info', "waiting for this host's own coordinator; to join another: --join URL, or --token TOKEN to look for it")
+  return [`unix:${socket}`]
 }
 
 /** One that somebody else started says only what is wrong. */
@@ -59,10 +67,10 @@ export async function workerCommand(options: WorkerCommandOptions): Promise<numb
   }
   const level = detectLevelOf(process.env['MUSTER_DETECT'])
   const detectEveryMs = detectEveryOf(process.env['MUSTER_DETECT_EVERY'])
-  const given = options.join ?? (await coordinators(options))
-  const urls = given.flatMap((one) => addressesOf(one, '--join'))
   const quiet = options.bound === true || options.orphanTimeout !== undefined
   const log = logOf(options.log ?? 'text', quiet)
+  const given = options.join ?? (await coordinators(options, log))
+  const urls = given.flatMap((one) => addressesOf(one, '--join'))
   const worker = await startWorker({
     urls,
     token: (url) => (url.startsWith('unix:') ? undefined : tokenOf(options.token, 'worker', url)),

@@ -25,10 +25,17 @@ test('a worker with a token finds the coordinators that take it, and no others',
   assert.equal(lost.code, 3)
   const both = [one.url, two.url].sort((a, b) => (a < b ? -1 : 1)).join(', ')
   assert.ok(lost.stderr.includes(`none that takes this token answered; with another token: ${both}`), lost.stderr)
-  assert.match(lost.stderr, /muster worker --join http:/)
+  assert.match(lost.stderr, /'muster token worker' on the coordinator's host/)
+  assert.match(lost.stderr, /a coordinator elsewhere needs --join/)
   const off = await worker(one.token, { MUSTER_MDNS: 'off' }).ended
   assert.equal(off.code, 2)
   assert.match(off.stderr, /Looking for coordinators is off \(MUSTER_MDNS\); expected --join URL/)
   const wrong = await worker(one.token, { MUSTER_MDNS: 'eth0' }).ended
   assert.match(wrong.stderr, /MUSTER_MDNS: expected 'off' or the IPv4 address of an interface.*received 'eth0'/)
+})
+
+test('a worker that is told nothing says what it waits for', async () => {
+  await using stage = await Stage.open()
+  const worker = stage.start(['worker', '--data', stage.path('worker')])
+  await worker.says(/waiting for this host's own coordinator; to join another: --join URL, or --token TOKEN/)
 })
