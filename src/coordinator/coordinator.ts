@@ -563,7 +563,8 @@ export class Coordinator implements AsyncDisposable {
     // once, unless so many are submitted that nothing else would be done.
     const isNew = run.state === 'queued' && !this.#outlook.of.has(run.id)
     const ageMs = nowMs - this.#outlook.atMs
-    if (ageMs > outlookAgeMaxMs || (isNew && ageMs >= Math.floor(this.#outlook.tookMs * outlookPause))) {
+    const pauseMs = Math.floor(this.#outlook.tookMs * outlookPause)
+    if (ageMs >= pauseMs && (isNew || ageMs > outlookAgeMaxMs)) {
       const sinceMs = performance.now()
       const fleets = new Fleets(this.#view)
       const of = forecasts(this.#view, fleets, nowMs)
