@@ -1,102 +1,123 @@
 /**
- * How much work one framework process is given. One host alone takes everything: the framework's own
- * parallelism beats any splitting. Several hosts use a form of guided self-scheduling (Polychronopoulos
- * & Kuck 1987): a batch is most of its host's fair share of what is left, so that batches shrink
- * towards the end and the last ones even out what estimates got wrong. How much is held back follows
- * from how unsure the estimates are; nothing is, once evening it out would cost more (another
- * process's start-up) than it could gain.
+ * How much work one framework process is given. One host alone takes everything: the framework's own parallelism beats
+ * any splitting. Several are filled to the level at which all would be over at once (level.ts), less what is held back
+ * for those that are done early, to even out what estimates got wrong. How much that is follows from what it costs:
+ *
+ * - Where start-ups cost next to nothing: half. Batches shrink towards the end, as in guided self-scheduling
+ *   (Polychronopoulos & Kuck 1987) and factoring (Hummel, Schonberg & Flynn 1992).
+ * - Else it costs nearly every worker another start-up: two standard deviations of the batch, and nothing where
+ *   that is less than a few start-ups. The errors of its files partly cancel each other out; that of its worker stays.
  */
-import { dueTasks } from '../core/due.ts'
-import { expectedMs, type Batch, type Group, type Run, type State, type Task } from '../core/state.ts'
+import type { Run } from '../core/state.ts'
+import { latestMs, levelOf, othersDoneMs, type Level, type Situation } from './level.ts'
 
 /** How far a share's real work may be off: with a duration from history for every file, and with none. */
 const uncertaintyKnown = 0.15
 const uncertaintyUnknown = 0.5
+/** Standard deviations, as parts of what is expected: of one file, and of all that a worker does (its load, its disk). */
+const deviationKnown = { file: 0.12, worker: 0.07 }
+const deviationUnknown = { file: 0.5, worker: 0.2 }
+/** Nothing is held back that isn't worth so many start-ups. */
+const startupsWorth = 3
+/** So much of a start-up a worker may be late with the last of the work, rather than leave that for another process. */
+const lateStartups = 0.5
+/** With more workers or batches than this, what single ones took makes no difference. */
+const preciseMax = 64
 /** A start-up is next to nothing when this many of them are less than what estimates may be off by. */
 const cheapStart = 50
-/** Entries looked at beyond the picked ones for something small enough to fill a batch. */
-const lookAheadMax = 500
 
-/** What a run's batches are cut from. */
-export type Share = {
-  /** CPUs that it can count on, as ones of the reference machine. */
-  readonly fleetCpus: number
-  /** Work that is queued or under way. */
-  readonly leftMs: number
-  readonly startupMs: number
+/** What a batch may be filled with, in estimated CPU-milliseconds of the reference machine. */
+export type Room = {
+  /** Infinity = all. */
+  readonly targetMs: number
+  /** No file that is longer. */
+  readonly longestMs: number
+  /** What another process costs. */
+  readonly startMs: number
+  readonly deviation: { readonly file: number; readonly worker: number }
+  /** Workers that are like it and come after it: files are dealt to them in turn, so that none has all the long ones. */
+  readonly alike: number
+  /** What it may have beyond its target, if nothing is left then. */
+  readonly lateMs: number
 }
 
-/** Work that the group still has, queued and under way, in estimated CPU-milliseconds. */
-export function workLeftMs(state: State, group: Group, startupMs: number, nowMs: number): number {
-  let leftMs = group.queuedMs
-  for (const id of group.batches) leftMs += batchLeftMs(state.batches.get(id)!, startupMs, nowMs)
-  return leftMs
+/** How what is left of a group is divided, from one worker that is free now to the next. */
+export class Division {
+  readonly situation: Situation
+  /** To which all are filled who are free at this moment. */
+  readonly #level: Level
+  #next: { readonly token: number; readonly ms: number } | undefined
+  #others: { readonly token: number; readonly ms: number } | undefined
+
+  constructor(situation: Situation) {
+    this.situation = situation
+    this.#level = levelOf(situation, true)
+  }
+
+  /** To which the next one is filled: what those before it took too much or too little of is made up for. */
+  get #nextMs(): number {
+    const { state, group, fleet, startupMs } = this.situation
+    if (fleet.workers.length > preciseMax || group.batches.size > preciseMax) return this.#level.ms
+    if (this.#next?.token !== state.lastToken) {
+      const { ms } = levelOf(this.situation, false)
+      // No more than a little, as what is held back is held back on purpose.
+      this.#next = { token: state.lastToken, ms: Math.min(ms, this.#level.ms + lateStartups * startupMs) }
+    }
+    return this.#next.ms
+  }
+
+  /** For a worker of this speed that has so many CPUs to give; `last`: nobody else is free. */
+  room(cpus: number, speed: number, alike: number, last: boolean): Room {
+    const { run, fleet, startupMs } = this.situation
+    const own = cpus * speed
+    const startMs = startupMs * own
+    const deviation = deviationOf(run)
+    if (own >= fleet.cpus)
+      return { targetMs: Infinity, longestMs: Infinity, startMs, deviation, alike: 1, lateMs: Infinity }
+    const fairMs = Math.max(0, this.#nextMs - startupMs) * own
+    const offMs = (this.#level.ms - startupMs) * own * uncertaintyOf(run)
+    const part = offMs > 0 ? Math.max(0, 0.5 * (1 - (cheapStart * startMs) / offMs)) : 0
+    return {
+      targetMs: fairMs * (1 - part),
+      // Where the rest is divided evenly at next to no cost, a long file that takes longer than expected is all that is left.
+      longestMs: latestMs(this.situation, this.#level, own, part > 0 ? 2 * deviation.file : 0) * speed,
+      startMs,
+      deviation,
+      // With half of everything held back, longest first evens out more.
+      alike: part > 0 ? 1 : alike,
+      lateMs: last ? lateStartups * startMs : 0,
+    }
+  }
+
+  /** When those who are at work would be done with all that is left; see `othersDoneMs`. */
+  get othersMs(): number {
+    const { state } = this.situation
+    // It stays the same until somebody is given something.
+    if (this.#others?.token !== state.lastToken)
+      this.#others = { token: state.lastToken, ms: othersDoneMs(this.situation) }
+    return this.#others.ms
+  }
 }
 
-/** Work to give to a host with `cpus` of the fleet's CPUs, in estimated CPU-milliseconds; Infinity = all. */
-export function targetWorkMs(run: Run, cpus: number, { fleetCpus, leftMs, startupMs }: Share): number {
-  if (cpus >= fleetCpus) return Infinity
-  const fairMs = (leftMs * cpus) / fleetCpus
-  const uncertainty = uncertaintyOf(run)
-  const offMs = fairMs * uncertainty
-  const startMs = startupMs * cpus
-  if (offMs < startMs) return fairMs
-  // Where another process costs next to nothing, holding back half is free and evens out more.
-  const heldBack = Math.max(uncertainty, 0.5 * (1 - (cheapStart * startMs) / offMs))
-  return fairMs * (1 - heldBack)
+/** What is held back of a batch: of so much work, with this sum of the squares of its files. */
+export function heldBackMs({ deviation, startMs }: Room, workMs: number, squares: number): number {
+  const offMs = 2 * Math.sqrt(deviation.file ** 2 * squares + (deviation.worker * workMs) ** 2)
+  return offMs > startupsWorth * startMs ? offMs : 0
 }
 
 /** How far the run's estimates may be off, as a part of them: by how many of them history knows. */
 export function uncertaintyOf(run: Run): number {
-  const known = run.tasks.length === 0 ? 0 : run.knownCount / run.tasks.length
-  return uncertaintyKnown * known + uncertaintyUnknown * (1 - known)
+  return byKnown(run, uncertaintyKnown, uncertaintyUnknown)
 }
 
-/** Work that a batch under way still has: by its reports, or by the clock where that says less. */
-function batchLeftMs(batch: Batch, startupMs: number, nowMs: number): number {
-  const byClockMs = batch.expectedMs + (startupMs - (nowMs - batch.assignedAtMs)) * batch.cpus
-  return Math.max(0, Math.min(batch.openMs, byClockMs))
+function deviationOf(run: Run): Room['deviation'] {
+  return {
+    file: byKnown(run, deviationKnown.file, deviationUnknown.file),
+    worker: byKnown(run, deviationKnown.worker, deviationUnknown.worker),
+  }
 }
 
-/**
- * Indexes of the queued tasks that make up the next batch: those that failed before first, then the longest
- * that fit. A task that waits for its time is passed over, as is one that `may` keeps away from the worker.
- */
-export function pickTasks(
-  run: Run,
-  group: Group,
-  targetMs: number,
-  tasksMax: number,
-  nowMs: number,
-  may: (task: Task) => boolean,
-): number[] {
-  const picked: number[] = []
-  let sumMs = 0
-  let limit = tasksMax
-  /** Returns whether the batch is full. */
-  const offer = (index: number): boolean => {
-    const task = run.tasks[index]!
-    if (task.again !== undefined && !may(task)) return false
-    const max = task.batchMax === 0 ? limit : Math.min(limit, task.batchMax)
-    const workMs = expectedMs(run, task)
-    // The first one is taken whatever it costs; one that would overshoot by more than half waits.
-    if (picked.length >= max || (picked.length > 0 && sumMs + workMs / 2 > targetMs)) return false
-    picked.push(index)
-    sumMs += workMs
-    limit = max
-    return picked.length >= limit || sumMs >= targetMs
-  }
-  for (const index of group.again) if (run.tasks[index]!.state === 'queued' && offer(index)) return picked
-  for (const index of dueTasks(run, group, nowMs)) if (offer(index)) return picked
-  const again = group.again.length > 0 ? new Set(group.again) : undefined
-  let passed = 0
-  for (let at = group.queueHead; at < group.queue.length && passed < lookAheadMax; at += 1) {
-    const index = group.queue[at]!
-    const task = run.tasks[index]!
-    if (task.state !== 'queued' || task.again?.later || again?.has(index)) continue
-    const before = picked.length
-    if (offer(index)) return picked
-    if (picked.length === before) passed += 1
-  }
-  return picked
+function byKnown(run: Run, known: number, unknown: number): number {
+  const part = run.tasks.length === 0 ? 0 : run.knownCount / run.tasks.length
+  return known * part + unknown * (1 - part)
 }

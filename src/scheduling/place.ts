@@ -18,12 +18,14 @@ import {
   spreadOn,
   waitsForItself,
   type Obstacle,
+  type QuotaHit,
 } from '../core/holdings.ts'
 import type { Need } from '../core/entities.ts'
 import type { Assign } from '../core/input.ts'
 import type { Group, Run, State, Task, Worker } from '../core/state.ts'
-import { pickTasks, targetWorkMs, workLeftMs, type Share } from './batch-size.ts'
+import { Division } from './batch-size.ts'
 import { claimOf, Fleets, isAvailable, measuredSpeed, placeOf, type Demand, type Speed, type View } from './fleet.ts'
+import { pickTasks } from './pick-tasks.ts'
 import { Reservations } from './reservations.ts'
 import { runOrderOf, sortRuns, Turns, type KeyedOrder, type Line, type RunOrder, type Turn } from './run-order.ts'
 import { givenUp, mayRunOn, whereabouts, type Whereabouts } from './whereabouts.ts'
@@ -169,11 +171,12 @@ export type Choices = {
   readonly batch: (run: Run, group: Group, worker: Worker) => Placement | undefined
 }
 
-export function choicesOf(view: StrategyView, fleets: Fleets): Choices {
+/** `fleets` with the same speed. */
+export function choicesOf(view: StrategyView, fleets: Fleets, speed: Speed = measuredSpeed): Choices {
   const { state, nowMs, kept = new Reservations() } = view
   const ordering: Ordering = { turn: 'run' }
   const open = openWorkers(view, nowMs)
-  const round: Round = { view, ordering, open, fleets, speed: measuredSpeed, kept, ...nothingSeen(), nowMs }
+  const round: Round = { view, ordering, open, fleets, speed, kept, ...nothingSeen(), nowMs }
   const mayBegin = (run: Run, group: Group) =>
     isReady(run, group, nowMs) && !isHeldUp(state, run, group) && kept.mayLock(state, run, group.need)
   const workers = (run: Run, group: Group) =>
@@ -185,8 +188,8 @@ export function choicesOf(view: StrategyView, fleets: Fleets): Choices {
       if (!open.has(worker) || !fits(run, group, worker) || !mayBegin(run, group)) return undefined
       if (!kept.mayUse(worker, group.need) || !isFree(state, run, group, worker)) return undefined
       const startupMs = run.startupMs ?? run.spec.startupMs
-      const share = { fleetCpus: fleet.cpus, leftMs: workLeftMs(state, group, startupMs, nowMs), startupMs }
-      return placementOn(state, run, group, worker, share, whereabouts(fleet.workers, nowMs), round)
+      const division = new Division({ state, run, group, fleet, speed: round.speed, startupMs, nowMs })
+      return placementOn(division, worker, whereabouts(fleet.workers, nowMs), 1, false)
     },
   }
 }
@@ -290,24 +293,27 @@ function* placementsOf(round: Round, run: Run, groups: readonly Group[], max: nu
     if (isStopped(state, run)) return
     const { need } = group
     if (isHeldUp(state, run, group) || !kept.mayLock(state, run, need) || !kept.maySpend(run)) continue
+    if (quotaSpent(state, run, need, nowMs) !== undefined) continue
     const fleet = fleets.of(run, group)
     const free = freeWorkers(round, run, group, fleet.workers)
     if (free.length === 0) continue
     const where = whereabouts(fleet.workers, nowMs)
     const startupMs = run.startupMs ?? run.spec.startupMs
     // Placing moves work from the queue to batches, and leaves the sum as it is.
-    const share = { fleetCpus: fleet.cpus, leftMs: workLeftMs(state, group, startupMs, nowMs), startupMs }
+    const division = new Division({ state, run, group, fleet, speed: round.speed, startupMs, nowMs })
     const mayGoOn = () =>
       !isHeldUp(state, run, group) &&
       isReady(run, group, nowMs) &&
       // Each takes a place of a counted lock, and others may wait for the rest.
       (need.locks === undefined || kept.mayLock(state, run, need))
-    for (const worker of free) {
+    let alike = 0
+    for (const [at, worker] of free.entries()) {
       if (!mayGoOn()) break
+      alike = alike > 1 ? alike - 1 : alikeFrom(round, run, free, at)
       // What was placed before it may be on its host, and want to be alone or apart there.
       if (!isFree(state, run, group, worker)) continue
       do {
-        const placement = placementOn(state, run, group, worker, share, where, round)
+        const placement = placementOn(division, worker, where, alike, at === free.length - 1)
         if (!placement) break
         yield placement
         left -= 1
@@ -315,6 +321,11 @@ function* placementsOf(round: Round, run: Run, groups: readonly Group[], max: nu
       } while (sharesHost(need) && mayGoOn() && isFree(state, run, group, worker))
     }
   }
+}
+
+/** The quota that not even the smallest batch of this need would leave intact, whichever worker it is on. */
+function quotaSpent(state: State, run: Run, need: Need, nowMs: number): QuotaHit | undefined {
+  return state.shares.size === 0 ? undefined : quotaInTheWay(state, run, need, need.cpus ?? 1, nowMs)
 }
 
 /** By something that no worker is to blame for. */
@@ -334,6 +345,11 @@ function reserve(round: Round, run: Run, groups: readonly Group[]): void {
   for (const group of readyGroups(round, run, groups)) {
     const { need } = group
     const { workers } = fleets.of(run, group)
+    const spent = quotaSpent(state, run, need, round.nowMs)
+    if (spent !== undefined) {
+      if (workers.length > 0) kept.keepScope(run, spent.scope)
+      continue
+    }
     const quotaOn = (worker: Worker) => quotaInTheWay(state, run, need, cpusOf(run, need, worker), round.nowMs)
     const mayHave = (worker: Worker) => quotaOn(worker) === undefined
     const hit = state.shares.size > 0 && workers.length > 0 ? quotaOn(workers[0]!) : undefined
@@ -433,23 +449,40 @@ export function holdsBatchOf(run: Run, worker: Worker): boolean {
   return false
 }
 
+/** From there on, how many of the same speed follow each other. */
+function alikeFrom({ speed }: Round, run: Run, free: readonly Worker[], from: number): number {
+  const own = speed(run, free[from]!)
+  let at = from + 1
+  while (at < free.length && speed(run, free[at]!) === own) at += 1
+  return at - from
+}
+
+/** `alike`: free workers from this one on that are as fast; `last`: nobody else is free. */
 function placementOn(
-  state: State,
-  run: Run,
-  group: Group,
+  division: Division,
   worker: Worker,
-  share: Share,
   where: Whereabouts,
-  { nowMs, speed }: Round,
+  alike: number,
+  last: boolean,
 ): Placement | undefined {
+  const { state, run, group, speed, startupMs, nowMs } = division.situation
   const { need } = group
   const cpus = cpusOf(run, need, worker)
   if (quotaInTheWay(state, run, need, cpus, nowMs)) return undefined
-  const targetMs = targetWorkMs(run, cpus * speed(run, worker), share)
-  const may = (task: Task) => mayRunOn(where, task, worker)
   const allowed = Math.min(allowance(state, run, worker), need.batchMax ?? Infinity)
   if (allowed === 0) return undefined
-  const tasks = pickTasks(run, group, targetMs, Math.min(state.limits.batchTasksMax, allowed), nowMs, may)
+  const own = speed(run, worker)
+  const room = division.room(cpus, own, alike, last && freeCpus(worker) < 2 * cpus)
+  const { targetMs } = room
+  const may = (task: Task) => mayRunOn(where, task, worker)
+  const tasksMax = Math.min(state.limits.batchTasksMax, allowed)
+  let picked = pickTasks(run, group, room, tasksMax, nowMs, may)
+  // All are too long for it; but it is left idle only where others are at work that would be done sooner with all of them.
+  if (picked.tasks.length === 0) {
+    const longestMs = (division.othersMs - startupMs) * own
+    picked = pickTasks(run, group, { ...room, longestMs }, tasksMax, nowMs, may)
+  }
+  const { tasks } = picked
   if (tasks.length === 0) return undefined
   const why =
     allowance(state, run, worker) < Infinity
