@@ -7,9 +7,12 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** What a program has written so shortly before its end still counts. */
 const drainMs = 200
+/** Longest wait for the end of one that was killed. */
+const killedMs = 1000
 const outputBytesMax = 1024 * 1024
 /** Nobody's tests wait because of us. */
 const niceness = 10
@@ -23,14 +26,22 @@ export type Question = {
 }
 
 /** Its stdout. Rejects with an Error whose message is one for people: "nvidia-smi ended with 9: …". */
-export function ask(program: string, args: readonly string[], question: Question): Promise<string> {
+export async function ask(program: string, args: readonly string[], question: Question): Promise<string> {
   const name = path.basename(program)
-  const { promise, resolve, reject } = Promise.withResolvers<string>()
-  if (question.signal.aborted) return Promise.reject(new Error(`${name} was not asked: the worker ends`))
+  if (question.signal.aborted) throw new Error(`${name} was not asked: the worker ends`)
   // To fork only to find that there is no such program costs ten times as much as to look.
   const file = programOnPath(program, question.env['PATH'])
-  if (file === undefined) return Promise.reject(new Error(`${name} is not on PATH`))
-  if (hanging.has(file)) return Promise.reject(new Error(`${name} hangs since it was last asked, and can't be ended`))
+  if (file === undefined) throw new Error(`${name} is not on PATH`)
+  // What was given up is killed, which mostly takes a moment only.
+  const waitedMs = performance.now() + killedMs
+  while (hanging.has(file) && performance.now() < waitedMs) await sleep(killedMs / 50)
+  if (hanging.has(file)) throw new Error(`${name} hangs since it was last asked, and can't be ended`)
+  return start(file, args, question)
+}
+
+function start(file: string, args: readonly string[], question: Question): Promise<string> {
+  const name = path.basename(file)
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
   const child = spawn(file, args, {
     cwd: '/',
     detached: true,

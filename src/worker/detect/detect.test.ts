@@ -3,6 +3,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Detected } from './detected.ts'
 import { Detection, type DetectOptions } from './detect.ts'
 import { PlantedHost, slicedCard, twoCards } from './fixtures/planted-host.ts'
@@ -141,6 +142,7 @@ describe('Detection', () => {
     const back = Promise.withResolvers<Detected>()
     const said: string[] = []
     await using found = detection(host, {
+      level: 'all',
       watchMs: 20,
       // The worker always has something to do.
       idle: () => new Promise(() => {}),
@@ -152,7 +154,7 @@ describe('Detection', () => {
         else if (detected.gpus.length === 2) back.resolve(detected)
       },
     })
-    const before = await found.complete
+    const before = await found.first
     assert.equal(before.gpus.length, 2)
     const [first = ''] = twoCards.cards.split('\n')
     const one = { ...twoCards, cards: `${first}\n1, [GPU is lost], [GPU is lost], [GPU is lost]` }
@@ -166,6 +168,24 @@ describe('Detection', () => {
     assert.deepEqual(said, ['No longer there: GPU 1 (NVIDIA T4); card 1: [GPU is lost]'])
     host.program('nvidia-smi', nvidiaOf(twoCards))
     await back.promise
+  })
+
+  it('does not take a card for lost because its tool was slow once', async () => {
+    using host = new PlantedHost().files(machine)
+    const [slow, asked] = [path.join(host.directory, 'slow'), path.join(host.directory, 'asked')]
+    writeFileSync(asked, '')
+    host.program(
+      'nvidia-smi',
+      `case $1 in -L) ;; *) echo x >> ${asked}; if [ -e ${slow} ]; then /bin/rm ${slow}; exec /bin/sleep 1000; fi;; esac\n${nvidiaOf(twoCards)}`,
+    )
+    await using found = detection(host, { watchMs: 20, askMs: 3000, log: (_, text) => assert.fail(text) })
+    await found.first
+    writeFileSync(slow, '')
+    const times = (): number => readFileSync(asked, 'utf8').length
+    for (let enough = Infinity; times() < enough; await sleep(10)) {
+      assert.equal(found.detected.gpus.length, 2)
+      if (enough === Infinity && !existsSync(slow)) enough = times() + 6
+    }
   })
 
   it('looks again at tools and browsers when there is nothing to do, and tells when those are others', async () => {

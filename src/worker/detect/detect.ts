@@ -102,7 +102,7 @@ export class Detection implements AsyncDisposable {
     const rest = quick?.then(() => this.#slow(browsers!))
     this.first = this.#first(quick, browsers)
     this.complete = this.#complete([quick, browsers, rest])
-    if (options.level !== 'none') this.#keptCurrent = this.complete.then(() => this.#keepCurrent())
+    if (quick !== undefined) this.#keptCurrent = this.#keepCurrent(Promise.all([this.first, quick]))
   }
 
   get detected(): Detected {
@@ -158,8 +158,15 @@ export class Detection implements AsyncDisposable {
       this.#findings.probe('memory', () => findMemory(host)),
       this.#findings.probe('disk', () => findDisk(host, this.#findings.attributes['disk.free'])),
       this.#findings.probe('npu', () => findNpus(host)),
-      this.#findings.probe('gpu', () => findGpus(host)),
+      this.#findings.probe('gpu', () => this.#findCards()),
     ])
+  }
+
+  /** A busy machine may keep a tool waiting once; a driver that hangs does it again. */
+  async #findCards(): Promise<Finding> {
+    const found = await findGpus(this.#host)
+    const mayBeBusy = /did not answer within/.test(Object.values(found.unavailable ?? {}).join())
+    return mayBeBusy && this.#findings.gpus.length > 0 ? findGpus(this.#host) : found
   }
 
   async #identify(): Promise<Finding> {
@@ -211,11 +218,12 @@ export class Detection implements AsyncDisposable {
   }
 
   /** Drivers fail, disks fill, daemons start, devices are plugged in, browsers are updated. */
-  async #keepCurrent(): Promise<void> {
+  async #keepCurrent(begun: Promise<unknown>): Promise<void> {
     const { watchMs: watch = watchMs, againMs: again = againMs, level } = this.#options
     await Promise.all([
-      this.#every(watch, () => this.#watch()),
-      level === 'all' ? this.#every(again, () => this.#lookAgain()) : undefined,
+      // What waits for a quiet moment may wait for ever.
+      begun.then(() => this.#every(watch, () => this.#watch())),
+      level === 'all' ? this.complete.then(() => this.#every(again, () => this.#lookAgain())) : undefined,
     ])
   }
 
