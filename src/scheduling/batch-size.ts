@@ -9,7 +9,7 @@
  *   that is less than a few start-ups. The errors of its files partly cancel each other out; that of its worker stays.
  */
 import type { Run } from '../core/state.ts'
-import { latestMs, levelOf, othersDoneMs, type Level, type Situation } from './level.ts'
+import { latestMs, levelOf, othersDoneMs, type Level, type Undivided } from './level.ts'
 
 /** How far a share's real work may be off: with a duration from history for every file, and with none. */
 const uncertaintyKnown = 0.15
@@ -43,23 +43,23 @@ export type Room = {
 
 /** How what is left of a group is divided, from one worker that is free now to the next. */
 export class Division {
-  readonly situation: Situation
+  readonly undivided: Undivided
   /** To which all are filled who are free at this moment. */
   readonly #level: Level
   #next: { readonly token: number; readonly ms: number } | undefined
   #others: { readonly token: number; readonly ms: number } | undefined
 
-  constructor(situation: Situation) {
-    this.situation = situation
-    this.#level = levelOf(situation, true)
+  constructor(undivided: Undivided) {
+    this.undivided = undivided
+    this.#level = levelOf(undivided, true)
   }
 
   /** To which the next one is filled: what those before it took too much or too little of is made up for. */
   get #nextMs(): number {
-    const { state, group, fleet, startupMs } = this.situation
+    const { state, group, fleet, startupMs } = this.undivided
     if (fleet.workers.length > preciseMax || group.batches.size > preciseMax) return this.#level.ms
     if (this.#next?.token !== state.lastToken) {
-      const { ms } = levelOf(this.situation, false)
+      const { ms } = levelOf(this.undivided, false)
       // No more than a little, as what is held back is held back on purpose.
       this.#next = { token: state.lastToken, ms: Math.min(ms, this.#level.ms + lateStartups * startupMs) }
     }
@@ -68,7 +68,7 @@ export class Division {
 
   /** For a worker of this speed that has so many CPUs to give; `last`: nobody else is free. */
   room(cpus: number, speed: number, alike: number, last: boolean): Room {
-    const { run, fleet, startupMs } = this.situation
+    const { run, fleet, startupMs } = this.undivided
     const own = cpus * speed
     const startMs = startupMs * own
     const deviation = deviationOf(run)
@@ -80,7 +80,7 @@ export class Division {
     return {
       targetMs: fairMs * (1 - part),
       // Where the rest is divided evenly at next to no cost, a long file that takes longer than expected is all that is left.
-      longestMs: latestMs(this.situation, this.#level, own, part > 0 ? 2 * deviation.file : 0) * speed,
+      longestMs: latestMs(this.undivided, this.#level, own, part > 0 ? 2 * deviation.file : 0) * speed,
       startMs,
       deviation,
       // With half of everything held back, longest first evens out more.
@@ -91,10 +91,10 @@ export class Division {
 
   /** When those who are at work would be done with all that is left; see `othersDoneMs`. */
   get othersMs(): number {
-    const { state } = this.situation
+    const { state } = this.undivided
     // It stays the same until somebody is given something.
     if (this.#others?.token !== state.lastToken)
-      this.#others = { token: state.lastToken, ms: othersDoneMs(this.situation) }
+      this.#others = { token: state.lastToken, ms: othersDoneMs(this.undivided) }
     return this.#others.ms
   }
 }

@@ -8,7 +8,7 @@ import { expectedMs, type Batch, type Group, type Run, type State } from '../cor
 import { measuredSpeed, type Fleet, type Speed } from './fleet.ts'
 
 /** A group at one moment, and who there is for it. */
-export type Situation = {
+export type Undivided = {
   readonly state: State
   readonly run: Run
   readonly group: Group
@@ -32,14 +32,14 @@ const passesMax = 4
  * `together`: what was given out at this very moment counts as not given out yet, so that all who are free at once are
  * filled to one level, whoever of them is asked about first.
  */
-export function levelOf(situation: Situation, together: boolean): Level {
-  const { group, fleet, startupMs } = situation
-  const all = underWay(situation, Infinity, together)
+export function levelOf(undivided: Undivided, together: boolean): Level {
+  const { group, fleet, startupMs } = undivided
+  const all = underWay(undivided, Infinity, together)
   const { lastMs } = all
   let { cpus } = fleet
   let ms = startupMs + (group.queuedMs + all.workMs) / cpus
   for (let pass = 0; pass < passesMax && lastMs > ms - startupMs; pass += 1) {
-    const { workMs, beyondCpus } = underWay(situation, ms - startupMs, together)
+    const { workMs, beyondCpus } = underWay(undivided, ms - startupMs, together)
     const left = fleet.cpus - beyondCpus
     if (left <= 0) break
     const lowerMs = startupMs + (group.queuedMs + workMs) / left
@@ -55,19 +55,19 @@ export function levelOf(situation: Situation, together: boolean): Level {
  * Until when a worker should have run a file, start-up not included: by when the others would be done with everything
  * without it, or the fastest with the longest file. `surplus`: by how much of itself a file may well take longer.
  */
-export function latestMs(situation: Situation, level: Level, ownCpus: number, surplus: number): number {
+export function latestMs(undivided: Undivided, level: Level, ownCpus: number, surplus: number): number {
   const left = level.cpus - ownCpus
-  const othersMs = left > 0 ? ((level.ms - situation.startupMs) * level.cpus) / left : Infinity
-  return Math.max(othersMs / (1 + surplus), longestMs(situation) / fastestOf(situation))
+  const othersMs = left > 0 ? ((level.ms - undivided.startupMs) * level.cpus) / left : Infinity
+  return Math.max(othersMs / (1 + surplus), longestMs(undivided) / fastestOf(undivided))
 }
 
 /**
  * When those that have a batch of the group now would be done with all that is left, without anybody else. Infinity where
  * nobody has one.
  */
-export function othersDoneMs(situation: Situation): number {
-  const { group, startupMs } = situation
-  const { workMs, batchCpus, soonestMs } = underWay(situation, Infinity, false)
+export function othersDoneMs(undivided: Undivided): number {
+  const { group, startupMs } = undivided
+  const { workMs, batchCpus, soonestMs } = underWay(undivided, Infinity, false)
   if (batchCpus === 0) return Infinity
   return Math.max(soonestMs, startupMs + (group.queuedMs + workMs) / batchCpus)
 }
@@ -84,10 +84,10 @@ type UnderWay = {
   soonestMs: number
 }
 
-function underWay(situation: Situation, untilMs: number, together: boolean): UnderWay {
-  const { state, run, group, speed, startupMs, nowMs } = situation
+function underWay(undivided: Undivided, untilMs: number, together: boolean): UnderWay {
+  const { state, run, group, speed, startupMs, nowMs } = undivided
   const sum: UnderWay = { workMs: 0, beyondCpus: 0, batchCpus: 0, lastMs: 0, soonestMs: Infinity }
-  const ahead = longestMs(situation)
+  const ahead = longestMs(undivided)
   for (const id of group.batches) {
     const batch = state.batches.get(id)!
     const worker = state.workers.get(batch.worker)
@@ -123,7 +123,7 @@ export function remainingMs(batch: Batch, speed: number, startupMs: number, nowM
 }
 
 /** Of what is queued for the first time, the longest; the queue is in that order. */
-function longestMs({ run, group }: Situation): number {
+function longestMs({ run, group }: Undivided): number {
   const index = group.queue[group.queueHead]
   return index === undefined ? 0 : expectedMs(run, run.tasks[index]!)
 }
@@ -131,7 +131,7 @@ function longestMs({ run, group }: Situation): number {
 /** Kept for as long as the fleet stays as it is. */
 const fastest = new WeakMap<object, number>()
 
-function fastestOf({ run, fleet, speed }: Situation): number {
+function fastestOf({ run, fleet, speed }: Undivided): number {
   const key = speed === measuredSpeed ? fleet.workers : fleet
   let most = fastest.get(key)
   if (most === undefined) {

@@ -172,6 +172,8 @@ function reasonEnds(situation: Situation, run: Run, reason: Reason, depth: numbe
       const first = state.runs.get(reason.run)!
       return { fromMs: nowMs, toMs: nowMs + remainingMs(first, situation.fleets) * (1 + uncertaintyOf(first)) }
     }
+    case 'sooner-elsewhere':
+      return firstOf([...run.batches], (id) => batchEnds(state, state.batches.get(id)!, nowMs))
     case 'probing':
     case 'scheduler':
       return moment(nowMs)

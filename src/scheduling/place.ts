@@ -25,9 +25,11 @@ import type { Assign } from '../core/input.ts'
 import type { Group, Run, State, Task, Worker } from '../core/state.ts'
 import { Division } from './batch-size.ts'
 import { claimOf, Fleets, isAvailable, measuredSpeed, placeOf, type Demand, type Speed, type View } from './fleet.ts'
+import type { Undivided } from './level.ts'
 import { pickTasks } from './pick-tasks.ts'
 import { Reservations } from './reservations.ts'
 import { runOrderOf, sortRuns, Turns, type KeyedOrder, type Line, type RunOrder, type Turn } from './run-order.ts'
+import { wantsLocksKept } from './soon.ts'
 import { givenUp, mayRunOn, whereabouts, type Whereabouts } from './whereabouts.ts'
 
 export type Placement = Omit<Assign, 'type'>
@@ -354,7 +356,8 @@ function reserve(round: Round, run: Run, groups: readonly Group[]): void {
     const mayHave = (worker: Worker) => quotaOn(worker) === undefined
     const hit = state.shares.size > 0 && workers.length > 0 ? quotaOn(workers[0]!) : undefined
     if (hit) kept.keepScope(run, hit.scope)
-    if (need.locks !== undefined && workers.some(mayHave)) kept.keepLocks(run, need, batchesLeft(run, group, workers))
+    if (need.locks !== undefined && workers.some(mayHave) && wantsLocksKept(state, run, need, workers, round.nowMs))
+      kept.keepLocks(run, need, batchesLeft(run, group, workers))
     if (isLocked(state, need)) continue
     // The same for whoever asks for the same.
     const claim = claimOf(state, run, group)
@@ -449,6 +452,23 @@ export function holdsBatchOf(run: Run, worker: Worker): boolean {
   return false
 }
 
+/**
+ * For people: a worker that could take a batch now is left idle, because all that is queued is so long for it that those at
+ * work on the group would be done with everything sooner. When they would be, in milliseconds from now; undefined =
+ * it is not left idle.
+ */
+export function idleForMs(undivided: Undivided, worker: Worker): number | undefined {
+  const { state, run, group, fleet, nowMs } = undivided
+  if (group.batches.size === 0 || !isReady(run, group, nowMs)) return undefined
+  // Those that are tried again go anywhere where they may.
+  const again = group.again.filter((index) => run.tasks[index]!.state === 'queued').length
+  if (group.queuedCount <= again + group.laterCount) return undefined
+  const division = new Division(undivided)
+  if (placementOn(division, worker, whereabouts(fleet.workers, nowMs), 1, false) !== undefined) return undefined
+  // Quotas and breakers keep it from all of them.
+  return allowance(state, run, worker) === 0 ? undefined : division.othersMs
+}
+
 /** From there on, how many of the same speed follow each other. */
 function alikeFrom({ speed }: Round, run: Run, free: readonly Worker[], from: number): number {
   const own = speed(run, free[from]!)
@@ -465,7 +485,7 @@ function placementOn(
   alike: number,
   last: boolean,
 ): Placement | undefined {
-  const { state, run, group, speed, startupMs, nowMs } = division.situation
+  const { state, run, group, speed, startupMs, nowMs } = division.undivided
   const { need } = group
   const cpus = cpusOf(run, need, worker)
   if (quotaInTheWay(state, run, need, cpus, nowMs)) return undefined

@@ -6,7 +6,7 @@ import type { BatchId, Lock, RunId, TaskIndex, TaskState, WorkerId } from '../co
 import type { QuotaHit } from '../core/holdings.ts'
 import type { Run } from '../core/state.ts'
 import type { Interval } from './expected.ts'
-import type { Fleets, View } from './fleet.ts'
+import type { Fleets, Speed, View } from './fleet.ts'
 import type { Lack } from './nearest.ts'
 
 export type Holder = {
@@ -87,6 +87,8 @@ export type Reason =
     }
   | { readonly type: 'probing'; readonly any: true; readonly count: number }
   | { readonly type: 'avoided'; readonly any: true; readonly count: number; readonly untilMs: number }
+  /** So many free workers are so slow that those at work would be done with all of it before them, about then. */
+  | { readonly type: 'sooner-elsewhere'; readonly any: true; readonly count: number; readonly doneMs: number }
   /** Nothing that is known: the strategy serves runs in no order, or others have their turn, too. */
   | { readonly type: 'scheduler'; readonly strategy: string }
 
@@ -100,6 +102,8 @@ export type Situation = {
   readonly order: readonly Run[] | undefined
   /** Other strategies serve other runs, and have their turn before it or after it. */
   readonly several: boolean
+  /** How fast the strategy takes workers to be. */
+  readonly speed: Speed
   readonly nowMs: number
 }
 

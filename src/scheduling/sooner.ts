@@ -95,6 +95,7 @@ function ofReason({ view, nowMs, fleets }: Situation, run: Run, group: Group, re
     case 'recycling':
     case 'avoided':
     case 'probing':
+    case 'sooner-elsewhere':
     case 'cancelling':
     case 'scheduler':
       return []

@@ -6,6 +6,7 @@
  */
 import type { FaultScheduler } from '../core/input.ts'
 import type { Run } from '../core/state.ts'
+import { measuredSpeed, type Speed, type View } from './fleet.ts'
 import { orderedRuns, placeInOrder, type Ordering, type Placement, type StrategyView } from './place.ts'
 
 export type { Ordering, Placement, StrategyView } from './place.ts'
@@ -30,6 +31,8 @@ export type Strategy<Config = unknown> = {
   readonly place: (view: StrategyView, config: Config) => Iterable<Placement>
   /** Runs in the order in which it serves them, for people (`muster why`); absent = it has no such order; undefined = it doesn't say. */
   readonly order?: (view: StrategyView, config: Config) => readonly Run[] | undefined
+  /** How fast it takes workers to be, for people; absent = as measured. */
+  readonly speed?: (view: View, config: Config) => Speed
 }
 
 /** A strategy that says in which order runs are served, and leaves the rest to what all share. */
@@ -46,5 +49,6 @@ export function orderedStrategy<Config = unknown>(
     ...(configSchema === undefined ? {} : { configSchema }),
     place: (view, config) => placeInOrder(view, orderingOf(config)),
     order: (view, config) => orderedRuns(view, orderingOf(config)),
+    speed: (view, config) => orderingOf(config).speed?.(view) ?? measuredSpeed,
   }
 }

@@ -59,6 +59,10 @@ export function reasonWords(reason: Reason, nowMs: number): string {
       return `${countOf(reason.count, 'worker')} that fits is being tried with a few files first (its breaker is half-open)`
     case 'avoided':
       return `should not run on ${countOf(reason.count, 'free worker')} after what happened there, for another ${inWords(reason.untilMs, nowMs)} or until another is free`
+    case 'sooner-elsewhere': {
+      const who = countOf(reason.count, 'free worker')
+      return `left to those at work on it, who should be done with all of it in ${inWords(reason.doneMs, nowMs)}: ${who} is so slow that it would take longer for any file of it`
+    }
     case 'scheduler':
       return `a worker is free for it; scheduler '${reason.strategy}' has not placed it`
   }

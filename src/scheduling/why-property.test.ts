@@ -53,6 +53,7 @@ function join(pick: number): Input {
     tools: {},
     gpus,
     resources: { phone: pick % 2 },
+    speed: [1, 4, 16][pick % 3]!,
   }
   return { type: 'join', worker, name: worker, version: '1', capabilities, draining: false }
 }
@@ -223,6 +224,7 @@ test('reasonsOf: nothing is in the way of what is placed next, and something of 
     'busy',
     'reserved',
     'quota',
+    'sooner-elsewhere',
   ]
   for (const type of expected) assert.ok(seen.has(type), `some history had the reason ${type}`)
 })

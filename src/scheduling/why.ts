@@ -7,7 +7,7 @@ import { accounted, type Run, type State } from '../core/state.ts'
 import { isTerminal } from '../core/task-state.ts'
 import { attemptsOf, type Attempt } from './ended.ts'
 import { batchEnds, type Interval } from './expected.ts'
-import { Fleets, type View } from './fleet.ts'
+import { Fleets, measuredSpeed, type View } from './fleet.ts'
 import { holderOf } from './worker-reasons.ts'
 import { needWords } from './need-words.ts'
 import { restsOn, runTimes, waitingTaskTimes, type Times } from './outlook.ts'
@@ -85,7 +85,8 @@ export function situationOf(
   nowMs: number,
 ): Situation {
   const order = strategy.order?.({ ...view, nowMs, ...(mine === undefined ? {} : { mine }) }, config)
-  return { view, fleets: new Fleets(view), strategy: strategy.name, order, several, nowMs }
+  const speed = strategy.speed?.(view, config) ?? measuredSpeed
+  return { view, fleets: new Fleets(view), strategy: strategy.name, order, several, speed, nowMs }
 }
 
 /** The same state with one run in another's place; nothing is changed. */

@@ -5,7 +5,8 @@ import { cpusOf, obstacleOn, quotaInTheWay, sharesHost, type QuotaHit } from '..
 import { spentBelowAtMs, spentHoursMs } from '../core/spent.ts'
 import type { Group, Run, State, Worker } from '../core/state.ts'
 import { batchEnds, type Interval } from './expected.ts'
-import { holdsBatchOf, keeping } from './place.ts'
+import { Fleets, measuredSpeed } from './fleet.ts'
+import { holdsBatchOf, idleForMs, keeping } from './place.ts'
 import { shownMax, type Holder, type Reason, type Situation } from './reason.ts'
 import { mayRunOn, whereabouts } from './whereabouts.ts'
 
@@ -43,6 +44,8 @@ export function workerReasons(
   const usable = new Set(free)
   for (const [keptRun, count] of keptFrom(situation, run, group, usable))
     found.set(`kept ${keptRun}`, { type: 'reserved', any: true, run: keptRun, count })
+  const left = leftIdle(situation, run, group, usable)
+  if (left) found.set('left', left)
   if (usable.size > 0) return []
   return busy.length === 0 ? [...found.values()] : [busyReason(situation, run, group, busy), ...found.values()]
 }
@@ -60,6 +63,23 @@ function keptFrom(situation: Situation, run: Run, group: Group, usable: Set<Work
     if (usable.size === 0) break
   }
   return counts
+}
+
+/** Takes those out of `usable` that are too slow for all that is queued. */
+function leftIdle(situation: Situation, run: Run, group: Group, usable: Set<Worker>): Reason | undefined {
+  if (usable.size === 0 || group.batches.size === 0) return undefined
+  const { view, speed, nowMs } = situation
+  const fleets = speed === measuredSpeed ? situation.fleets : new Fleets(view, speed)
+  const startupMs = run.startupMs ?? run.spec.startupMs
+  const undivided = { state: view.state, run, group, fleet: fleets.of(run, group), speed, startupMs, nowMs }
+  let left: Extract<Reason, { type: 'sooner-elsewhere' }> | undefined
+  for (const worker of usable) {
+    const doneMs = idleForMs(undivided, worker)
+    if (doneMs === undefined) continue
+    usable.delete(worker)
+    left = { type: 'sooner-elsewhere', any: true, count: (left?.count ?? 0) + 1, doneMs: nowMs + doneMs }
+  }
+  return left
 }
 
 function keptBefore({ view, fleets, order = [], nowMs }: Situation, run: Run): ReturnType<typeof keeping> {
