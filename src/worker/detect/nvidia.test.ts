@@ -194,10 +194,10 @@ describe('findGpus: NVIDIA', () => {
     })
   }
 
-  it('takes [N/A] and [Not Supported] for what is not told', async () => {
+  it('takes [N/A], [Not Supported] and an [Unknown Error] of a sensor for what is not told', async () => {
     using host = new PlantedHost().nvidia(
       '',
-      `0, ${t4}, NVIDIA GB10, [N/A], 580.95.05, 12.1, [N/A], [Not Supported], [N/A]`,
+      `0, ${t4}, NVIDIA GB10, [N/A], 580.95.05, 12.1, [N/A], [Not Supported], [Unknown Error]`,
     )
     assert.deepEqual((await findGpus(host.host())).gpus, [
       {

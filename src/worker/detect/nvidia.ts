@@ -28,7 +28,7 @@ const fields = [
   'driver_version',
   'compute_cap',
   'mig.mode.current',
-  // Only here does a card say that is listed and can't be used any more.
+  // Only here does a card say that it is listed and can't be used any more.
   'pstate',
   'temperature.gpu',
 ] as const
@@ -91,7 +91,9 @@ async function query(question: Question, known: readonly Field[]): Promise<{ tex
 type Row = Omit<Card, 'slices'> & { readonly isCut: boolean }
 
 /** What stands in place of values when a card fell off the bus or is to be reset; `[N/A]` stands where there is nothing to tell. */
-const trouble = /^\[.*(unknown error|lost|reset).*\]$/i
+const isGone = /^\[.*(lost|reset).*\]$/i
+/** Of a sensor that says nothing about the card. */
+const isUnknown = /^\[unknown error\]$/i
 
 function parseCards(text: string, known: readonly Field[]): { rows: Row[]; broken: string[] } {
   const lines = text.split('\n').filter((line) => line.trim() !== '')
@@ -102,7 +104,8 @@ function parseCards(text: string, known: readonly Field[]): { rows: Row[]; broke
   for (const line of lines) {
     const parts = line.split(',').map((part) => part.trim())
     const of = (field: Field): string => parts[known.indexOf(field)] ?? ''
-    const why = parts.find((part) => trouble.test(part))
+    const essential = [of('uuid'), of('name'), of('memory.total')]
+    const why = parts.find((part) => isGone.test(part)) ?? essential.find((part) => isUnknown.test(part))
     const isCard = /^\d+$/.test(of('index')) && of('uuid').startsWith('GPU-') && of('name') !== ''
     if (why !== undefined) broken.push(`card ${of('index')}: ${why}`)
     else if (/^unable to determine/i.test(line)) broken.push(line.trim())
