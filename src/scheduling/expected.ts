@@ -1,6 +1,6 @@
 /**
  * When batches are expected to end, as intervals: what is left of their tasks' estimates at their worker's speed, give or
- * take what estimates may be off by. For people, never for decisions.
+ * take what estimates may be off by. For people; of decisions only one rests on them, which may as well be wrong (soon.ts).
  */
 import { expectedMs, type Batch, type Run, type State } from '../core/state.ts'
 import { uncertaintyOf } from './batch-size.ts'

@@ -170,3 +170,22 @@ test('a run that wants the whole host leaves the rest of it to others while its 
   endFirstOf(state, 'late')
   assert.deepEqual(placeAll(state), ['own on W'])
 })
+
+test('a lock is used by others while no worker could take who waits for it soon, but not for ever', () => {
+  const minute = 60_000
+  const locks = [{ name: 'db', mode: 'exclusive' }] as const
+  const after = (longMs: number, waitedMs: number): string[] => {
+    const spec = { ...plainSpec, needs: [{ cpus: 1, gpus: { count: 1 } }] }
+    const long: Input = { type: 'submit', run: 'long', who: 'x', spec, files: ['f'], estimates: [longMs] }
+    const state = world(join('W', 9, { gpus: [gpu('0')] }), long)
+    assert.deepEqual(placeAll(state), ['long on W'])
+    advance(state, submit('card', { cpus: 1, gpus: { count: 1 }, locks }), state.atMs + 1)
+    advance(state, submit('late', { cpus: 1, locks }, 2), state.atMs + waitedMs)
+    return placeAll(state)
+  }
+  assert.deepEqual(after(120 * minute, 1), ['late on W'])
+  assert.deepEqual(after(120 * minute, 49 * minute), ['late on W'])
+  assert.deepEqual(after(120 * minute, 50 * minute), [], 'it has waited for long enough')
+  assert.deepEqual(after(20 * minute, 14 * minute), ['late on W'])
+  assert.deepEqual(after(20 * minute, 19 * minute), [], 'the card may be free within a minute')
+})

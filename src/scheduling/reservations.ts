@@ -4,8 +4,8 @@
  * GPUs behind ones for one, one for an exclusive lock behind ones that share it. A group that waits for CPUs or memory
  * keeps the worker, and one that waits for a host for itself keeps the host; one that waits for GPUs or counted resources
  * keeps only those, all of them, so that the worker's CPUs don't lie idle; one that waits for its project's or user's
- * quota keeps that. Whatever it waits for, it keeps its locks (of a counted one as many places as it can use) and
- * its anti-affinity's place too: else, when one is free at last, another one would just have been taken.
+ * quota keeps that. Whatever it waits for, it keeps its locks (of a counted one as many places as it can use; unless that
+ * is taken for long, see soon.ts) and its anti-affinity's place too: else, when one is free at last, another one would just have been taken.
  */
 import type { Lock, Need, RunId, WorkerId } from '../core/entities.ts'
 import { scopesOf, type Obstacle } from '../core/holdings.ts'
