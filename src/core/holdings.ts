@@ -212,8 +212,40 @@ function mayJoin(lock: Lock, holders: ReadonlyMap<string, Lock>): boolean {
 /** A quota that a batch would exceed: whose, of what. */
 export type QuotaHit = { readonly scope: string; readonly of: 'cpus' | 'gpus' | 'cpuHours'; readonly max: number }
 
-export function scopesOf(run: Run): readonly [project: string, user: string] {
-  return [`project:${run.spec.project}`, `user:${run.spec.user ?? run.who.replace(/^client:/, '')}`]
+export type Scopes = readonly [project: string, user: string]
+
+/** They are asked for at every turn, and of many runs they are the same: then they are one object. */
+const scopes = new WeakMap<Run, Scopes>()
+const scopesByUser = new Map<string, Map<string, Scopes>>()
+const scopesMax = 10_000
+let scopesCount = 0
+
+export function scopesOf(run: Run): Scopes {
+  let known = scopes.get(run)
+  if (known === undefined) {
+    known = findScopes(run.spec.project, run.spec.user ?? run.who.replace(/^client:/, ''))
+    scopes.set(run, known)
+  }
+  return known
+}
+
+function findScopes(project: string, user: string): Scopes {
+  if (scopesCount >= scopesMax) {
+    scopesByUser.clear()
+    scopesCount = 0
+  }
+  let byProject = scopesByUser.get(user)
+  if (!byProject) {
+    byProject = new Map()
+    scopesByUser.set(user, byProject)
+  }
+  let known = byProject.get(project)
+  if (!known) {
+    known = [`project:${project}`, `user:${user}`]
+    byProject.set(project, known)
+    scopesCount += 1
+  }
+  return known
 }
 
 /** A scope that has none may always have one batch, however small its quotas of CPUs and GPUs: else it would wait for ever. */

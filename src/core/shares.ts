@@ -20,5 +20,5 @@ export const noShares: Shares = new Map()
 
 export function ruleOfScope(shares: Shares, scope: string): ShareRule | undefined {
   if (shares.size === 0) return undefined
-  return shares.get(scope) ?? shares.get(`${scope.slice(0, scope.indexOf(':'))}:*`)
+  return shares.get(scope) ?? shares.get(scope.startsWith('project:') ? 'project:*' : 'user:*')
 }

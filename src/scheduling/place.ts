@@ -27,6 +27,7 @@ import { Division } from './batch-size.ts'
 import { claimOf, Fleets, isAvailable, measuredSpeed, placeOf, type Demand, type Speed, type View } from './fleet.ts'
 import type { Undivided } from './level.ts'
 import { pickTasks } from './pick-tasks.ts'
+import { FairTurns, type FairOrder } from './fair-turns.ts'
 import { Reservations } from './reservations.ts'
 import { runOrderOf, sortRuns, Turns, type KeyedOrder, type Line, type RunOrder, type Turn } from './run-order.ts'
 import { wantsLocksKept } from './soon.ts'
@@ -44,9 +45,11 @@ export type StrategyView = View & {
 
 /** What tells one strategy from another that places in order. */
 export type Ordering = {
-  /** How runs are served: by an order that is kept from round to round, or sorted each time. */
+  /** How runs are served: by an order that is kept from round to round, by shares as they change, or sorted each time. */
   readonly keyed?: KeyedOrder
-  /** Sorts runs with work to hand out, the next one first; may drop some. Used where `keyed` is absent. */
+  /** With `turn: 'batch'` only. */
+  readonly fair?: FairOrder
+  /** Sorts runs with work to hand out, the next one first; may drop some. Used where the others are absent. */
   readonly sort?: (view: View, waiting: Run[], fleets: Fleets, nowMs: number) => Run[]
   /** run: everything that it can be given, before the next run's turn. batch: one batch, then all are sorted again. */
   readonly turn: 'run' | 'batch'
@@ -106,28 +109,49 @@ export function* placeInOrder(view: StrategyView, ordering: Ordering): Generator
     }
     return
   }
-  let waiting = sorted(ordering, view, waitingRuns(state, nowMs, mine), fleets, nowMs)
-  while (waiting.length > 0) {
-    const [run] = waiting
+  const waiting = waitingRuns(state, nowMs, mine)
+  const turns =
+    ordering.fair === undefined
+      ? new SortedTurns(waiting, (runs) => sorted(ordering, view, runs, fleets, nowMs))
+      : new FairTurns(state, waiting, ordering.fair, nowMs)
+  for (let run = turns.next(); run !== undefined && state.free.size > 0; run = turns.next()) {
     const before = state.lastToken
-    yield* placementsOf(round, run!, run!.groups, 1)
-    if (state.lastToken === before) {
-      reserve(round, run!, run!.groups)
-      waiting = waiting.slice(1)
-    } else
-      waiting = sorted(
-        ordering,
-        view,
-        waiting.filter((one) => hasReady(one, nowMs)),
-        fleets,
-        nowMs,
-      )
+    if (!isHopeless(round, run)) {
+      yield* placementsOf(round, run, run.groups, 1)
+      if (state.lastToken === before) reserve(round, run, run.groups)
+    }
+    if (state.lastToken === before || !hasReady(run, nowMs)) turns.drop(run)
+    else turns.gave(run)
   }
 }
 
-function sorted({ keyed, sort }: Ordering, view: View, waiting: Run[], fleets: Fleets, nowMs: number): Run[] {
+function sorted({ keyed, fair, sort }: Ordering, view: View, waiting: Run[], fleets: Fleets, nowMs: number): Run[] {
   if (keyed !== undefined) return sortRuns(keyed, view, waiting, fleets, nowMs)
+  if (fair !== undefined) return FairTurns.sort(view.state, waiting, fair, nowMs)
   return sort === undefined ? waiting : sort(view, waiting, fleets, nowMs)
+}
+
+/** All are sorted again after each batch. */
+class SortedTurns {
+  readonly #sort: (runs: Run[]) => Run[]
+  #waiting: Run[]
+
+  constructor(waiting: Run[], sort: (runs: Run[]) => Run[]) {
+    this.#sort = sort
+    this.#waiting = sort(waiting)
+  }
+
+  next(): Run | undefined {
+    return this.#waiting[0]
+  }
+
+  drop(run: Run): void {
+    this.#waiting = this.#waiting.filter((one) => one !== run)
+  }
+
+  gave(): void {
+    this.#waiting = this.#sort(this.#waiting)
+  }
 }
 
 function oneByOne(round: Round, runs: readonly Run[]): { readonly next: () => Turn | undefined } {

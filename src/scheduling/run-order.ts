@@ -9,6 +9,7 @@
  */
 import { isServed } from '../core/due.ts'
 import type { Lock, Need } from '../core/entities.ts'
+import { scopesOf, type Scopes } from '../core/holdings.ts'
 import type { Group, Run, State } from '../core/state.ts'
 import { claimOf, lineOf, placeOf, type Demand, type Fleets, type View } from './fleet.ts'
 import { compareStandings, standingOf, totalsOf, type Standing } from './share.ts'
@@ -243,7 +244,16 @@ function comparison({ shareStep }: KeyedOrder, { shares }: State, nowMs: number)
 function standings({ keyed, state, nowMs }: Asked): (run: Run) => Standing | undefined {
   if (keyed.shareStep === undefined || state.shares.size === 0) return () => undefined
   const totals = totalsOf(state)
-  return (run) => standingOf(state, run, totals, nowMs)
+  const known = new Map<Scopes, Standing>()
+  return (run) => {
+    const scopes = scopesOf(run)
+    let standing = known.get(scopes)
+    if (standing === undefined) {
+      standing = standingOf(state, run, totals, nowMs)
+      known.set(scopes, standing)
+    }
+    return standing
+  }
 }
 
 type Asked = { readonly keyed: KeyedOrder; readonly state: State; readonly nowMs: number }

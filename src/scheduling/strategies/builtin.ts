@@ -3,13 +3,8 @@ import { aptitudeOf } from '../../core/aptitude.ts'
 import type { Run, State } from '../../core/state.ts'
 import { speedOf } from '../fleet.ts'
 import type { KeyedOrder } from '../run-order.ts'
-import { compareStandings, standingOf, totalsOf, type Standing, type Totals } from '../share.ts'
 import { orderedStrategy, type Strategy } from '../strategy.ts'
 import { ageingMsPerPoint, priorityKey, urgencyKey } from '../urgency.ts'
-
-function older(a: Run, b: Run): number {
-  return a.createdAtMs - b.createdAtMs || (a.id < b.id ? -1 : 1)
-}
 
 export const fifo: Strategy = orderedStrategy('fifo', 'in the order in which runs came', {
   turn: 'run',
@@ -57,32 +52,18 @@ const fairWaitMs = 10 * 60_000
 const hourMs = 3_600_000
 
 /** Without this, a project that holds something would wait for as long as others come that hold nothing. */
-function agedStanding(state: State, run: Run, totals: Totals, nowMs: number): Standing {
-  const [dominant, spentMs] = standingOf(state, run, totals, nowMs)
+function waitingCredit(state: State, run: Run, nowMs: number): number {
   let sinceMs = run.createdAtMs
-  if (nowMs - sinceMs <= fairWaitMs) return [dominant, spentMs]
+  if (nowMs - sinceMs <= fairWaitMs) return 0
   for (const id of run.batches) sinceMs = Math.max(sinceMs, state.batches.get(id)!.assignedAtMs)
-  return [dominant - Math.max(0, nowMs - sinceMs - fairWaitMs) / hourMs, spentMs]
+  return Math.max(0, nowMs - sinceMs - fairWaitMs) / hourMs
 }
 
 /** One batch at a time goes to whoever is furthest below its share; what is idle may be borrowed by anybody. */
 export const fairShare: Strategy = orderedStrategy(
   'fair-share',
   'one batch at a time to the project and user furthest below their share',
-  {
-    turn: 'batch',
-    sort: (view, waiting, _fleets, nowMs) => {
-      const { state } = view
-      const totals = totalsOf(state)
-      const keyed = waiting.map((run) => ({
-        run,
-        standing: agedStanding(state, run, totals, nowMs),
-        priority: priorityKey(run),
-      }))
-      keyed.sort((a, b) => compareStandings(a.standing, b.standing) || b.priority - a.priority || older(a.run, b.run))
-      return keyed.map((one) => one.run)
-    },
-  },
+  { turn: 'batch', fair: { credit: waitingCredit, key: priorityKey } },
 )
 
 /** Like `history`, with what each machine has shown to be worth for each suite in place of its speed alone. */
