@@ -45,7 +45,8 @@ export function applySchedulerChosen(state: State, { project = forAll, strategy,
 const faultsKept = 5
 
 /** Members of older versions would not know what it is. */
-export function stepFaultScheduler(state: State, { type: _, ...fault }: FaultScheduler): readonly Event[] {
+export function stepFaultScheduler(state: State, input: FaultScheduler): readonly Event[] {
+  const { type: _, ...fault } = input
   return state.format < 3 ? [] : [{ type: 'scheduler.faulted', ...fault }]
 }
 
