@@ -13,7 +13,7 @@ import { Progress } from './progress.ts'
 import type { Reporter, RunInfo, RunSummary } from './reporter.ts'
 import type { Paint, Style, Terminal } from './terminal.ts'
 import { fitEnd, fitMiddle, formatCount, formatSeconds, width } from './text-fit.ts'
-import { haltedBy, headerLine, taskNoun, waitingLine } from './wording.ts'
+import { haltedBy, headerText, taskNoun, waitingLine } from './wording.ts'
 
 const redrawMs = 100
 const tickMs = 1000
@@ -43,7 +43,7 @@ export class DefaultReporter implements Reporter {
 
   start(info: RunInfo): void {
     this.#progress.info = info
-    this.#region.print(this.#terminal.paint('bold', headerLine(info)))
+    this.#region.print(this.#terminal.paint('bold', headerText(info, this.#terminal.columns())))
     this.#draw()
   }
 

@@ -10,7 +10,7 @@ import { finalBlock } from './final-block.ts'
 import { Progress } from './progress.ts'
 import type { Reporter, RunInfo, RunSummary } from './reporter.ts'
 import type { Style, Terminal } from './terminal.ts'
-import { headerLine } from './wording.ts'
+import { headerText } from './wording.ts'
 
 export class DotReporter implements Reporter {
   readonly #terminal: Terminal
@@ -24,7 +24,7 @@ export class DotReporter implements Reporter {
 
   start(info: RunInfo): void {
     this.#progress.info = info
-    this.#terminal.write(`${headerLine(info)}\n`)
+    this.#terminal.write(`${headerText(info, this.#terminal.isTTY ? this.#terminal.columns() : Infinity)}\n`)
   }
 
   message(message: FeedMessage): void {

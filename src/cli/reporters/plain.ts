@@ -12,7 +12,7 @@ import type { Reporter, RunInfo, RunSummary } from './reporter.ts'
 import type { Style, Terminal } from './terminal.ts'
 import { counted, formatCount, formatSeconds } from './text-fit.ts'
 import { formatDuration } from '../../stdx/duration.ts'
-import { haltedBy, headerLine, taskNoun, waitingLine } from './wording.ts'
+import { haltedBy, headerText, taskNoun, waitingLine } from './wording.ts'
 
 /** So many words of a reason tell one from another: `waits for lock …`. */
 const reasonKindWords = 3
@@ -47,7 +47,7 @@ export class PlainReporter implements Reporter {
 
   start(info: RunInfo): void {
     this.#progress.info = info
-    this.print(headerLine(info))
+    this.print(headerText(info, this.#terminal.isTTY ? this.#terminal.columns() : Infinity))
   }
 
   message(message: FeedMessage): void {

@@ -7,13 +7,14 @@ import { fileOf, suiteReporters } from './suite-output.ts'
 class Sink {
   text = ''
   readonly columns = 80
+  readonly isTTY = true
 
   write(text: string): void {
     this.text += text
   }
 }
 
-const surroundings = () => ({ env: {}, cwd: '/', stdout: new Sink(), stderr: new Sink() })
+const surroundings = () => ({ env: { NO_COLOR: '1' }, cwd: '/', stdout: new Sink(), stderr: new Sink() })
 
 describe('suiteReporters', () => {
   test('writes whole lines, each behind the name of its suite', async () => {
@@ -27,7 +28,8 @@ describe('suiteReporters', () => {
     }
     const lines = around.stderr.text.split('\n')
     assert.match(lines[0]!, /^end-to-end │ muster · /)
-    assert.deepEqual(lines.slice(1), ['unit       │ i first', 'unit       │', 'unit       │ third', ''])
+    assert.match(lines[1]!, /^end-to-end │   predicted 9 s/)
+    assert.deepEqual(lines.slice(2), ['unit       │ i first', 'unit       │', 'unit       │ third', ''])
   })
 
   test('gives each suite a file of its own, and refuses two in one', () => {

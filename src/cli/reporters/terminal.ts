@@ -19,6 +19,8 @@ export type Style = Parameters<typeof styleText>[0]
 export type Paint = (style: Style, text: string) => string
 
 export type Terminal = {
+  /** Absent or false: a file or a pipe, whose lines are as long as they are. */
+  readonly isTTY?: boolean
   write(text: string): void
   columns(): number
   rows(): number
@@ -54,6 +56,7 @@ export function isSet(value: string | undefined): boolean {
 
 export function terminalOf(stream: OutputStream, env: Environment): Terminal {
   return {
+    isTTY: stream.isTTY === true,
     write: (text) => void stream.write(text),
     columns: () => stream.columns || Number(env['COLUMNS']) || 100,
     rows: () => stream.rows || 24,

@@ -4,14 +4,15 @@
  */
 import type { RunView } from '../../protocol/run-view.ts'
 import type { RunInfo } from './reporter.ts'
-import { counted, formatPercent, formatSeconds } from './text-fit.ts'
+import { counted, formatPercent, formatSeconds, width } from './text-fit.ts'
 
 /** What a task is to the user. */
 export function taskNoun(framework: string): string {
   return framework === 'go' ? 'package' : 'file'
 }
 
-export function headerLine(info: RunInfo): string {
+/** On one line where it fits, else broken between its parts. */
+export function headerText(info: RunInfo, columns: number): string {
   const parts = ['muster', `${info.framework} ${info.frameworkVersion}`.trimEnd()]
   if (info.suite !== undefined && info.suite !== info.framework) parts.push(info.suite)
   parts.push(counted(info.planned, taskNoun(info.framework)), info.where)
@@ -19,7 +20,13 @@ export function headerLine(info: RunInfo): string {
     const known = info.knownRatio === undefined ? '' : ` (${formatPercent(info.knownRatio)} known)`
     parts.push(`predicted ${formatSeconds(info.predictedMs)} from history${known}`)
   }
-  return parts.join(' · ')
+  const lines: string[] = []
+  for (const part of parts) {
+    const line = lines.at(-1)
+    if (line !== undefined && width(line) + width(part) + 3 <= columns) lines[lines.length - 1] = `${line} · ${part}`
+    else lines.push(lines.length === 0 ? part : `  ${part}`)
+  }
+  return lines.join('\n')
 }
 
 /** Undefined once the run is under way. */
