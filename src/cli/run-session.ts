@@ -72,7 +72,7 @@ function patienceWith(connection: Connection, coordinator: RunCoordinator): Pati
 
 export async function infoOf({ coordinator }: Session, { plan, known }: Planned, flags: RunFlags): Promise<RunInfo> {
   const where = placeOf(await coordinator.connection, known, flags, coordinator.why)
-  const predictedMs = predict(known, where.cpus)
+  const predictedMs = predict(known, where.cpus, plan.needs)
   return {
     framework: plan.suite.detection.framework,
     frameworkVersion: plan.suite.detection.version,

@@ -5,6 +5,7 @@ import type { RetryPolicy } from '../protocol/retry-policy.ts'
 import { availableCpus } from '../worker/capabilities.ts'
 import { hostId } from '../worker/host-id.ts'
 import { addressesOf, serverOf, type Connection } from './connect.ts'
+import type { FileNeeds } from './file-needs.ts'
 import { labelsOf, letterKindsOf } from './flags.ts'
 import { admissionFlag, afterFlag, deadlineFlag, priorityFlag, type NeedFlags } from './need-flags.ts'
 import { retryOf } from './retry-flag.ts'
@@ -126,9 +127,34 @@ export function fallbackWords(why: string): string {
   return `local fallback: ${why}`
 }
 
-export function predict(known: PlanView, cpus: number): number | undefined {
+/** Undefined while nothing is known of the files, or nobody is there to run them. */
+export function predict(known: PlanView, cpus: number, needs?: FileNeeds): number | undefined {
   const durations = known.durationsMs.filter((one) => one !== null)
   if (durations.length === 0 || cpus === 0) return undefined
   const mean = durations.reduce((sum, one) => sum + one, 0) / durations.length
-  return (known.startupMs ?? 0) + Math.max((mean * known.durationsMs.length) / cpus, Math.max(...durations))
+  const longest = durations.reduce((most, one) => Math.max(most, one), 0)
+  const startupMs = known.startupMs ?? 0
+  const free = startupMs + Math.max((mean * known.durationsMs.length) / cpus, longest)
+  return needs === undefined ? free : Math.max(free, ...lockedMs(known, needs, mean, startupMs))
+}
+
+/** For each lock, what those that hold it take one after another, or so many at a time. */
+function lockedMs(known: PlanView, { needs, kinds }: FileNeeds, meanMs: number, startupMs: number): number[] {
+  const groups = needs.map(() => ({ files: 0, workMs: 0 }))
+  for (const [at, kind] of kinds.entries()) {
+    const group = groups[kind]!
+    group.files += 1
+    group.workMs += known.durationsMs[at] ?? meanMs
+  }
+  const locked = new Map<string, number>()
+  for (const [kind, { locks = [], batchMax }] of needs.entries()) {
+    const { files, workMs } = groups[kind]!
+    const processes = Math.ceil(files / (batchMax ?? Infinity)) || Math.min(1, files)
+    for (const lock of locks) {
+      if (lock.mode === 'shared') continue
+      const takesMs = (workMs + processes * startupMs) / (lock.mode === 'counted' ? lock.max : 1)
+      locked.set(lock.name, (locked.get(lock.name) ?? 0) + takesMs)
+    }
+  }
+  return [...locked.values()]
 }

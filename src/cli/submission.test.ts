@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { PlanView } from '../client/client.ts'
+import type { FileNeeds } from './file-needs.ts'
+import { predict } from './submission.ts'
+
+const known = (durationsMs: readonly (number | null)[], startupMs = 100): PlanView => ({
+  durationsMs: [...durationsMs],
+  knownRatio: 1,
+  startupMs,
+  workers: [],
+})
+const needs = (list: FileNeeds['needs'], kinds: readonly number[]): FileNeeds => ({
+  needs: list,
+  kinds,
+  dependencies: [],
+})
+
+describe('predict', () => {
+  test('is the work over the CPUs, or the longest file, with one start-up', () => {
+    assert.equal(predict(known([1000, 1000, 1000, 1000]), 4), 1100)
+    assert.equal(predict(known([4000, 1000, null, null]), 4), 4100)
+    assert.equal(predict(known([]), 4), undefined)
+    assert.equal(predict(known([1]), 0), undefined)
+    assert.equal(predict(known(Array.from({ length: 300_000 }, () => 1)), 1), 300_100)
+  })
+
+  test('knows that what holds a lock runs one after another', () => {
+    const four = known([1000, 1000, 1000, 1000])
+    const db = { name: 'db', mode: 'exclusive' } as const
+    const all = [0, 0, 0, 0]
+    assert.equal(predict(four, 4, needs([{ locks: [db] }], all)), 4100)
+    assert.equal(predict(four, 4, needs([{ locks: [db], batchMax: 1 }], all)), 4400)
+    assert.equal(predict(four, 4, needs([{ locks: [{ name: 'db', mode: 'counted', max: 2 }] }], all)), 2050)
+    assert.equal(predict(four, 4, needs([{ locks: [{ name: 'db', mode: 'shared' }] }], all)), 1100)
+    assert.equal(predict(four, 4, needs([{}, { locks: [db], cpus: 1 }, { locks: [db], cpus: 2 }], [0, 1, 2, 0])), 2200)
+  })
+})
