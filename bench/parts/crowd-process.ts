@@ -1,7 +1,7 @@
 /**
  * Many scripted workers in one process: each holds a WebSocket, says hello, sends its heartbeats,
  * greets a new leader, and comes back when its connection breaks, to the next address. It runs
- * nothing: what it is assigned it reports as passed at once. Speaks to its parent by messages.
+ * nothing: what it is assigned it reports as passed at once, or keeps. Speaks to its parent by messages.
  */
 import { WebSocket } from 'ws'
 import type { CoordinatorMessage, WorkerMessage } from '../../src/protocol/worker-messages.ts'
@@ -12,6 +12,8 @@ export type CrowdOptions = {
   readonly token: string
   readonly first: number
   readonly count: number
+  /** It keeps what it is assigned. */
+  readonly keeps?: boolean
 }
 /** `mark`: from now on it waits for a welcome of each, and says so. */
 export type ToCrowd = { readonly type: 'connect' } | { readonly type: 'mark' } | { readonly type: 'count' }
@@ -26,7 +28,7 @@ export type FromCrowd =
       readonly assigned: number
     }
 
-const { urls, token, first, count } = JSON.parse(process.argv[2]!) as CrowdOptions
+const { urls, token, first, count, keeps = false } = JSON.parse(process.argv[2]!) as CrowdOptions
 /** Connections that are being opened at the same time. */
 const openingMax = 64
 const backMaxMs = 500
@@ -102,6 +104,7 @@ function worker(number: number): void {
       else if (message.type === 'greet') hello()
       else if (message.type === 'assign') {
         assigned += 1
+        if (keeps) return
         const { batch, token: fence, tasks } = message
         const plain = tasks.map((task): [number, string, number] => [task, 'passed', 0])
         tell({ type: 'reported', seq: (seq += 1), batch, token: fence, results: [], plain })

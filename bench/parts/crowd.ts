@@ -12,7 +12,7 @@ const program = path.join(import.meta.dirname, 'crowd-process.ts')
 export class Crowd implements AsyncDisposable {
   readonly #children: readonly ChildProcess[]
 
-  constructor({ count, ...options }: Pick<CrowdOptions, 'urls' | 'token' | 'count'>) {
+  constructor({ count, ...options }: Omit<CrowdOptions, 'first'>) {
     const each = Math.ceil(count / processes)
     this.#children = Array.from({ length: processes }, (_, at) => {
       const part: CrowdOptions = { ...options, first: at * each, count: Math.min(each, count - at * each) }

@@ -3,7 +3,7 @@
  * doesn't keep of a run that is over (attempts without a report, pauses, files added later) and when workers came and went.
  */
 import { dependenciesAmong } from '../core/dependencies.ts'
-import type { RunId, WorkerId } from '../core/entities.ts'
+import type { RunId, TaskDependency, WorkerId } from '../core/entities.ts'
 import type { WorkerJoined } from '../core/events.ts'
 import { Refused } from '../core/input.ts'
 import type { Run, State } from '../core/state.ts'
@@ -95,19 +95,21 @@ function runsOf(count: number): string {
 
 function recordedRun(run: Run, speeds: ReadonlyMap<WorkerId, number>, row: RecordedRow | undefined): RecordedRun {
   const durationsMs = run.tasks.map(() => 0)
-  const reported: [task: number, outcome: string, ms: number][] = []
+  /** One report, and it passed: most tasks. */
+  const plain = new Uint8Array(run.tasks.length)
+  const odd = new Set<number>()
   // Every attempt cost its time.
-  for (const { worker, tasks, outcomes, durationsMs: tookMs } of run.reports)
-    tasks.forEach((task, at) => {
-      const ms = tookMs[at]! * (speeds.get(worker) ?? 1)
-      durationsMs[task]! += ms
-      if (row === undefined) reported.push([task, outcomes[at]!, ms])
-    })
-  const tries = triesOf(row?.tries ?? reported)
-  const dependencies = dependenciesAmong(
-    run,
-    run.tasks.map((_, index) => index),
-  )
+  for (const { worker, tasks, outcomes, durationsMs: tookMs } of run.reports) {
+    const speed = speeds.get(worker) ?? 1
+    for (let at = 0; at < tasks.length; at += 1) {
+      const task = tasks[at]!
+      durationsMs[task]! += tookMs[at]! * speed
+      if (plain[task] === 1 || outcomes[at] !== 'passed') odd.add(task)
+      plain[task] = 1
+    }
+  }
+  const tries = triesOf(row?.tries ?? reportedTries(run, odd, speeds))
+  const dependencies = dependenciesOf(run)
   const spec = plainSpecOf(run.spec)
   return {
     run: run.id,
@@ -126,6 +128,28 @@ function recordedRun(run: Run, speeds: ReadonlyMap<WorkerId, number>, row: Recor
     ...(tries.length === 0 ? {} : { tries }),
     ...(dependencies.length === 0 ? {} : { dependencies }),
   }
+}
+
+/** What state tells of them: attempts that ended without a report are not among it. */
+function reportedTries(
+  run: Run,
+  odd: ReadonlySet<number>,
+  speeds: ReadonlyMap<WorkerId, number>,
+): RecordedRow['tries'] {
+  const tries: [task: number, outcome: string, ms: number][] = []
+  if (odd.size === 0) return tries
+  for (const { worker, tasks, outcomes, durationsMs } of run.reports)
+    for (const [at, task] of tasks.entries())
+      if (odd.has(task)) tries.push([task, outcomes[at]!, durationsMs[at]! * (speeds.get(worker) ?? 1)])
+  return tries
+}
+
+function dependenciesOf(run: Run): readonly TaskDependency[] {
+  if (run.pastDependencies === undefined) return []
+  return dependenciesAmong(
+    run,
+    run.tasks.map((_, index) => index),
+  )
 }
 
 function speedsOf(state: State, seen: readonly AuditRow[]): ReadonlyMap<WorkerId, number> {

@@ -176,3 +176,17 @@ test('whatIf: a lock lets one batch run at a time, whatever workers there are; o
   const [fleet] = whatIf(work, [4], { cpus: 2, speeds: [1] }, history).fleets
   assert.equal(fleet!.expectedMs, 3000)
 })
+
+test('whatIf: of very many files it says the same as of a tenth of them, ten times as long, and soon', () => {
+  const workOf = (count: number) => {
+    const files = Array.from({ length: count }, (_, at) => `f${at}`)
+    return { spec: plainSpec, files, estimatesMs: files.map((_, at) => 100 + ((at * 37) % 400)), startupMs: 0 }
+  }
+  const [few, many] = [19_000, 190_000].map((count) =>
+    whatIf(workOf(count), [10], { cpus: 2, speeds: [1] }, history).fleets.at(0)!,
+  )
+  for (const pick of ['expectedMs', 'fromMs', 'toMs'] as const) {
+    const ratio = many![pick] / few![pick]
+    assert.ok(ratio > 9.8 && ratio < 10.2, `${pick}: ${few![pick]} and ${many![pick]}`)
+  }
+})

@@ -11,7 +11,7 @@ import { advance } from '../core/advance.ts'
 import { tickDueMs } from '../core/breaker.ts'
 import { nextDueMs } from '../core/due.ts'
 import type { BatchId, RunId, TaskIndex, WorkerId } from '../core/entities.ts'
-import type { Event } from '../core/events.ts'
+import type { Event, TaskReport } from '../core/events.ts'
 import { Refused, type Input } from '../core/input.ts'
 import { defaultLimits, type Limits } from '../core/limits.ts'
 import type { Shares } from '../core/shares.ts'
@@ -42,6 +42,8 @@ export type Play = {
   readonly startupMs: (run: RunId, worker: Worker) => number
   readonly shares?: Shares
   readonly limits?: Limits
+  /** A batch reports so often at most, its tasks together; absent: each task by itself. For very many tasks. */
+  readonly reportsMax?: number
   /** Told of everything that happens. */
   readonly onEvents?: (events: readonly Event[], atMs: number) => void
 }
@@ -205,6 +207,22 @@ function turnsOf({ script, attempts }: Stage, { run, tasks, cpus }: Assigned, wo
 
 const counts = { passed: [1, 0, 0, 0], failed: [0, 1, 0, 0], skipped: [0, 0, 0, 1] } as const
 
+/** Those that are done by `toMs`, in the order in which they are: one by one, or those of a part of the time together. */
+function together(
+  turns: readonly Turn[],
+  fromMs: number,
+  toMs: number,
+  partsMax = Infinity,
+): Iterable<readonly Turn[]> {
+  const done = turns.filter((turn) => turn.toMs <= toMs)
+  if (done.length <= partsMax) return done.map((turn) => [turn])
+  const parts = Array.from({ length: partsMax }, (): Turn[] => [])
+  const spanMs = Math.max(1, toMs - fromMs)
+  for (const turn of done)
+    parts[Math.min(partsMax - 1, Math.floor(((turn.toMs - fromMs) * partsMax) / spanMs))]!.push(turn)
+  return parts
+}
+
 /** Everything that its worker will say of the batch. */
 function runBatch(stage: Stage, event: Assigned, nowMs: number): PlayedBatch {
   const { script, state, moments } = stage
@@ -221,10 +239,15 @@ function runBatch(stage: Stage, event: Assigned, nowMs: number): PlayedBatch {
     if (fatal === undefined || turn.toMs < fatal.toMs) fatal = turn
   }
   if (fatal) ({ toMs } = fatal)
-  for (const { task, outcome, durationMs, toMs: doneMs } of turns) {
-    if (outcome === 'crashed' || outcome === 'timed-out' || doneMs > toMs) continue
-    const reports = [{ task, outcome, durationMs, counts: counts[outcome] }]
-    moments.add(doneMs, { input: { type: 'report', ...about, reports }, over: { run, tasks: [task] } })
+  for (const part of together(turns, nowMs + startupMs, toMs, script.reportsMax)) {
+    const reports: TaskReport[] = []
+    for (const { task, outcome, durationMs } of part)
+      if (outcome !== 'crashed' && outcome !== 'timed-out')
+        reports.push({ task, outcome, durationMs, counts: counts[outcome] })
+    if (reports.length === 0) continue
+    const doneMs = part.reduce((last, turn) => Math.max(last, turn.toMs), 0)
+    const over = { run, tasks: reports.map((one) => one.task) }
+    moments.add(doneMs, { input: { type: 'report', ...about, reports }, over })
   }
   const wallMs = toMs - nowMs
   const plain = { exitCode: 0, signal: null, interrupted: [], timedOut: [], errors: [] }

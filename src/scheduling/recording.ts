@@ -74,12 +74,17 @@ export type Recording = {
 /** So many made-up workers instead of those that were there, or those. */
 export type FleetChoice = { readonly type: 'same' } | { readonly type: 'made-up'; readonly workers: number }
 
+/** Beyond so many files, not each is reported at its very moment. */
+const manyFiles = 20_000
+const reportsMax = 64
+
 /** Times are of the recording, less its start. */
 export function playOf(recording: Recording, strategy: Policy, fleet: FleetChoice): Play {
   const { runs, fromMs, shares } = recording
   const known = new Set(runs.map((run) => run.run))
   const byId = new Map(runs.map((run) => [run.run, run]))
   const tries = new Map(runs.map((run) => [run.run, new Map(run.tries?.map((one) => [one.task, one.attempts]))]))
+  const files = runs.reduce((sum, run) => sum + run.files.length, 0)
   const ofRuns = runs.flatMap((run) => inputsOf(run, known, fleet.type === 'same', fromMs))
   return {
     strategy,
@@ -93,6 +98,7 @@ export function playOf(recording: Recording, strategy: Policy, fleet: FleetChoic
     },
     startupMs: (run, worker) => byId.get(run)!.startupMs / speedOf(worker),
     ...(shares === undefined ? {} : { shares: new Map(shares) }),
+    ...(files > manyFiles ? { reportsMax } : {}),
   }
 }
 

@@ -53,9 +53,11 @@ export type WhatIf = {
 }
 
 const plays = [0, -1, -0.5, 0.5, 1]
-const fewPlays = [0, -1, 1]
-/** Beyond so many files, fewer plays say enough: what single files are off by evens out. */
+const onePlay = [0]
+/** Beyond so many files what single ones are off by evens out: one play says enough, and the range is worked out from it. */
 const manyFiles = 20_000
+/** Nor does it matter then whether each file is reported at its very moment. */
+const reportsMax = 16
 const [offKnown, offUnknown] = [0.2, 0.6]
 const unknownMs = 500
 
@@ -95,19 +97,20 @@ function planFleet(
   )
   const submit = submitOf(work, shape.cpus)
   const inputs = [...joins, submit].map((input) => ({ atMs: 0, input }))
-  const leans = work.files.length > manyFiles ? fewPlays : plays
+  const leans = work.files.length > manyFiles ? onePlay : plays
   const durations = leans.map((lean) => leaning(work, meansMs, lean))
   const played = durations.map((durationsMs) =>
     play({
       strategy,
       inputs,
+      ...(work.files.length > manyFiles ? { reportsMax } : {}),
       taskMs: (_run, task, worker) => durationsMs[task]! / (worker.capabilities.speed ?? 1),
       startupMs: (_run, worker) => work.startupMs / (worker.capabilities.speed ?? 1),
     }),
   )
-  const ends = played.map((one) => one.endMs)
-  const expectedMs = ends[0]!
+  const expectedMs = played[0]!.endMs
   const workMs = meansMs.reduce((sum, ms) => sum + ms, 0)
+  const ends = leans === onePlay ? leaningEnds(work, meansMs, workMs, expectedMs) : played.map((one) => one.endMs)
   const power = speeds.reduce((sum, speed) => sum + speed * shape.cpus, 0)
   const fastest = Math.max(...speeds)
   const longestMs = meansMs.reduce((most, ms) => Math.max(most, ms), 0)
@@ -126,6 +129,13 @@ function planFleet(
 
 function isMeasured({ estimatesMs, measured }: Work, at: number): boolean {
   return measured?.[at] ?? estimatesMs[at] !== null
+}
+
+/** When all files lean one way as far as they may. */
+function leaningEnds(work: Work, meansMs: readonly number[], workMs: number, endMs: number): readonly number[] {
+  const offMs = meansMs.reduce((sum, ms, at) => sum + ms * (isMeasured(work, at) ? offKnown : offUnknown), 0)
+  const off = workMs === 0 ? 0 : (0.5 * offMs) / workMs
+  return [endMs * (1 - off), endMs * (1 + off)]
 }
 
 /** Every file is off by something of its own, and all of them lean one way. */
