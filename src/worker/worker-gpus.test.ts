@@ -61,7 +61,7 @@ describe('a worker with two cards', () => {
     const ids = coordinator.of('hello')[0]!.capabilities.gpus!.map((gpu) => gpu.id)
     assert.deepEqual(
       ids.map((id) => id.slice(0, 4)),
-      ['MIG-', 'MIG-', '1'],
+      ['MIG-', 'MIG-', 'GPU-'],
     )
     assert.equal((await seen(coordinator, { gpus: [ids[0]!] }))['CUDA_VISIBLE_DEVICES'], ids[0])
   })

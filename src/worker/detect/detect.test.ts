@@ -161,8 +161,8 @@ describe('Detection', () => {
     host.program('nvidia-smi', nvidiaOf(one))
     const later = await lost.promise
     assert.deepEqual(
-      later.gpus.map((gpu) => gpu.id),
-      ['0'],
+      later.gpus.map((gpu) => gpu.name),
+      ['NVIDIA A100-PCIE-40GB'],
     )
     assert.equal(later.fingerprint, before.fingerprint)
     assert.deepEqual(said, ['No longer there: GPU 1 (NVIDIA T4); card 1: [GPU is lost]'])

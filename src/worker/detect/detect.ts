@@ -242,8 +242,8 @@ export class Detection implements AsyncDisposable {
   async #watch(): Promise<void> {
     const before = this.#findings.gpus
     await this.#look()
-    const there = new Set(this.#findings.gpus.map(({ id }) => id))
-    const lost = before.filter(({ id }) => !there.has(id)).map(({ id, name }) => `${id} (${name})`)
+    const there = new Set(this.#findings.gpus.map(({ id, uuid = id }) => uuid))
+    const lost = before.filter(({ id, uuid = id }) => !there.has(uuid)).map(({ id, name }) => `${id} (${name})`)
     if (lost.length > 0 && !this.#abort.signal.aborted) {
       const why = this.detected.unavailable['gpu']
       this.#options.log('warning', `No longer there: GPU ${lost.join(', ')}${why === undefined ? '' : `; ${why}`}`)

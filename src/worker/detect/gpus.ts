@@ -30,7 +30,7 @@ export async function findGpus(host: Host): Promise<Finding> {
   const { CUDA_VISIBLE_DEVICES: _, ...withoutCuda } = host.env
   const nvidiaThere = (nvidia.value?.cards ?? []).length > 0
   const gpus: Gpu[] = [
-    ...(nvidia.value === undefined ? [] : visibleNvidia(nvidia.value.cards, host.env, amdThere, nvidia.value.listed)),
+    ...(nvidia.value === undefined ? [] : visibleNvidia(nvidia.value, host.env, amdThere)),
     ...(amd.value === undefined ? [] : visibleAmd(amd.value, nvidiaThere ? withoutCuda : host.env)),
     ...drm.cards.filter((card) => isByKernel(card) && card.obstacle === undefined).map(gpuOf),
   ]

@@ -10,13 +10,12 @@ import type { Gpu } from '../../protocol/worker-messages.ts'
 import type { Card, Slice } from './nvidia.ts'
 
 export function visibleNvidia(
-  cards: readonly Card[],
+  { cards, listed }: { readonly cards: readonly Card[]; readonly listed: number },
   env: Readonly<Record<string, string | undefined>>,
-  /** Indices of several vendors would be mistaken for each other. */
-  byUuid = false,
-  /** With those that can't be used. */
-  listed = cards.length,
+  besidesOthers: boolean,
 ): Gpu[] {
+  // CUDA leaves out what can't be used and counts slices in its own way; of another vendor's cards an index says nothing.
+  const byUuid = besidesOthers || cards.length < listed || cards.some((card) => card.slices.length > 0)
   const there = inContainer(cards, listed, env['NVIDIA_VISIBLE_DEVICES'])
   const outer = env['CUDA_VISIBLE_DEVICES']
   if (outer === undefined) return there.flatMap((card) => gpusOf(card, byUuid ? card.uuid : String(card.index)))

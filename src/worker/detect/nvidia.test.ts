@@ -52,7 +52,7 @@ describe('findGpus: NVIDIA', () => {
       [
         [big, 'NVIDIA A100-PCIE-40GB MIG 3g.20gb', 20, a100],
         [small, 'NVIDIA A100-PCIE-40GB MIG 1g.5gb', 5, a100],
-        ['1', 'NVIDIA T4', 15, undefined],
+        [t4, 'NVIDIA T4', 15, undefined],
       ],
     )
   })
@@ -84,7 +84,7 @@ describe('findGpus: NVIDIA', () => {
     ['0', [big, small]],
     ['MIG-3333', [big]],
     [a100, [big, small]],
-    ['1', ['1']],
+    ['1', [t4]],
   ] as const) {
     it(`keeps to CUDA_VISIBLE_DEVICES='${outer}' where a card is cut`, async () => {
       assert.deepEqual(await idsWith(slicedCard, { CUDA_VISIBLE_DEVICES: outer }), expected)
@@ -188,7 +188,7 @@ describe('findGpus: NVIDIA', () => {
       const { gpus, unavailable } = await findGpus(host.host({ NVIDIA_VISIBLE_DEVICES: '4,6' }))
       assert.deepEqual(
         gpus?.map((gpu) => gpu.id),
-        ['0'],
+        [a100],
       )
       assert.deepEqual(unavailable, { gpu: why })
     })
@@ -217,7 +217,7 @@ describe('findGpus: NVIDIA', () => {
     const { gpus, unavailable } = await findGpus(host.host())
     assert.deepEqual(
       gpus?.map((gpu) => gpu.id),
-      ['1'],
+      [t4],
     )
     assert.deepEqual(unavailable, { 'gpu.mig': 'card 0 is cut (MIG), and has no instance: nvidia-smi mig -cgi … -C' })
     const alone = await findGpus(host.host({ CUDA_VISIBLE_DEVICES: '0' }))
@@ -233,7 +233,7 @@ describe('findGpus: NVIDIA', () => {
     const { gpus, unavailable } = await findGpus(host.host())
     assert.deepEqual(
       gpus?.map((gpu) => gpu.id),
-      ['1'],
+      [t4],
     )
     assert.deepEqual(unavailable, { 'gpu.mig': 'card 0 is cut (MIG), and nvidia-smi ended with 3: broken' })
   })
