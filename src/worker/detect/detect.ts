@@ -155,7 +155,7 @@ export class Detection implements AsyncDisposable {
     const host = this.#host
     await Promise.all([
       this.#findings.probe('cpu', () => findCpu(host)),
-      this.#findings.probe('memory', () => findMemory(host)),
+      this.#findings.probe('memory', () => findMemory(host, this.#findings.attributes['memory.total'])),
       this.#findings.probe('disk', () => findDisk(host, this.#findings.attributes['disk.free'])),
       this.#findings.probe('npu', () => findNpus(host)),
       this.#findings.probe('gpu', () => this.#findCards()),

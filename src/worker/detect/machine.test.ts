@@ -73,6 +73,12 @@ describe('findMemory', () => {
     assert.deepEqual(attributes, { 'memory.total': 2 ** 33, 'memory.limit': 2 ** 31, 'memory.swap': 0 })
   })
 
+  it('tells anew what there is in all only when that has changed by a tenth', async () => {
+    using host = new PlantedHost().files({ '/proc/meminfo': 'MemTotal:       950 kB\n' })
+    assert.equal((await findMemory(host.host(), 1_000_000)).attributes?.['memory.total'], 1_000_000)
+    assert.equal((await findMemory(host.host(), 2_000_000)).attributes?.['memory.total'], 950 * 1024)
+  })
+
   it('knows the limit of version 1, and its way to say none', async () => {
     using host = new PlantedHost().files({
       ...meminfo,
