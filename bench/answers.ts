@@ -34,7 +34,7 @@ async function until(what: string, holds: () => Promise<boolean>): Promise<void>
 
 let over = ''
 {
-  await using crowd = new Crowd({ urls, token, count: workers })
+  await using crowd = new Crowd({ urls, token, count: workers, durationMs: 100 })
   await crowd.connect()
   over = (await client.submit({ framework: 'none', files: files(filesMax), cpus: 1, retries: 1 }, 'over')).run
   await until('the first run', async () => (await client.run(over)).state === 'finished')
