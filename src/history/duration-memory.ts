@@ -16,7 +16,10 @@ import type { Estimates, FileEstimate } from './history.ts'
 import type { Questions } from './messages.ts'
 import type { Rows } from './schema.ts'
 
-const suitesMax = 32
+const suitesMax = 256
+/** Beyond so many files in all of them, those asked least recently go, but for a few. */
+const filesMax = 200_000
+const suitesKept = 32
 /** What load costs is fitted again after so many more observations than a suite has files. */
 const refitAfter = 2
 
@@ -44,6 +47,7 @@ export class DurationMemory {
     const known = this.#suites.get(keyOf(project, suite))
     return (
       known !== undefined &&
+      this.#models.isLoaded(project) &&
       (known.durations.size > 0 || framework === undefined || known.framework?.name === framework)
     )
   }
@@ -66,8 +70,17 @@ export class DurationMemory {
       framework: empty && framework !== undefined ? await this.#usualFor(framework) : undefined,
       learned: 0,
     })
-    for (const key of this.#suites.keys()) {
-      if (this.#suites.size <= suitesMax) break
+    this.#forgetSome()
+  }
+
+  /** A suite that has to be loaded again at each question costs some 20 ms, so small ones stay, however many ask by turns. */
+  #forgetSome(): void {
+    let files = 0
+    for (const { durations } of this.#suites.values()) files += durations.size
+    for (const [key, { durations }] of this.#suites) {
+      const { size } = this.#suites
+      if (size <= suitesKept || (size <= suitesMax && files <= filesMax)) return
+      files -= durations.size
       this.#suites.delete(key)
     }
   }

@@ -41,6 +41,10 @@ export class DurationModels {
     return this.#projects.get(project)?.kept?.model ?? null
   }
 
+  isLoaded(project: string): boolean {
+    return this.#projects.has(project)
+  }
+
   keptOf(project: string): KeptOutcome | undefined {
     return this.#projects.get(project)?.kept
   }
