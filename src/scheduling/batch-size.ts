@@ -32,6 +32,8 @@ export type Room = {
   readonly targetMs: number
   /** No file that is longer. */
   readonly longestMs: number
+  /** Of its share, what is not in the target. */
+  readonly withheldMs: number
   /** What another process costs. */
   readonly startMs: number
   readonly deviation: { readonly file: number; readonly worker: number }
@@ -73,12 +75,13 @@ export class Division {
     const startMs = startupMs * own
     const deviation = deviationOf(run)
     if (own >= fleet.cpus)
-      return { targetMs: Infinity, longestMs: Infinity, startMs, deviation, alike: 1, lateMs: Infinity }
+      return { targetMs: Infinity, withheldMs: 0, longestMs: Infinity, startMs, deviation, alike: 1, lateMs: Infinity }
     const fairMs = Math.max(0, this.#nextMs - startupMs) * own
     const offMs = (this.#level.ms - startupMs) * own * uncertaintyOf(run)
     const part = offMs > 0 ? Math.max(0, 0.5 * (1 - (cheapStart * startMs) / offMs)) : 0
     return {
       targetMs: fairMs * (1 - part),
+      withheldMs: fairMs * part,
       // Where the rest is divided evenly at next to no cost, a long file that takes longer than expected is all that is left.
       longestMs: latestMs(this.undivided, this.#level, own, part > 0 ? 2 * deviation.file : 0) * speed,
       startMs,
@@ -100,9 +103,9 @@ export class Division {
 }
 
 /** What is held back of a batch: of so much work, with this sum of the squares of its files. */
-export function heldBackMs({ deviation, startMs }: Room, workMs: number, squares: number): number {
+export function heldBackMs({ deviation, startMs, withheldMs }: Room, workMs: number, squares: number): number {
   const offMs = 2 * Math.sqrt(deviation.file ** 2 * squares + (deviation.worker * workMs) ** 2)
-  return offMs > startupsWorth * startMs ? offMs : 0
+  return offMs > startupsWorth * startMs ? Math.max(0, offMs - withheldMs) : 0
 }
 
 /** How far the run's estimates may be off, as a part of them: by how many of them history knows. */

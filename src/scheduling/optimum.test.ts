@@ -7,10 +7,13 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { makespanMs } from './fixtures/one-run.ts'
 
-/** In every case; longest-first on hosts of different speeds may come to nearly 2 (Gonzalez, Ibarra & Sahni 1977). */
-const worstRatio = 2
+/**
+ * In every case. Longest-first to whoever is done first may come to 19/12 on hosts of different speeds (Dobson 1984), and
+ * this one decides only what begins now.
+ */
+const worstRatio = 1.5
 /** On average over all of them. */
-const meanRatio = 1.1
+const meanRatio = 1.03
 
 /** Every task to every host, depth first, what can't become better left out. */
 function optimumMs(tasks: readonly number[], speeds: readonly number[]): number {

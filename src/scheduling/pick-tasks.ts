@@ -9,6 +9,8 @@ import { heldBackMs, type Room } from './batch-size.ts'
 
 /** Entries looked at beyond the picked ones for something small enough to fill a batch. */
 const lookAheadMax = 500
+/** Its multiples, less whole numbers, fall evenly and in no turns. */
+const goldenRatio = 0.618
 /** Sums of estimates are compared with what they add up to. */
 const tolerance = 1 + 1e-9
 
@@ -80,19 +82,32 @@ class Filling {
     return this.#room.targetMs - this.#workMs - this.#heldMs
   }
 
-  /** Along the queue from there, every `step`th. */
+  /** Along the queue from there, one out of every `step`. */
   #scan(from: number, step: number): void {
     const { queue } = this.#group
     let passed = 0
+    let turns = 0
     for (let at = from; at < queue.length && passed < lookAheadMax && !this.#isFull;) {
       const index = queue[at]!
       if (!this.#isOpen(index)) at += 1
-      else if (this.#offer(index)) at += step
-      else {
+      else if (this.#offer(index)) {
+        turns += 1
+        at += step > 1 && this.#isEven(at, step) ? 1 + Math.floor(((turns * goldenRatio) % 1) * (2 * step - 1)) : step
+      } else {
         passed += 1
         at = this.#tasks.length === 0 ? at + 1 : this.#firstWithin(this.#gapMs, at + 1)
       }
     }
+  }
+
+  /**
+   * From there on so many need the same, for all that is known. Then what really takes longer may well come in regular
+   * turns, such as the browsers that every file is run in, and steps that are all the same would take nothing else.
+   */
+  #isEven(at: number, count: number): boolean {
+    const { queue } = this.#group
+    const last = this.#run.tasks[queue[Math.min(at + count, queue.length) - 1]!]!
+    return expectedMs(this.#run, last) === expectedMs(this.#run, this.#run.tasks[queue[at]!]!)
   }
 
   /** What would be too little for a process of its own is taken, too, and be it a little late. */

@@ -208,6 +208,16 @@ test('explain: every worker that fits is busy, with what, until when; priority a
   assert.ok(world.why('C', 0).waits[0]!.reasons.length > 0)
 })
 
+test('explain: a free worker is left idle, as others will be done sooner, and when they will be', () => {
+  const world = new World().join('fast', { speed: 10 })
+  world.submit('R', { startupMs: 0, open: true }, { files: ['a'], estimates: [60_000] })
+  world.join('slow')
+  world.feed({ type: 'extend', run: 'R', who, files: ['b'], estimates: [50_000] })
+  assert.ok(world.reasons('R', 1).some((reason) => reason.type === 'sooner-elsewhere'))
+  assert.match(world.words('R', 1), /left to those at work on it, who should be done with all of it in 11\.0 s/)
+  assert.ok(world.why('R', 1).starts !== undefined)
+})
+
 test('explain: a worker that is kept for a larger run which comes first', () => {
   const world = new World().join('w', { cpus: 4 }).submit('A', needs({ cpus: 2 }))
   world.submit('B', { ...needs({ cpus: 4 }), priority: 1 }).submit('C', needs({ cpus: 1 }))
