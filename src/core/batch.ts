@@ -23,7 +23,7 @@ import { runOf } from './run.ts'
 import { recoveriesOf } from './recovery.ts'
 import { countRecovery } from './recovery-table.ts'
 import { giveUp, mayRetry, recyclingEvents, requeue, ruleOf, triesOf } from './retry.ts'
-import { expectedMs, type Batch, type Group, type Retried, type Run, type State, type Worker } from './state.ts'
+import { bookedMs, type Batch, type Group, type Retried, type Run, type State, type Worker } from './state.ts'
 import { moveTask, TaskDecisions } from './task.ts'
 
 /** Whoever else there is: so many workers' worth of batches that came to nothing are the run's own fault. */
@@ -109,7 +109,7 @@ export function applyAssigned(state: State, run: Run, event: BatchAssigned, atMs
   const group = run.groups[kind]!
   assert(event.token > state.lastToken, 'tokens only grow')
   state.lastToken = event.token
-  const workMs = event.tasks.reduce((sum, index) => sum + expectedMs(run, run.tasks[index]!), 0)
+  const workMs = event.tasks.reduce((sum, index) => sum + bookedMs(run, run.tasks[index]!), 0)
   const batch: Batch = {
     id: event.batch,
     run: run.id,
@@ -132,6 +132,7 @@ export function applyAssigned(state: State, run: Run, event: BatchAssigned, atMs
   warmUp(worker, group.need)
   worker.batches.add(event.batch)
   group.batches.add(event.batch)
+  group.openMs += workMs
   assert(worker.cpusUsed <= worker.capabilities.cpus, `worker ${worker.id} is not over-committed`)
   run.batches.add(event.batch)
   for (const index of event.tasks) {
@@ -430,7 +431,10 @@ export function applyBatchEnded(state: State, run: Run, event: BatchEnded, atMs:
   }
   giveBackHoldings(state, run, batch, atMs)
   state.workers.get(batch.worker)!.batches.delete(batch.id)
-  run.groups[batch.kind]!.batches.delete(batch.id)
+  const group = run.groups[batch.kind]!
+  group.batches.delete(batch.id)
+  // Snapshots of older versions hold sums that are not exact.
+  group.openMs = group.batches.size === 0 ? 0 : group.openMs - batch.openMs
   for (const recovery of event.recoveries ?? []) countRecovery(state.recoveries, recovery, state.atMs, state.limits)
   if (event.startupMs !== null) run.startupMs = Math.min(run.startupMs ?? Infinity, event.startupMs)
   if (event.output !== undefined) run.outputs.push({ batch: batch.id, worker: batch.worker, blob: event.output })

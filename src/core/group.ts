@@ -14,6 +14,7 @@ export function emptyGroup(need: Need, kind: number): Group {
     queuedCount: 0,
     queuedMs: 0,
     batches: new Set(),
+    openMs: 0,
     barren: 0,
     barrenOn: [],
   }

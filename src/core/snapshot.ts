@@ -47,7 +47,7 @@ type KnownRow = readonly [
 /** What came later stands last, and only where there is any: `again` with format 2, `kind` and `guessed` with 3. */
 type TaskRow = readonly [...KnownRow, (Again | null)?, number?, true?]
 
-type GroupData = Omit<Group, 'kind' | 'need' | 'batches' | 'queueHead'>
+type GroupData = Omit<Group, 'kind' | 'need' | 'batches' | 'openMs' | 'queueHead'>
 /** Before format 3 a run had one group, and what is in it now stood in the run itself. */
 type OldRunData = Partial<GroupData> & { readonly queueHead?: number }
 
@@ -150,7 +150,7 @@ function runData({ dependencies, pastDependencies, groups, ...run }: Run, format
 }
 
 function groupData(group: Group): GroupData {
-  const { kind: _, need: __, batches: ___, queueHead, ...rest } = group
+  const { kind: _, need: __, batches: ___, openMs: ____, queueHead, ...rest } = group
   const { queue, wakes, barrenOn } = group
   return { ...rest, queue: queue.slice(queueHead), wakes: [...wakes], barrenOn: [...barrenOn] }
 }
@@ -247,7 +247,9 @@ export function restore(data: SnapshotData, limits: Limits, shares?: Shares): St
     const batch: Batch = { ...one, kind: one.kind ?? 0, grant: one.grant, retried: map as Batch['retried'] }
     state.batches.set(batch.id, batch)
     const run = state.runs.get(batch.run)!
-    run.groups[batch.kind]!.batches.add(batch.id)
+    const group = run.groups[batch.kind]!
+    group.batches.add(batch.id)
+    group.openMs += batch.openMs
     takeHoldings(state, run, batch)
   }
   for (const kind of data.recoveries ?? []) state.recoveries.set(kind.kind, kind)

@@ -107,6 +107,8 @@ export type Group = {
   /** Estimated milliseconds of what is queued; unknown files count as `unknownMs`. */
   queuedMs: number
   readonly batches: Set<BatchId>
+  /** What its batches still have without a report, in milliseconds; follows from them. */
+  openMs: number
   /** Batches in a row that ended before any file began. */
   barren: number
   /** Workers that such batches were on, and that have reported nothing since. */
@@ -402,4 +404,9 @@ export function accounted(run: Run): number {
 /** Estimated milliseconds of one task, with the stand-in for files never seen. */
 export function expectedMs(run: Run, task: Task): number {
   return task.estimateMs < 0 ? run.unknownMs : task.estimateMs
+}
+
+/** The same in whole parts of 1/1024 ms: sums of these are exact, in whatever order they are added to and taken from. */
+export function bookedMs(run: Run, task: Task): number {
+  return Math.round(expectedMs(run, task) * 1024) / 1024
 }

@@ -8,7 +8,7 @@ import type { RetryCause, TaskIndex, TaskState } from './entities.ts'
 import type { Event, TaskEnded, TaskReported, TaskRequeued, TaskStarted, TaskUnblocked } from './events.ts'
 import { noteQueue } from './queue-changes.ts'
 import { causeOf, countIsolated, kindOf, recoveryLevels } from './recovery-table.ts'
-import { expectedMs, type Again, type Run, type State, type Task } from './state.ts'
+import { bookedMs, expectedMs, type Again, type Run, type State, type Task } from './state.ts'
 import { assertTransition } from './task-state.ts'
 
 /** The only place where a task changes state; keeps every count beside it right. */
@@ -63,7 +63,9 @@ export function applyReported(state: State, run: Run, event: TaskReported, atMs:
   let tookMs = 0
   for (const report of event.reports) {
     const task = run.tasks[report.task]!
-    batch.openMs -= expectedMs(run, task)
+    const bookMs = bookedMs(run, task)
+    batch.openMs -= bookMs
+    group.openMs -= bookMs
     countTests(run, task, report.counts)
     task.durationMs = report.durationMs
     if (report.outcome === 'failed') task.failures += 1
