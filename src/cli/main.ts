@@ -59,6 +59,7 @@ program
   .option('--deadline <when>', 'it should be over by then: 20m, 14:00, or a time with its zone')
   .option('--admission <policy>', 'when it can’t be over by its deadline: warn or refuse (default: warn)')
   .option('--after <run[:finished]>', 'wait for this run to pass, or only to end; may be repeated', several)
+  .option('--user <name>', 'whose shares it counts against; another’s only with a token that may')
   .option('--require <expression>', 'only workers for which it holds: gpu.memory >= 24GiB; may be repeated', several)
   .option(
     '--lock <name[:shared|:n]>',

@@ -17,6 +17,8 @@ export type NeedFlags = {
   readonly deadline?: string
   readonly admission?: string
   readonly after?: readonly string[]
+  /** Whom it is submitted for. */
+  readonly user?: string
   readonly priority?: string | number
 }
 

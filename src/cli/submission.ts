@@ -12,7 +12,7 @@ import { retryOf } from './retry-flag.ts'
 import { runsBefore } from './suites-before.ts'
 import type { RunPlan } from './run-plan.ts'
 
-export type SubmissionFlags = Pick<NeedFlags, 'deadline' | 'admission' | 'after' | 'priority'> & {
+export type SubmissionFlags = Pick<NeedFlags, 'deadline' | 'admission' | 'after' | 'user' | 'priority'> & {
   readonly workers?: number
   readonly cpus?: number
   readonly retries?: number
@@ -98,6 +98,7 @@ function orderOf({ needs, suite: { order = {} } }: RunPlan, flags: SubmissionFla
     ...(needs.dependencies.length === 0 || onDependencyFailure === undefined ? {} : { onDependencyFailure }),
     ...(deadline === undefined ? {} : { deadline }),
     ...(deadline === undefined || admission === undefined ? {} : { admission }),
+    ...(flags.user === undefined ? {} : { user: flags.user }),
   }
 }
 

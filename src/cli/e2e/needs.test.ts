@@ -214,5 +214,12 @@ describe('needs', { concurrency: 3 }, () => {
     assert.deepEqual([user?.weight, user?.quota, user?.rule], [2, { cpus: 1 }, 'user:*'])
     assert.ok(user!.lastHourCpuHours > 0)
     assert.match((await stage.muster(['shares', ...fleet.flags])).stdout, /user:\* +2 +1 CPUs/)
+    const barred = await run('--user', 'bob')
+    assert.notEqual(barred.code, 0)
+    assert.match(barred.stderr, /Cannot submit for user 'bob': this token is of 'client'/)
+    const token = (await stage.muster(['token', 'user', 'ci', '--on-behalf', '--data', data])).stdout.trim()
+    const forBob = ['run', '--server', fleet.url, '--token', token, '--user', 'bob', 't/b.sh']
+    assert.equal((await stage.muster(forBob, submitter(stage))).code, 0)
+    assert.match((await stage.muster(['shares', ...fleet.flags])).stdout, /user:bob/)
   })
 })
