@@ -50,9 +50,21 @@ test('a slow worker is left idle while others are at work, and no longer', () =>
   const state = submitted([60_000, 50_000], 0, [join('fast', 10), join('slow', 1)])
   assert.deepEqual(dealt(state), { fast: [0] }, 'the slow one would need 50 s for what is done in 11 s')
   assert.equal(place(view(state), 1000), undefined)
+  // It seems to hang, and will for as long again for all that is known.
+  assert.equal(place(view(state), 70_000)?.worker, 'slow')
   // It is at work on this no more.
   advance(state, { type: 'leave', worker: 'fast', why: 'x' }, 2000)
   assert.equal(place(view(state), 2000)?.worker, 'slow')
+})
+
+test('with very many at work, too', () => {
+  const fast = Array.from({ length: 140 }, (_, at) => join(`fast${at}`, 10))
+  const state = submitted([...fast.map(() => 60_000), 50_000], 0, [...fast, join('slow', 1)])
+  assert.deepEqual(
+    Object.keys(dealt(state)).filter((name) => name === 'slow'),
+    [],
+  )
+  assert.equal(state.runs.get('R')!.queuedCount, 1)
 })
 
 test('where a start-up costs more than estimates may be off by, each has one process, and nothing is left over', () => {

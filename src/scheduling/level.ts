@@ -25,6 +25,8 @@ export type Level = {
   readonly cpus: number
 }
 
+/** Of more batches only the sum of what they have left is looked at: then no single one matters, and a decision costs no more. */
+const singleMax = 128
 /** After so many rounds of leaving out who is busy for longer, what is left out makes next to no difference. */
 const passesMax = 4
 
@@ -85,9 +87,13 @@ type UnderWay = {
 }
 
 function underWay(undivided: Undivided, untilMs: number, together: boolean): UnderWay {
-  const { state, run, group, speed, startupMs, nowMs } = undivided
+  const { state, run, group, fleet, speed, startupMs, nowMs } = undivided
   const sum: UnderWay = { workMs: 0, beyondCpus: 0, batchCpus: 0, lastMs: 0, soonestMs: Infinity }
   const ahead = longestMs(undivided)
+  if (group.batches.size > singleMax) {
+    const batchCpus = fleet.cpus * Math.min(1, group.batches.size / Math.max(1, fleet.workers.length))
+    return { ...sum, workMs: group.openMs, batchCpus, soonestMs: startupMs + ahead / fastestOf(undivided) }
+  }
   for (const id of group.batches) {
     const batch = state.batches.get(id)!
     const worker = state.workers.get(batch.worker)
@@ -102,7 +108,8 @@ function underWay(undivided: Undivided, untilMs: number, together: boolean): Und
     if (leftMs > untilMs) sum.beyondCpus += cpus
     else sum.workMs += leftMs * cpus
     if (leftMs > sum.lastMs) sum.lastMs = leftMs
-    sum.soonestMs = Math.min(sum.soonestMs, leftMs + startupMs + ahead / one)
+    const soonMs = leftMs + overdueMs(batch, cpus, startupMs, nowMs) + startupMs + ahead / one
+    if (soonMs < sum.soonestMs) sum.soonestMs = soonMs
   }
   return sum
 }
@@ -120,6 +127,14 @@ export function remainingMs(batch: Batch, speed: number, startupMs: number, nowM
   const unreportedMs = ranMs - (batch.expectedMs - batch.openMs) / cpus
   const oneEachMs = batch.openMs / batch.open / speed
   return Math.max(0, openMs - Math.min(Math.max(0, unreportedMs), oneEachMs))
+}
+
+/**
+ * How much longer than expected a batch has been running: that one is taken to go on for as long again, so that nobody waits for ever
+ * for a worker that hangs.
+ */
+function overdueMs(batch: Batch, cpus: number, startupMs: number, nowMs: number): number {
+  return Math.max(0, nowMs - batch.assignedAtMs - startupMs - batch.expectedMs / cpus)
 }
 
 /** Of what is queued for the first time, the longest; the queue is in that order. */
