@@ -43,7 +43,7 @@ export class HashCache {
       return known
     }
     this.#changed = true
-    const hashed = await sha256(file)
+    const hashed = await sha256(file, Number(stats.size))
     if (Date.now() - Number(stats.mtimeMs) > settledAfterMs) this.#after[name] = { print, ...hashed }
     return hashed
   }
@@ -56,10 +56,18 @@ export class HashCache {
   }
 }
 
-async function sha256(file: string): Promise<Hashed> {
+const chunkBytes = 1024 * 1024
+
+/** `size`: as it was looked up; what is read counts. */
+async function sha256(file: string, size: number): Promise<Hashed> {
   const hash = createHash('sha256')
+  // A stream makes a whole chunk's buffer for each file: of many small ones that was most of the time.
+  if (size < chunkBytes) {
+    const content = await readFile(file)
+    return { hash: hash.update(content).digest('hex'), bytes: content.length }
+  }
   let bytes = 0
-  for await (const chunk of createReadStream(file, { highWaterMark: 1024 * 1024 }) as AsyncIterable<Buffer>) {
+  for await (const chunk of createReadStream(file, { highWaterMark: chunkBytes }) as AsyncIterable<Buffer>) {
     hash.update(chunk)
     bytes += chunk.length
   }
