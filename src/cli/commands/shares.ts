@@ -3,6 +3,7 @@ import type { SharesView, ShareView } from '../../protocol/shares.ts'
 import { connect } from '../connect.ts'
 import { table } from '../table.ts'
 import type { LookOptions } from './look.ts'
+import { counted } from '../reporters/text-fit.ts'
 
 export async function sharesCommand(options: LookOptions): Promise<number> {
   await using connection = await connect(options)
@@ -27,7 +28,7 @@ export function sharesText({ shares }: SharesView): string {
 
 function quotaWords({ quota: { cpus, gpus, cpuHours } }: ShareView): string {
   const parts = [
-    ...(cpus === undefined ? [] : [`${cpus} CPUs`]),
+    ...(cpus === undefined ? [] : [counted(cpus, 'CPU')]),
     ...(gpus === undefined ? [] : [`${gpus} GPUs`]),
     ...(cpuHours === undefined ? [] : [`${cpuHours} CPU-h per hour`]),
   ]
@@ -36,5 +37,5 @@ function quotaWords({ quota: { cpus, gpus, cpuHours } }: ShareView): string {
 
 function useWords({ inUse: { cpus, gpus, batches } }: ShareView): string {
   if (batches === 0) return '–'
-  return `${cpus} CPUs${gpus > 0 ? `, ${gpus} GPUs` : ''} in ${batches} ${batches === 1 ? 'batch' : 'batches'}`
+  return `${counted(cpus, 'CPU')}${gpus > 0 ? `, ${counted(gpus, 'GPU')}` : ''} in ${batches} ${batches === 1 ? 'batch' : 'batches'}`
 }
