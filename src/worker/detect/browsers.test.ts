@@ -7,8 +7,11 @@ import { PlantedHost } from './fixtures/planted-host.ts'
 import { Remembered } from './remembered.ts'
 
 /** Only what is planted: this machine's own browsers are no part of the test. */
-function find(host: PlantedHost): Promise<FoundBrowsers> {
-  return findBrowsers({ ...host.host(), env: { PATH: host.bin } }, new Remembered(host.directory, () => {}))
+async function find(host: PlantedHost): Promise<FoundBrowsers> {
+  const remembered = new Remembered(host.directory, () => {})
+  const found = await findBrowsers({ ...host.host(), env: { PATH: host.bin } }, remembered)
+  await remembered.saved()
+  return found
 }
 
 /** A program of Playwright's. */
