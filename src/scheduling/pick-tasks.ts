@@ -4,6 +4,7 @@
  * have one process, files are dealt to them in turn.
  */
 import { dueTasks } from '../core/due.ts'
+import type { TaskIndex } from '../core/entities.ts'
 import { expectedMs, type Group, type Run, type Task } from '../core/state.ts'
 import { heldBackMs, type Room } from './batch-size.ts'
 
@@ -19,6 +20,40 @@ export type Picked = {
   readonly tasks: readonly number[]
   readonly workMs: number
   readonly heldMs: number
+}
+
+/**
+ * Of long queues: for each entry that is gone, one after it before which all are gone. Whatever has left the queue never
+ * comes back to its place in it, so that what is known of it stays true, and nobody walks over it twice.
+ */
+const skips = new WeakMap<readonly TaskIndex[], Int32Array>()
+const longQueue = 256
+
+/** The first entry from there on that has not been handed out. */
+function nextOpen({ tasks }: Run, queue: readonly TaskIndex[], from: number): number {
+  if (queue.length < longQueue || from >= queue.length || !isGone(tasks[queue[from]!]!)) return from
+  const skip = skipsOf(queue)
+  let open = from
+  while (open < queue.length && isGone(tasks[queue[open]!]!)) open = Math.max(skip[open]!, open + 1)
+  for (let at = from; at < open;) {
+    const next = Math.max(skip[at]!, at + 1)
+    skip[at] = open
+    at = next
+  }
+  return open
+}
+
+function isGone({ state }: Task): boolean {
+  return state !== 'queued' && state !== 'blocked' && state !== 'paused'
+}
+
+function skipsOf(queue: readonly TaskIndex[]): Int32Array {
+  const known = skips.get(queue)
+  if (known !== undefined && known.length >= queue.length) return known
+  const skip = new Int32Array(known === undefined ? queue.length : 2 * queue.length)
+  if (known !== undefined) skip.set(known)
+  skips.set(queue, skip)
+  return skip
 }
 
 /** A task that waits for its time is passed over, as is one that `may` keeps away from the worker. */
@@ -89,7 +124,7 @@ class Filling {
     let turns = 0
     for (let at = from; at < queue.length && passed < lookAheadMax && !this.#isFull;) {
       const index = queue[at]!
-      if (!this.#isOpen(index)) at += 1
+      if (!this.#isOpen(index)) at = nextOpen(this.#run, queue, at + 1)
       else if (this.#offer(index)) {
         turns += 1
         at += step > 1 && this.#isEven(at, step) ? 1 + Math.floor(((turns * goldenRatio) % 1) * (2 * step - 1)) : step
@@ -117,7 +152,7 @@ class Filling {
     if (this.#tasks.length === 0 || lateMs === 0 || targetMs === Infinity) return
     if (this.#tasks.length === this.#group.queuedCount || queuedMs + this.#heldMs > targetMs + lateMs) return
     const taken = new Set(this.#tasks)
-    for (let at = queueHead; at < queue.length; at += 1) {
+    for (let at = nextOpen(this.#run, queue, queueHead); at < queue.length; at = nextOpen(this.#run, queue, at + 1)) {
       const index = queue[at]!
       if (!taken.has(index) && this.#isOpen(index)) this.#take(index)
     }
