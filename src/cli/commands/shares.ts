@@ -29,7 +29,7 @@ export function sharesText({ shares }: SharesView): string {
 function quotaWords({ quota: { cpus, gpus, cpuHours } }: ShareView): string {
   const parts = [
     ...(cpus === undefined ? [] : [counted(cpus, 'CPU')]),
-    ...(gpus === undefined ? [] : [`${gpus} GPUs`]),
+    ...(gpus === undefined ? [] : [counted(gpus, 'GPU')]),
     ...(cpuHours === undefined ? [] : [`${cpuHours} CPU-h per hour`]),
   ]
   return parts.length === 0 ? 'none' : parts.join(', ')

@@ -213,7 +213,7 @@ describe('needs', { concurrency: 3 }, () => {
     const user = shares.find((one) => one.scope.startsWith('user:') && one.rule !== undefined)
     assert.deepEqual([user?.weight, user?.quota, user?.rule], [2, { cpus: 1 }, 'user:*'])
     assert.ok(user!.lastHourCpuHours > 0)
-    assert.match((await stage.muster(['shares', ...fleet.flags])).stdout, /user:\* +2 +1 CPUs/)
+    assert.match((await stage.muster(['shares', ...fleet.flags])).stdout, /user:\* +2 +1 CPU\b/)
     const barred = await run('--user', 'bob')
     assert.notEqual(barred.code, 0)
     assert.match(barred.stderr, /Cannot submit for user 'bob': this token is of 'client'/)
