@@ -32,9 +32,15 @@ export interface OrderedScheduler<Config = unknown> extends About {
   rank?(run: PluginRun, group: PluginGroup, worker: PluginWorker, view: PluginView, config: Config): number
 }
 
-/** Chooses run, group and worker of every batch itself. Each placement costs a guarded call; prefer an order. */
+/**
+ * Chooses run, group and worker of every batch itself. Each placement costs a guarded call, unless a list of them is
+ * returned at once; prefer an order.
+ */
 export interface PlacingScheduler<Config = unknown> extends About {
-  /** Placements, next one first, lazily: the view changes as they are taken. `group.batchOn(worker)` makes them. */
+  /**
+   * Placements, next one first, lazily: the view changes as they are taken. `group.batchOn(worker)` makes them. A list
+   * (an array) is read with one call, and nothing of it has seen what the ones before changed.
+   */
   place(view: PluginView, config: Config): Iterable<Placement>
 }
 

@@ -87,11 +87,12 @@ function orderingOf(
   const ordering: Ordering = {
     turn,
     sort: (_view, waiting, fleets) => {
-      seen = new PluginView(view, fleets, waiting)
+      // What nobody is going to look at isn't made.
+      if (scheduler.rank !== undefined) seen = new PluginView(view, fleets, waiting)
       if (waiting.length < 2) return waiting
       const known = turn === 'run' ? orderFrom(last, waiting, view.nowMs) : undefined
       if (known) return known
-      const shown = seen
+      const shown = seen ?? new PluginView(view, fleets, waiting)
       const runs = budget.call('order', () => readOrder(scheduler.order(shown.runs, shown, config), waiting))
       last.atMs = view.nowMs
       last.places = new Map(runs.map((run, place) => [run, place]))
@@ -174,12 +175,44 @@ function* placements(
   const waiting = waitingRuns(state, nowMs, mine)
   if (waiting.length === 0) return
   const shown = new PluginView(view, new Fleets(view), waiting)
-  const iterator = budget.call('place', (): Found<Iterator<unknown>> => {
-    const given: unknown = scheduler.place(shown, config)
-    return isIterable(given)
-      ? { value: given[Symbol.iterator]() }
-      : { fault: `expected an iterable of placements, received ${String(given)}` }
-  })
+  const given = budget.call('place', () => readGiven(scheduler.place(shown, config)))
+  for (const placement of given.type === 'list' ? listed(given) : oneByOne(given.iterator, budget)) {
+    const run = state.runs.get(placement.run)
+    const worker = state.workers.get(placement.worker)
+    if (run && mine && !mine(run)) throw new StrategyFault('refused', `run ${run.id} is placed by another scheduler`)
+    const need = run?.groups[run.tasks[placement.tasks[0]!]?.kind ?? 0]?.need
+    if (worker && need && kept && !kept.mayUse(worker, need))
+      throw new StrategyFault('refused', `worker ${worker.id} is kept for a run of another scheduler`)
+    yield placement
+  }
+}
+
+type Given =
+  | { readonly type: 'list'; readonly placements: readonly Placement[]; readonly fault: string | undefined }
+  | { readonly type: 'iterator'; readonly iterator: Iterator<unknown> }
+
+/** A list is there already, so all of it is read with the one call; whatever else it is says the next when it is asked. */
+function readGiven(given: unknown): Found<Given> {
+  if (!isIterable(given)) return { fault: `expected an iterable of placements, received ${String(given)}` }
+  if (!Array.isArray(given)) return { value: { type: 'iterator', iterator: given[Symbol.iterator]() } }
+  const placements: Placement[] = []
+  for (const one of (given as unknown[]).slice(0, listedMax)) {
+    const read = readPlacement(one)
+    if ('fault' in read) return { value: { type: 'list', placements, fault: read.fault } }
+    placements.push(read)
+  }
+  return { value: { type: 'list', placements, fault: undefined } }
+}
+
+/** More than a round takes; the rest is asked for with the next one. */
+const listedMax = 1000
+
+function* listed({ placements, fault }: Extract<Given, { type: 'list' }>): Generator<Placement> {
+  yield* placements
+  if (fault !== undefined) throw new StrategyFault('nonsense', `place: ${fault}`)
+}
+
+function* oneByOne(iterator: Iterator<unknown>, budget: Budget): Generator<Placement> {
   for (;;) {
     const placement = budget.call('place', (): Found<Placement | undefined> => {
       const next = iterator.next()
@@ -188,12 +221,6 @@ function* placements(
       return 'fault' in read ? read : { value: read }
     })
     if (placement === undefined) return
-    const run = state.runs.get(placement.run)
-    const worker = state.workers.get(placement.worker)
-    if (run && mine && !mine(run)) throw new StrategyFault('refused', `run ${run.id} is placed by another scheduler`)
-    const need = run?.groups[run.tasks[placement.tasks[0]!]?.kind ?? 0]?.need
-    if (worker && need && kept && !kept.mayUse(worker, need))
-      throw new StrategyFault('refused', `worker ${worker.id} is kept for a run of another scheduler`)
     yield placement
   }
 }

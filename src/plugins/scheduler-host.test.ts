@@ -240,6 +240,33 @@ test('SchedulerHost: a placing strategy takes batches from the view, which follo
   assert.deepEqual(table.said, [])
 })
 
+test('SchedulerHost: a list of placements is read with one call, up to the first that is nonsense', () => {
+  let calls = 0
+  const guard = {
+    nowMs: () => 0,
+    call: <Value>(call: () => Value) => {
+      calls += 1
+      return { type: 'ok' as const, value: call() }
+    },
+  }
+  const list = placing('list', (view: PluginView) => [
+    ...view.runs.slice(0, 3).map((run, at) => run.groups[0]!.batchOn(run.groups[0]!.free[at]!)),
+    { run: 'half' },
+  ])
+  const table = new Table([list], { guard })
+  table.choose('list')
+  for (const name of ['v', 'w', 'x', 'y']) table.worker(name)
+  for (const name of ['a', 'b', 'c', 'd']) table.run(name, 1)
+  const { placed } = table.round()
+  assert.deepEqual(
+    placed.map((one) => `${one.run} on ${one.worker}`),
+    ['a on v', 'b on w', 'c on x', 'd on y'],
+    'the last one by the default',
+  )
+  assert.equal(calls, 1)
+  assert.match(String(table.said[0]!.why), /place: placement.worker: expected the id of a worker/)
+})
+
 test('SchedulerHost: several strategies share a round, and none waits for ever', () => {
   const table = new Table([reversed], { roundMs: 5000 })
   table.choose('reversed', { project: 'p' })
