@@ -22,7 +22,7 @@ import {
 } from '../core/holdings.ts'
 import type { Need } from '../core/entities.ts'
 import type { Assign } from '../core/input.ts'
-import type { Group, Run, State, Task, Worker } from '../core/state.ts'
+import { expectedMs, type Group, type Run, type State, type Task, type Worker } from '../core/state.ts'
 import { Division } from './batch-size.ts'
 import { claimOf, Fleets, isAvailable, measuredSpeed, placeOf, type Demand, type Speed, type View } from './fleet.ts'
 import type { Undivided } from './level.ts'
@@ -501,6 +501,12 @@ function alikeFrom({ speed }: Round, run: Run, free: readonly Worker[], from: nu
   return at - from
 }
 
+/** Of the queue's last task: it was in order when the run came. */
+function shortestMs(run: Run, group: Group): number {
+  const last = group.queue.at(-1)
+  return last === undefined ? Infinity : expectedMs(run, run.tasks[last]!)
+}
+
 /** `alike`: free workers from this one on that are as fast; `last`: nobody else is free. */
 function placementOn(
   division: Division,
@@ -522,9 +528,13 @@ function placementOn(
   const tasksMax = Math.min(state.limits.batchTasksMax, allowed)
   let picked = pickTasks(run, group, room, tasksMax, nowMs, may)
   // All are too long for it; but it is left idle only where others are at work that would be done sooner with all of them.
+  // Those others are not this run's alone while more runs wait: then it has the shortest.
   if (picked.tasks.length === 0) {
-    const longestMs = (division.othersMs - startupMs) * own
+    const onlyRun = state.queuedCount === run.queuedCount
+    const longestMs = onlyRun ? (division.othersMs - startupMs) * own : shortestMs(run, group)
     picked = pickTasks(run, group, { ...room, longestMs }, tasksMax, nowMs, may)
+    if (picked.tasks.length === 0 && !onlyRun)
+      picked = pickTasks(run, group, { ...room, longestMs: Infinity }, tasksMax, nowMs, may)
   }
   const { tasks } = picked
   if (tasks.length === 0) return undefined
