@@ -1,9 +1,11 @@
 /** The leader loop by itself, with a log that answers as a test says. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Input } from '../core/input.ts'
 import { defaultLimits } from '../core/limits.ts'
 import { emptyState } from '../core/state.ts'
 import { plainSpec } from '../core/transcript.ts'
+import { ManualClock } from './fixtures/manual-clock.ts'
 import { Leader } from './leader.ts'
 
 test('a leader that is replaced while the log was in trouble has none any more', async () => {
@@ -109,4 +111,56 @@ test('an entry takes so much and no more, however much there is to take on and t
   await leader.stop()
   const assigned = entries.map((entry) => entry.assigned).filter((placed) => placed > 0)
   assert.deepEqual(assigned, [500, 500, 500, 500, 500, 100])
+})
+
+test('a worker that was left idle for a sooner end is given the file when that end does not come, though nothing happens', () => {
+  const clock = new ManualClock()
+  const state = emptyState(defaultLimits)
+  const assigned: { readonly atMs: number; readonly worker: string }[] = []
+  const leader = new Leader({
+    clock,
+    state,
+    epoch: 1,
+    position: 0,
+    append: (_epoch, _position, _bytes, done) => done({ type: 'ok' }),
+    available: () => true,
+    onCommitted: ({ events }) => {
+      for (const event of events)
+        if (event.type === 'batch.assigned') assigned.push({ atMs: clock.nowMs, worker: event.worker })
+    },
+    onDeposed: () => undefined,
+    onFatal: (error) => assert.fail(String(error)),
+    onHealth: () => undefined,
+  })
+  const take = (input: Input) => leader.take(input, () => undefined)
+  for (const [worker, speed] of [
+    ['fast', 4],
+    ['slow', 1],
+  ] as const) {
+    const capabilities = {
+      os: 'linux',
+      arch: 'x64',
+      cpus: 1,
+      memoryBytes: 1,
+      host: worker,
+      labels: {},
+      tools: {},
+      speed,
+    }
+    take({ type: 'join', worker, name: '', version: '', capabilities, draining: false })
+  }
+  const spec = { ...plainSpec, startupMs: 0 }
+  take({ type: 'submit', run: 'r', who: '', spec, files: ['a', 'b'], estimates: [60_000, 60_000] })
+  clock.advance(14_000)
+  assert.deepEqual(
+    assigned.map((one) => one.worker),
+    ['fast'],
+  )
+  // The fast one hangs and says nothing.
+  clock.advance(120_000)
+  assert.deepEqual(
+    assigned.map((one) => one.worker),
+    ['fast', 'slow'],
+  )
+  leader.abandon()
 })

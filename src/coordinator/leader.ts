@@ -76,6 +76,9 @@ export type LeaderOptions = {
   readonly appendFailuresMax?: number
 }
 
+/** While something waits and somebody is free, placement looks again after so long in which nothing happened. */
+const lookAgainMs = 2000
+
 const plainScheduler: Scheduler = {
   place: (view) => defaultStrategy.place(view, undefined),
   refused: (placement, why) => {
@@ -296,9 +299,11 @@ export class Leader {
   }
 
   #nextDueMs(nowMs: number): number | undefined {
-    const placeable = nextDueMs(this.state, nowMs)
-    const tick = tickDueMs(this.state)
-    return placeable === undefined || tick === undefined ? (placeable ?? tick) : Math.min(placeable, tick)
+    const { queuedCount, free } = this.state
+    // What somebody free was not given may be given by the passing of time alone: others were to be done sooner, and aren't.
+    const again = queuedCount > 0 && free.size > 0 ? nowMs + lookAgainMs : Infinity
+    const dueMs = Math.min(nextDueMs(this.state, nowMs) ?? Infinity, tickDueMs(this.state) ?? Infinity, again)
+    return dueMs === Infinity ? undefined : dueMs
   }
 
   get #idle(): boolean {
