@@ -128,6 +128,7 @@ export function obstacleOn(state: State, run: Run, need: Need, worker: Worker): 
 /** Whether the run's own batches on the worker suffice to be in the way: with nobody else there it could not begin either. */
 export function waitsForItself(state: State, run: Run, need: Need, worker: Worker): boolean {
   const { capabilities } = worker
+  if (!holdsBatchOf(run, worker)) return false
   let cpus = cpusOf(run, need, worker)
   let memoryBytes = need.memoryBytes ?? 0
   const resources = new Map(Object.entries(need.resources ?? {}))
@@ -172,6 +173,12 @@ export function grantFault(state: State, worker: Worker, need: Need, grant: Gran
   const free = new Set(freeCards(state, worker, need.gpus!))
   const taken = chosen.find((id) => !free.has(id))
   return taken === undefined ? undefined : `GPU ${taken} is not free or does not fit`
+}
+
+export function holdsBatchOf(run: Run, worker: Worker): boolean {
+  if (run.batches.size === 0) return false
+  for (const id of worker.batches) if (run.batches.has(id)) return true
+  return false
 }
 
 /** The first lock that a batch of this need would have to wait for, and who holds it. */

@@ -10,6 +10,7 @@ import { fits } from '../core/fit.ts'
 import {
   cpusOf,
   grantOf,
+  holdsBatchOf,
   isLocked,
   obstacleOn,
   quotaInTheWay,
@@ -410,6 +411,8 @@ function reserve(round: Round, run: Run, groups: readonly Group[]): void {
 /** Most batches that the run could still begin of the group, if all that fits were its own. */
 function batchesLeft(run: Run, group: Group, workers: readonly Worker[]): number {
   const { need, queuedCount } = group
+  // Only of a counted lock does it matter how many.
+  if (!need.locks!.some((lock) => lock.mode === 'counted')) return 1
   const byTasks = Math.min(queuedCount, (run.spec.workersMax ?? Infinity) - run.batches.size)
   let slots = -group.batches.size
   for (const worker of workers) {
@@ -469,11 +472,6 @@ function obstacleFor(state: State, run: Run, group: Group, worker: Worker): Obst
   if (!sharesHost(group.need) && holdsBatchOf(run, worker))
     return { type: 'cpus', free: 0, wanted: cpusOf(run, group.need, worker) }
   return obstacleOn(state, run, group.need, worker)
-}
-
-export function holdsBatchOf(run: Run, worker: Worker): boolean {
-  for (const id of worker.batches) if (run.batches.has(id)) return true
-  return false
 }
 
 /**

@@ -17,10 +17,16 @@ const soonMs = 60_000
  */
 const patienceMs = deadlinePointsMax * ageingMsPerPoint
 
+/** Workers that are looked at; a decision must not cost more the more there are. */
+const lookedAtMax = 64
+
 /** Whether locks are to be kept for a batch of the run that some of these workers fit. */
 export function wantsLocksKept(state: State, run: Run, need: Need, workers: readonly Worker[], nowMs: number): boolean {
   if (nowMs - run.createdAtMs >= patienceMs) return true
-  return workers.some((worker) => canTakeSoon(state, run, need, worker, nowMs))
+  for (let at = 0; at < workers.length && at < lookedAtMax; at += 1)
+    if (canTakeSoon(state, run, need, workers[at]!, nowMs)) return true
+  // One of so many others will be free soon.
+  return workers.length > lookedAtMax
 }
 
 function canTakeSoon(state: State, run: Run, need: Need, worker: Worker, nowMs: number): boolean {

@@ -1,12 +1,12 @@
 /** Why no worker can take a batch now that could as a whole: what keeps each of them, and what is kept for others. */
 import { allowance } from '../core/breaker.ts'
 import type { BatchId, RunId, TaskIndex } from '../core/entities.ts'
-import { cpusOf, obstacleOn, quotaInTheWay, sharesHost, type QuotaHit } from '../core/holdings.ts'
+import { cpusOf, holdsBatchOf, obstacleOn, quotaInTheWay, sharesHost, type QuotaHit } from '../core/holdings.ts'
 import { spentBelowAtMs, spentHoursMs } from '../core/spent.ts'
 import type { Group, Run, State, Worker } from '../core/state.ts'
-import { batchEnds, type Interval } from './expected.ts'
+import { batchFrees, silenceOf, type Interval, type WatchedView } from './expected.ts'
 import { Fleets, measuredSpeed } from './fleet.ts'
-import { holdsBatchOf, idleForMs, keeping } from './place.ts'
+import { idleForMs, keeping } from './place.ts'
 import { shownMax, type Holder, type Reason, type Situation } from './reason.ts'
 import { mayRunOn, whereabouts } from './whereabouts.ts'
 
@@ -115,29 +115,29 @@ function countUp(
 
 /** Those that are free first come first. */
 function busyReason(
-  { view: { state }, nowMs }: Situation,
+  { view, nowMs }: Situation,
   run: Run,
   group: Group,
   busy: readonly { readonly worker: Worker; readonly short: string }[],
 ): Reason {
-  const all = busy.map(({ worker, short }) => ({ worker, short, free: freeAt(state, run, group, worker, nowMs) }))
+  const all = busy.map(({ worker, short }) => ({ worker, short, free: freeAt(view, run, group, worker, nowMs) }))
   all.sort((a, b) => a.free.fromMs - b.free.fromMs || (a.worker.id < b.worker.id ? -1 : 1))
   const workers = all.slice(0, shownMax).map(({ worker, short, free }) => ({
     worker: worker.id,
     name: worker.name,
     short,
-    holders: [...worker.batches].slice(0, shownMax).map((id) => holderOf(state, id, nowMs)),
+    holders: [...worker.batches].slice(0, shownMax).map((id) => holderOf(view, id, nowMs)),
     free,
   }))
   return { type: 'busy', any: true, workers, count: busy.length }
 }
 
 /** When batches of the worker may have ended that leave enough; one that wants all of it waits for the last. */
-function freeAt(state: State, run: Run, group: Group, worker: Worker, nowMs: number): Interval {
-  const all = [...worker.batches].map((id) => state.batches.get(id)!)
+function freeAt(view: WatchedView, run: Run, group: Group, worker: Worker, nowMs: number): Interval {
+  const all = [...worker.batches].map((id) => view.state.batches.get(id)!)
   const own = sharesHost(group.need) ? [] : all.filter((batch) => batch.run === run.id)
   const ends = (own.length > 0 ? own : all)
-    .map((batch) => ({ cpus: batch.cpus, ...batchEnds(state, batch, nowMs) }))
+    .map((batch) => ({ cpus: batch.cpus, ...batchFrees(view, batch, nowMs) }))
     .sort((a, b) => a.fromMs - b.fromMs)
   if (ends.length === 0) return { fromMs: nowMs, toMs: nowMs }
   const wanted = group.need.exclusive ? worker.capabilities.cpus : cpusOf(run, group.need, worker)
@@ -151,15 +151,18 @@ function freeAt(state: State, run: Run, group: Group, worker: Worker, nowMs: num
   return { fromMs, toMs: Math.max(...ends.slice(0, at + 1).map((one) => one.toMs)) }
 }
 
-export function holderOf(state: State, id: BatchId, nowMs: number): Holder {
+export function holderOf(view: WatchedView, id: BatchId, nowMs: number): Holder {
+  const { state } = view
   const batch = state.batches.get(id)!
+  const silent = silenceOf(view, batch, nowMs)
   return {
     run: batch.run,
     batch: id,
     worker: batch.worker,
     name: state.workers.get(batch.worker)?.name ?? batch.worker,
     sinceMs: batch.assignedAtMs,
-    ends: batchEnds(state, batch, nowMs),
+    ends: batchFrees(view, batch, nowMs),
+    ...(silent === undefined ? {} : { silent }),
   }
 }
 
