@@ -34,7 +34,8 @@ import { isMusterError, MusterError, type ErrorCode } from '../protocol/errors.t
 import type { RunView, WorkerDetailView, WorkerView } from '../protocol/run-view.ts'
 import type { SchedulersView } from '../protocol/scheduler.ts'
 import type { RunContext } from '../protocol/worker-messages.ts'
-import { Fleets, type View } from '../scheduling/fleet.ts'
+import type { WatchedView } from '../scheduling/expected.ts'
+import { Fleets } from '../scheduling/fleet.ts'
 import { forecasts } from '../scheduling/forecast.ts'
 import { nobodyReason } from '../scheduling/reasons.ts'
 import type { Recording } from '../scheduling/recording.ts'
@@ -184,7 +185,7 @@ export class Coordinator implements AsyncDisposable {
   readonly #retention: Retention
   readonly #history: KeptHistory
   readonly #gathered = new GatheredEstimates((...question) => this.estimates(...question))
-  readonly #view: View
+  readonly #view: WatchedView
   readonly #runsWithoutWorker = new Map<string, number>()
   readonly #observers = new Set<(entry: Committed) => void>()
   readonly #firstPlace = Promise.withResolvers<void>()
@@ -275,6 +276,7 @@ export class Coordinator implements AsyncDisposable {
     this.#view = {
       state,
       available: (worker) => seat.isConnected(worker),
+      silence: (worker, nowMs) => seat.silence(worker, nowMs),
       get availableVersion() {
         return seat.connectionsVersion
       },

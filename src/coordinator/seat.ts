@@ -16,6 +16,7 @@ import type { Head, Leadership, MemberCard, Snapshot } from '../log/log.ts'
 import { MusterError } from '../protocol/errors.ts'
 import type { FollowerMessage, LeaderMessage, PeerMessage } from '../protocol/peer-messages.ts'
 import type { Live } from '../protocol/worker-messages.ts'
+import type { Silence } from '../scheduling/expected.ts'
 import type { Clock } from '../stdx/clock.ts'
 import type { ClusterTimes } from './cluster-times.ts'
 import { Followers, type FollowerView } from './followers.ts'
@@ -236,6 +237,16 @@ export class Seat {
 
   lastHeardMs(worker: string): number {
     return this.#sessions?.lastHeardMs(worker) ?? 0
+  }
+
+  /** Of a worker that is away, or that hasn't been heard from for so long that it seems to be. */
+  silence(worker: Worker, nowMs: number): Silence | undefined {
+    const { leaseMs } = this.#options.sessionTimes
+    if (!this.#sessions) return this.isConnected(worker) ? undefined : { givenUpAtMs: nowMs + leaseMs }
+    const sinceMs = this.#sessions.lastHeardMs(worker.id)
+    if (this.isConnected(worker) && nowMs - sinceMs < leaseMs / 2) return undefined
+    // 0 = it has been given up, only that has not been recorded yet.
+    return { ...(sinceMs === 0 ? {} : { sinceMs }), givenUpAtMs: Math.max(nowMs, sinceMs + leaseMs) }
   }
 
   /** Milliseconds since the leader last gave a sign of life; 0 for the leader itself. */

@@ -5,7 +5,8 @@ import { accounted } from '../core/state.ts'
 import { isTerminal } from '../core/task-state.ts'
 import type { TestCounts } from '../protocol/results.ts'
 import type { RunView, TaskView, WorkerDetailView, WorkerView } from '../protocol/run-view.ts'
-import type { Fleets, View } from '../scheduling/fleet.ts'
+import type { WatchedView } from '../scheduling/expected.ts'
+import type { Fleets } from '../scheduling/fleet.ts'
 import type { Forecast } from '../scheduling/forecast.ts'
 import { behindClassWords, reasonWords, waitingWords } from '../scheduling/waiting-words.ts'
 import { runWarnings } from './admission.ts'
@@ -17,7 +18,7 @@ export function taskIsFinal(task: Task): boolean {
 /** What is expected of runs, and the workers that there are for them, as of a moment ago. */
 export type Outlook = { readonly of: ReadonlyMap<string, Forecast>; readonly fleets: Fleets }
 
-export function runView(view: View, run: Run, outlook: Outlook, nowMs: number): RunView {
+export function runView(view: WatchedView, run: Run, outlook: Outlook, nowMs: number): RunView {
   const by = run.byState
   const live = run.state !== 'finished'
   // What was expected a moment ago of a run that has finished since is of no use to anybody.
@@ -75,7 +76,7 @@ export function runView(view: View, run: Run, outlook: Outlook, nowMs: number): 
 /** A worker that is just starting is no news. */
 const waitWordsAfterMs = 1500
 
-function waitingReason(view: View, run: Run, fleets: Fleets, nowMs: number): string | undefined {
+function waitingReason(view: WatchedView, run: Run, fleets: Fleets, nowMs: number): string | undefined {
   if (run.state === 'paused') return reasonWords({ type: 'paused' }, nowMs)
   const behindClass = behindClassWords(view, run, nowMs)
   if (behindClass !== undefined) return behindClass

@@ -2,12 +2,47 @@
  * When batches are expected to end, as intervals: what is left of their tasks' estimates at their worker's speed, give or
  * take what estimates may be off by. For people; of decisions only one rests on them, which may as well be wrong (soon.ts).
  */
-import { expectedMs, type Batch, type Run, type State } from '../core/state.ts'
+import { expectedMs, type Batch, type Run, type State, type Worker } from '../core/state.ts'
 import { uncertaintyOf } from './batch-size.ts'
-import { speedOf } from './fleet.ts'
+import { speedOf, type View } from './fleet.ts'
 
 /** Milliseconds since the epoch. */
 export type Interval = { readonly fromMs: number; readonly toMs: number }
+
+/** Of a worker that nobody hears from: what it holds is let go when it is given up. */
+export type Silence = {
+  /** When it was heard from last; absent on a coordinator that workers don't talk to: then it is given up by then. */
+  readonly sinceMs?: number
+  readonly givenUpAtMs: number
+}
+
+/** A view that knows more of workers, for what is said of them. */
+export type WatchedView = View & {
+  /** Undefined of one that is there. */
+  readonly silence?: (worker: Worker, nowMs: number) => Silence | undefined
+}
+
+export function silenceOf(view: WatchedView, batch: Batch, nowMs: number): Silence | undefined {
+  const worker = view.state.workers.get(batch.worker)
+  return worker && view.silence?.(worker, nowMs)
+}
+
+/** When what the batch holds is expected to be free: of a silent worker's nothing, before it is given up. */
+export function batchFrees(view: WatchedView, batch: Batch, nowMs: number): Interval {
+  const ends = batchEnds(view.state, batch, nowMs)
+  const silence = silenceOf(view, batch, nowMs)
+  return silence ? later(ends, moment(Math.round(silence.givenUpAtMs))) : ends
+}
+
+/** When its tasks are expected to be over: of a silent worker's all may have to be done again elsewhere. */
+export function batchWorkEnds(view: WatchedView, batch: Batch, nowMs: number): Interval {
+  const frees = batchFrees(view, batch, nowMs)
+  const silence = silenceOf(view, batch, nowMs)
+  if (!silence) return frees
+  const run = view.state.runs.get(batch.run)!
+  const againMs = (run.startupMs ?? run.spec.startupMs) + batch.expectedMs * (1 + uncertaintyOf(run))
+  return { fromMs: frees.fromMs, toMs: Math.round(frees.toMs + againMs) }
+}
 
 /** Beyond so many tasks no single one decides when the batch ends. */
 const lookedAtMax = 1000

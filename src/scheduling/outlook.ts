@@ -7,7 +7,7 @@ import type { TaskIndex } from '../core/entities.ts'
 import { expectedMs, type Group, type Run } from '../core/state.ts'
 import { formatDuration } from '../stdx/duration.ts'
 import { uncertaintyOf } from './batch-size.ts'
-import { batchEnds, later, moment, sooner, type Interval } from './expected.ts'
+import { batchFrees, batchWorkEnds, later, moment, sooner, type Interval } from './expected.ts'
 import { speedOf } from './fleet.ts'
 import type { Reason, Situation } from './reason.ts'
 import { reasonsOf } from './reasons.ts'
@@ -50,7 +50,7 @@ export function runTimes(situation: Situation, run: Run, depth = 0): Times | und
   const { view, fleets, nowMs } = situation
   if (run.open) return undefined
   let finishes = moment(nowMs)
-  for (const id of run.batches) finishes = later(finishes, batchEnds(view.state, view.state.batches.get(id)!, nowMs))
+  for (const id of run.batches) finishes = later(finishes, batchWorkEnds(view, view.state.batches.get(id)!, nowMs))
   let starts = run.startedAtMs === undefined ? undefined : moment(run.startedAtMs)
   const off = uncertaintyOf(run)
   const leftMs = remainingMs(run, fleets)
@@ -152,7 +152,7 @@ function reasonEnds(situation: Situation, run: Run, reason: Reason, depth: numbe
     case 'after-tasks':
       return lastOf(reason.tasks, ({ task }) => taskEnds(situation, run, task, depth))
     case 'workers-max':
-      return firstOf([...run.batches], (id) => batchEnds(state, state.batches.get(id)!, nowMs))
+      return firstOf([...run.batches], (id) => batchFrees(view, state.batches.get(id)!, nowMs))
     case 'lock': {
       const ends = (holder: (typeof reason.holders)[number]) => holder.ends
       return reason.mode === 'counted' ? firstOf(reason.holders, ends) : lastOf(reason.holders, ends)
@@ -161,7 +161,7 @@ function reasonEnds(situation: Situation, run: Run, reason: Reason, depth: numbe
       return reason.freeAtMs === undefined
         ? firstOf(
             [...state.batches.values()].filter((batch) => inScope(situation, batch.run, reason.scope)),
-            (batch) => batchEnds(state, batch, nowMs),
+            (batch) => batchFrees(view, batch, nowMs),
           )
         : moment(reason.freeAtMs)
     case 'busy':
@@ -173,7 +173,7 @@ function reasonEnds(situation: Situation, run: Run, reason: Reason, depth: numbe
       return { fromMs: nowMs, toMs: nowMs + remainingMs(first, situation.fleets) * (1 + uncertaintyOf(first)) }
     }
     case 'sooner-elsewhere':
-      return firstOf([...run.batches], (id) => batchEnds(state, state.batches.get(id)!, nowMs))
+      return firstOf([...run.batches], (id) => batchFrees(view, state.batches.get(id)!, nowMs))
     case 'probing':
     case 'scheduler':
       return moment(nowMs)
@@ -194,7 +194,7 @@ function taskEnds(situation: Situation, run: Run, index: TaskIndex, depth: numbe
   const { state } = situation.view
   const { batch, state: now } = run.tasks[index]!
   if ((now === 'assigned' || now === 'running') && batch !== undefined)
-    return batchEnds(state, state.batches.get(batch)!, situation.nowMs)
+    return batchWorkEnds(situation.view, state.batches.get(batch)!, situation.nowMs)
   return depth >= depthMax ? undefined : waitingTaskTimes(situation, run, index, depth + 1)?.finishes
 }
 

@@ -5,8 +5,8 @@
 import type { BatchId, Lock, RunId, TaskIndex, TaskState, WorkerId } from '../core/entities.ts'
 import type { QuotaHit } from '../core/holdings.ts'
 import type { Run } from '../core/state.ts'
-import type { Interval } from './expected.ts'
-import type { Fleets, Speed, View } from './fleet.ts'
+import type { Interval, Silence, WatchedView } from './expected.ts'
+import type { Fleets, Speed } from './fleet.ts'
 import type { Lack } from './nearest.ts'
 
 export type Holder = {
@@ -15,8 +15,10 @@ export type Holder = {
   readonly worker: WorkerId
   readonly name: string
   readonly sinceMs: number
-  /** When it is expected to end. */
+  /** When it is expected to end, or what it holds is let go because nobody hears from its worker. */
   readonly ends: Interval
+  /** Absent: its worker is there. */
+  readonly silent?: Silence
 }
 
 export type BusyWorker = {
@@ -94,7 +96,7 @@ export type Reason =
 
 /** What is known when somebody asks. */
 export type Situation = {
-  readonly view: View
+  readonly view: WatchedView
   readonly fleets: Fleets
   /** Of the strategy that serves the run. */
   readonly strategy: string

@@ -11,6 +11,7 @@ import { fits } from '../core/fit.ts'
 import { lockInTheWay } from '../core/holdings.ts'
 import type { Group, Run, State } from '../core/state.ts'
 import { isTerminal } from '../core/task-state.ts'
+import type { WatchedView } from './expected.ts'
 import { placeOf, type Demand, type Fleets, type View } from './fleet.ts'
 import { nearestOf } from './nearest.ts'
 import { atWorkerLimit } from './place.ts'
@@ -36,7 +37,7 @@ export function reasonsOf(situation: Situation, run: Run, group: Group, index?: 
   const behind = classReason(state, run)
   if (behind && scopeAllowance(state, behind.scope) === 0) reasons.push(behind)
   if (atWorkerLimit(run)) reasons.push({ type: 'workers-max', max: run.spec.workersMax! })
-  const lock = lockReason(state, group, situation.nowMs)
+  const lock = lockReason(situation.view, group, situation.nowMs)
   if (lock) reasons.push(lock)
   reasons.push(...keptReasons(situation, run, group, lock !== undefined))
   reasons.push(...workerReasons(situation, run, group, workers, index))
@@ -101,10 +102,14 @@ export function classReason(state: State, run: Run): Extract<Reason, { type: 'cl
   return { type: 'class-breaker', scope, stand, ...(untilMs === undefined ? {} : { untilMs }), why }
 }
 
-export function lockReason(state: State, group: Group, nowMs: number): Extract<Reason, { type: 'lock' }> | undefined {
-  const hit = lockInTheWay(state, group.need)
+export function lockReason(
+  view: WatchedView,
+  group: Group,
+  nowMs: number,
+): Extract<Reason, { type: 'lock' }> | undefined {
+  const hit = lockInTheWay(view.state, group.need)
   if (!hit) return undefined
-  const holders = hit.holders.slice(0, shownMax).map((id) => holderOf(state, id, nowMs))
+  const holders = hit.holders.slice(0, shownMax).map((id) => holderOf(view, id, nowMs))
   return { type: 'lock', name: hit.lock.name, mode: hit.lock.mode, holders, count: hit.holders.length }
 }
 

@@ -69,6 +69,10 @@ function ofReason({ view, nowMs, fleets }: Situation, run: Run, group: Group, re
     }
     case 'lock': {
       const [holder] = reason.holders
+      if (holder!.silent)
+        return [
+          { type: 'worker', words: `worker ${holder!.name} coming back, which holds the lock for run ${holder!.run}` },
+        ]
       return [
         { type: 'wait', words: `run ${holder!.run} holds the lock for another ${spanWords(holder!.ends, nowMs)}` },
       ]

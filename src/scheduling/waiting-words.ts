@@ -2,7 +2,7 @@
 import { cpusOf, quotaInTheWay } from '../core/holdings.ts'
 import type { Run } from '../core/state.ts'
 import { formatDuration } from '../stdx/duration.ts'
-import type { Interval } from './expected.ts'
+import type { Interval, Silence, WatchedView } from './expected.ts'
 import type { Fleets, View } from './fleet.ts'
 import type { Lack } from './nearest.ts'
 import type { Holder, Reason } from './reason.ts'
@@ -101,8 +101,16 @@ function busyWords({ workers, count }: Extract<Reason, { type: 'busy' }>, nowMs:
   return `${who}; ${first!.name} with run ${holder.run}, for another ${spanWords(first!.free, nowMs)}`
 }
 
-function holderWords({ run, name, sinceMs, ends }: Holder, nowMs: number): string {
+function holderWords({ run, name, sinceMs, ends, silent }: Holder, nowMs: number): string {
+  if (silent) return `run ${run}; ${silentWords(name, silent, nowMs)}`
   return `run ${run} on ${name} for ${formatDuration(Math.max(0, nowMs - sinceMs))} and another ${spanWords(ends, nowMs)}`
+}
+
+/** What it was given is let go then: it goes after the subject's verb or a `;`. */
+export function silentWords(name: string, { sinceMs, givenUpAtMs }: Silence, nowMs: number): string {
+  const silentFor = sinceMs === undefined ? '' : ` for ${formatDuration(Math.max(0, nowMs - sinceMs))}`
+  const within = sinceMs === undefined ? 'within' : 'in'
+  return `nobody has heard from ${name}${silentFor}: unless it is back by then, this is let go ${within} ${inWords(givenUpAtMs, nowMs)}`
 }
 
 /** How long it is until then: `41.0 s to 57.5 s`, `about 3 m 05 s`, `up to 2.0 s`. */
@@ -128,7 +136,7 @@ function countOf(count: number, noun: string): string {
 }
 
 /** Cheap enough to be asked for every run that is shown: the first thing that is in the way, looked at no closer than needed. */
-export function waitingWords(view: View, run: Run, fleets: Fleets, nowMs: number): string | undefined {
+export function waitingWords(view: WatchedView, run: Run, fleets: Fleets, nowMs: number): string | undefined {
   const { state } = view
   const after = afterReason(state, run)
   if (after) return reasonWords(after, nowMs)
@@ -136,7 +144,7 @@ export function waitingWords(view: View, run: Run, fleets: Fleets, nowMs: number
     if (group.queuedCount === 0) continue
     const { workers, busy } = fleets.of(run, group)
     if (workers.length === 0) return reasonWords(nobodyReason(view, run, group, fleets), nowMs)
-    const lock = lockReason(state, group, nowMs)
+    const lock = lockReason(view, group, nowMs)
     if (lock) return reasonWords(lock, nowMs)
     const [worker] = workers
     const quota = quotaInTheWay(state, run, group.need, cpusOf(run, group.need, worker!), nowMs)

@@ -6,8 +6,9 @@ import type { Capabilities, Need, RunSpec } from '../core/entities.ts'
 import type { Input, Submit } from '../core/input.ts'
 import { defaultLimits } from '../core/limits.ts'
 import type { Shares } from '../core/shares.ts'
-import { emptyState, type State } from '../core/state.ts'
+import { emptyState, type State, type Worker } from '../core/state.ts'
 import { plainSpec } from '../core/transcript.ts'
+import type { Silence } from './expected.ts'
 import { placements } from './fixtures/placing.ts'
 import { fairShare, fifo, history } from './strategies/builtin.ts'
 import type { Strategy } from './strategy.ts'
@@ -56,8 +57,12 @@ class World {
     return this.feed({ type: 'submit', run, who, spec: { ...plainSpec, ...spec }, files, estimates, ...more })
   }
 
+  /** Of workers that nobody hears from, by their id. */
+  readonly silent = new Map<string, Silence>()
+
   why(run: string, index?: number): Why {
-    const view = { state: this.state, available: () => true }
+    const available = (worker: { readonly id: string }) => !this.silent.has(worker.id)
+    const view = { state: this.state, available, silence: (worker: Worker) => this.silent.get(worker.id) }
     return explain(view, this.state.runs.get(run)!, index, { strategy: this.strategy, config: undefined }, this.nowMs)
   }
 
@@ -145,6 +150,35 @@ test('explain: a lock and who holds it, since when and until about when', () => 
     /^waits for lock 'db', held by run A on w for 10\.0 s and another 4\d\.\d s to 5\d\.\d s$/,
   )
   assert.match(world.sooner('B'), /run A holds the lock for another/)
+})
+
+test('explain: of a lock whose holder is away no end is told before the holder is given up', () => {
+  const lock = needs({ locks: [{ name: 'db', mode: 'exclusive' }], cpus: 1 })
+  const world = new World().join('w').submit('A', lock).join('v').submit('B', lock)
+  // By its estimate it would be over now.
+  world.nowMs += 60_000
+  const givenUpAtMs = world.nowMs + 9000
+  world.silent.set('w', { sinceMs: world.nowMs - 1000, givenUpAtMs })
+  assert.equal(
+    world.words('B'),
+    "waits for lock 'db', held by run A; nobody has heard from w for 1.0 s: unless it is back by then, this is let go in 9.0 s",
+  )
+  assert.match(world.sooner('B'), /^worker w coming back, which holds the lock for run A$/)
+  assert.ok(world.why('B', 0).starts!.fromMs >= givenUpAtMs)
+  assert.ok(world.why('B').finishes!.fromMs >= givenUpAtMs)
+  const { words, finishes } = world.why('A', 0)
+  assert.match(
+    words,
+    /^given to w, not begun; nobody has heard from w for 1\.0 s: .* is let go in 9\.0 s, and run again$/,
+  )
+  assert.ok(finishes!.fromMs >= givenUpAtMs && finishes!.toMs >= givenUpAtMs + 60_000)
+  assert.ok(world.why('A').finishes!.fromMs >= givenUpAtMs)
+  // A coordinator that workers don't talk to knows only how long it takes at most.
+  world.silent.set('w', { givenUpAtMs })
+  assert.match(
+    world.words('B'),
+    /run A; nobody has heard from w: unless it is back by then, this is let go within 9\.0 s$/,
+  )
 })
 
 test('explain: a quota, whose and how much of it is used', () => {

@@ -6,7 +6,7 @@ import type { RunId, TaskIndex } from '../core/entities.ts'
 import { accounted, type Run, type State } from '../core/state.ts'
 import { isTerminal } from '../core/task-state.ts'
 import { attemptsOf, type Attempt } from './ended.ts'
-import { batchEnds, type Interval } from './expected.ts'
+import { batchWorkEnds, type Interval, type WatchedView } from './expected.ts'
 import { Fleets, measuredSpeed, type View } from './fleet.ts'
 import { holderOf } from './worker-reasons.ts'
 import { needWords } from './need-words.ts'
@@ -15,7 +15,7 @@ import type { Holder, Reason, Situation } from './reason.ts'
 import { reasonsOf } from './reasons.ts'
 import { soonerThan, type Reorder, type Sooner } from './sooner.ts'
 import type { Strategy } from './strategy.ts'
-import { reasonWords } from './waiting-words.ts'
+import { reasonWords, silentWords } from './waiting-words.ts'
 
 /** Tasks that wait for the same. */
 export type Wait = {
@@ -67,7 +67,7 @@ export type ChosenStrategy = {
 }
 
 export function explain(
-  view: View,
+  view: WatchedView,
   run: Run,
   index: TaskIndex | undefined,
   chosen: ChosenStrategy,
@@ -80,7 +80,7 @@ export function explain(
 }
 
 export function situationOf(
-  view: View,
+  view: WatchedView,
   { strategy, config, mine, several = false }: ChosenStrategy,
   nowMs: number,
 ): Situation {
@@ -138,7 +138,8 @@ function explainRun(situation: Situation, run: Run, reorder: Reorder): Why {
 function runWords(run: Run, waits: readonly Wait[]): string {
   const under = run.byState.assigned + run.byState.running
   const done = `${accounted(run)} of ${run.tasks.length} done`
-  if (waits.length === 0 && under > 0) return `${done}, ${under} under way on ${run.batches.size} workers`
+  if (waits.length === 0 && under > 0)
+    return `${done}, ${under} under way on ${run.batches.size} ${run.batches.size === 1 ? 'worker' : 'workers'}`
   if (run.open && waits.length === 0) return `${done}; it is open for more tasks`
   return under > 0
     ? `${done}, ${under} under way, ${run.queuedCount + run.byState.blocked} wait`
@@ -161,11 +162,12 @@ function explainTask(situation: Situation, run: Run, index: TaskIndex, reorder: 
   if (isTerminal(task.state)) return { ...base, ...endOf(run, index, attempts), waits: [], sooner: [] }
   const batch = task.batch === undefined ? undefined : view.state.batches.get(task.batch)
   if (batch && (task.state === 'assigned' || task.state === 'running')) {
-    const on = holderOf(view.state, batch.id, nowMs)
+    const on = holderOf(view, batch.id, nowMs)
     const others = batch.tasks.length - 1
     const beside = others === 0 ? '' : ` with ${others} ${others === 1 ? 'other' : 'others'}`
-    const words = task.state === 'running' ? `runs on ${on.name}` : `given to ${on.name}${beside}, not begun`
-    const finishes = batchEnds(view.state, batch, nowMs)
+    const place = task.state === 'running' ? `runs on ${on.name}` : `given to ${on.name}${beside}, not begun`
+    const words = on.silent ? `${place}; ${silentWords(on.name, on.silent, nowMs)}, and run again` : place
+    const finishes = batchWorkEnds(view, batch, nowMs)
     return { ...base, words, on, waits: [], finishes, restsOn: restsOn(run), sooner: [] }
   }
   const group = run.groups[task.kind]!
