@@ -97,49 +97,53 @@ function demandOf(asked: unknown): Demand {
 type Asked = {
   /** Of a worker at the time. */
   readonly place: Demand
-  /** The same, and under whose quotas. */
-  readonly quotedPlace: Demand
   /** In all: with its limit of workers and its locks. */
   readonly all: Demand
-  /** In all, and under whose quotas. */
-  readonly quoted: Demand
+  /** Of workers and locks. */
   readonly line: Demand
-  readonly quotedLine: Demand
 }
 
 const asked = new WeakMap<Group, Asked>()
+/** The same, and under whose quotas. */
+const askedWithin = new WeakMap<Group, Asked>()
 
-function askedOf(run: Run, group: Group): Asked {
-  let known = asked.get(group)
-  if (known === undefined) {
-    const { workspace, labels, cpus, workersMax } = run.spec
-    const { locks, affinity: _, spread: __, batchMax: ___, ...need } = group.need
-    const place = demandOf([workspace.type === 'in-place' ? workspace.host : null, labels, cpus, need])
-    const all = workersMax === undefined && locks === undefined ? place : demandOf([place.text, workersMax, locks])
-    const line = locks === undefined ? place : demandOf([place.text, null, locks])
-    const scopes = scopesOf(run)
-    const quote = (demand: Demand) => demandOf([scopes, demand.text])
-    known = { place, quotedPlace: quote(place), all, quoted: quote(all), line, quotedLine: quote(line) }
-    asked.set(group, known)
-  }
+function askedOf({ shares }: State, run: Run, group: Group): Asked {
+  const plain = asked.get(group) ?? findAsked(run, group)
+  return shares.size === 0 ? plain : (askedWithin.get(group) ?? quoteAsked(run, group, plain))
+}
+
+function findAsked(run: Run, group: Group): Asked {
+  const { workspace, labels, cpus, workersMax } = run.spec
+  const { locks, affinity: _, spread: __, batchMax: ___, ...need } = group.need
+  const place = demandOf([workspace.type === 'in-place' ? workspace.host : null, labels, cpus, need])
+  const all = workersMax === undefined && locks === undefined ? place : demandOf([place.text, workersMax, locks])
+  const line = locks === undefined ? place : demandOf([place.text, null, locks])
+  const known = { place, all, line }
+  asked.set(group, known)
+  return known
+}
+
+function quoteAsked(run: Run, group: Group, { place, all, line }: Asked): Asked {
+  const scopes = scopesOf(run)
+  const quote = (demand: Demand) => demandOf([scopes, demand.text])
+  const known = { place: quote(place), all: quote(all), line: quote(line) }
+  askedWithin.set(group, known)
   return known
 }
 
 /** Of groups for which this is the same, each worker either fits all or none, and has room for all or none. */
 export function placeOf(run: Run, group: Group): Demand {
-  return askedOf(run, group).place
+  return (asked.get(group) ?? findAsked(run, group)).place
 }
 
 /** Of groups for which this is the same, all can be given the same workers, where shares are configured by their quotas too. */
-export function claimOf({ shares }: State, run: Run, group: Group): Demand {
-  const { place, quotedPlace } = askedOf(run, group)
-  return shares.size === 0 ? place : quotedPlace
+export function claimOf(state: State, run: Run, group: Group): Demand {
+  return askedOf(state, run, group).place
 }
 
 /** Of groups for which this is the same, all are held up by the same locks and, where shares are configured, quotas. */
-export function lineOf({ shares }: State, run: Run, group: Group): Demand {
-  const { line, quotedLine } = askedOf(run, group)
-  return shares.size === 0 ? line : quotedLine
+export function lineOf(state: State, run: Run, group: Group): Demand {
+  return askedOf(state, run, group).line
 }
 
 /** Who fits whom stays as it is until a worker comes, goes or changes; so it is looked at once and not at every decision. */
@@ -197,14 +201,12 @@ export class Fleets {
   }
 
   of(run: Run, group: Group): Fleet {
-    const { place, all, quoted } = askedOf(run, group)
-    // Quotas are those of a project and a user.
-    const demand = this.#view.state.shares.size === 0 ? all : quoted
+    const demand = askedOf(this.#view.state, run, group).all
     // A speed that depends on the run depends on its suite.
     const key = this.#speed === measuredSpeed ? demand : JSON.stringify([run.spec.project, run.spec.suite, demand.text])
     let fleet = this.#known.get(key)
     if (!fleet) {
-      const workers = this.#workersOf(run, group, place)
+      const workers = this.#workersOf(run, group, placeOf(run, group))
       fleet = new LazyFleet(workers, () => this.#cpusOf(run, group, workers, demand))
       this.#known.set(key, fleet)
     }

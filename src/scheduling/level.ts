@@ -26,7 +26,7 @@ export type Level = {
 }
 
 /** Of more batches only the sum of what they have left is looked at: then no single one matters, and a decision costs no more. */
-const singleMax = 128
+const singleMax = 64
 /** After so many rounds of leaving out who is busy for longer, what is left out makes next to no difference. */
 const passesMax = 4
 
