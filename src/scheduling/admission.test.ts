@@ -83,7 +83,7 @@ test('latenessOf: others that come first make it likely', () => {
   const lateness = latenessOf(state, run, fleets, forecast, 0)!
   assert.equal(
     latenessWords(lateness, '15:00'),
-    'is likely to miss 15:00: waits about 30 m 00 s behind others, then needs about 40 m 00 s, and 1 h 00 m are left',
+    'is likely to miss 15:00: waits about 30 m 00 s first, then needs about 40 m 00 s, and 1 h 00 m are left',
   )
 })
 

@@ -49,7 +49,7 @@ export function latenessWords(lateness: Lateness, by: string): string {
     return `can't finish by ${by}: needs about ${formatDuration(needMs)} on ${who}, and ${left}`
   }
   const waits = formatDuration(lateness.startsInMs)
-  return `is likely to miss ${by}: waits about ${waits} behind others, then needs about ${formatDuration(needMs)}, and ${left}`
+  return `is likely to miss ${by}: waits about ${waits} first, then needs about ${formatDuration(needMs)}, and ${left}`
 }
 
 type Alone = { readonly needMs: number; readonly workers: number }

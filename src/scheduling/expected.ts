@@ -91,3 +91,24 @@ export function sooner(one: Interval, other: Interval): Interval {
 export function moment(atMs: number): Interval {
   return { fromMs: atMs, toMs: atMs }
 }
+
+/** Undefined when nobody can say it of any of them. */
+export function firstOf<T>(list: readonly T[], at: (one: T) => Interval | undefined): Interval | undefined {
+  let first: Interval | undefined
+  for (const one of list) {
+    const open = at(one)
+    if (open) first = first ? sooner(first, open) : open
+  }
+  return first
+}
+
+/** Undefined when nobody can say it of one of them. */
+export function lastOf<T>(list: readonly T[], at: (one: T) => Interval | undefined): Interval | undefined {
+  let last: Interval | undefined
+  for (const one of list) {
+    const open = at(one)
+    if (!open) return undefined
+    last = last ? later(last, open) : open
+  }
+  return last
+}

@@ -1,7 +1,9 @@
 /** When runs will start and how long they will take, from estimates; for people, never for decisions. */
 import type { RunId } from '../core/entities.ts'
 import type { Run } from '../core/state.ts'
-import type { Fleets, View } from './fleet.ts'
+import type { WatchedView } from './expected.ts'
+import type { Fleets } from './fleet.ts'
+import { HeldUp } from './held-up.ts'
 import { waitingRuns } from './place.ts'
 import { sortRuns } from './run-order.ts'
 import { byUrgencyAndShare } from './strategies/builtin.ts'
@@ -11,6 +13,7 @@ export type Forecast = {
   readonly durationMs: number | undefined
   /** 1 = next; undefined when it doesn't wait. */
   readonly queuePosition: number | undefined
+  /** Behind those before it, and once no lock, quota or breaker holds it up. */
   readonly startsInMs: number | undefined
 }
 
@@ -20,7 +23,7 @@ export function predictMs(run: Run, cpus: number): number {
 }
 
 /** Of every active run, in one pass: those under way first, then the waiting ones in their order. */
-export function forecasts(view: View, fleets: Fleets, nowMs: number): ReadonlyMap<RunId, Forecast> {
+export function forecasts(view: WatchedView, fleets: Fleets, nowMs: number): ReadonlyMap<RunId, Forecast> {
   const all = new Map<RunId, Forecast>()
   let aheadMs = 0
   for (const id of view.state.active) {
@@ -30,18 +33,21 @@ export function forecasts(view: View, fleets: Fleets, nowMs: number): ReadonlyMa
     all.set(id, { durationMs, queuePosition: undefined, startsInMs: undefined })
     if (run.state !== 'paused') aheadMs += Math.max(0, (durationMs ?? 0) - (nowMs - run.startedAtMs))
   }
+  const heldUp = new HeldUp(view, fleets, nowMs)
   let position = 0
   for (const run of sortRuns(byUrgencyAndShare, view, waitingRuns(view.state, nowMs), fleets, nowMs)) {
     if (run.startedAtMs !== undefined) continue
     position += 1
     const durationMs = durationOf(fleets, run)
     const waits = durationMs !== undefined
+    const untilMs = waits ? heldUp.untilMs(run) : undefined
     all.set(run.id, {
       durationMs,
       queuePosition: waits ? position : undefined,
-      startsInMs: waits ? aheadMs : undefined,
+      startsInMs: untilMs === undefined ? undefined : Math.max(aheadMs, untilMs - nowMs),
     })
-    aheadMs += durationMs ?? 0
+    // Those behind one that is held up don't wait for it.
+    if (untilMs !== undefined && untilMs <= nowMs) aheadMs += durationMs ?? 0
   }
   return all
 }

@@ -7,8 +7,9 @@ import type { TaskIndex } from '../core/entities.ts'
 import { expectedMs, type Group, type Run } from '../core/state.ts'
 import { formatDuration } from '../stdx/duration.ts'
 import { uncertaintyOf } from './batch-size.ts'
-import { batchFrees, batchWorkEnds, later, moment, sooner, type Interval } from './expected.ts'
+import { batchFrees, batchWorkEnds, firstOf, lastOf, later, moment, sooner, type Interval } from './expected.ts'
 import { speedOf } from './fleet.ts'
+import { lockFrees, quotaFrees } from './held-up.ts'
 import type { Reason, Situation } from './reason.ts'
 import { reasonsOf } from './reasons.ts'
 import { remainingMs } from './urgency.ts'
@@ -153,17 +154,10 @@ function reasonEnds(situation: Situation, run: Run, reason: Reason, depth: numbe
       return lastOf(reason.tasks, ({ task }) => taskEnds(situation, run, task, depth))
     case 'workers-max':
       return firstOf([...run.batches], (id) => batchFrees(view, state.batches.get(id)!, nowMs))
-    case 'lock': {
-      const ends = (holder: (typeof reason.holders)[number]) => holder.ends
-      return reason.mode === 'counted' ? firstOf(reason.holders, ends) : lastOf(reason.holders, ends)
-    }
+    case 'lock':
+      return lockFrees(reason)
     case 'quota':
-      return reason.freeAtMs === undefined
-        ? firstOf(
-            [...state.batches.values()].filter((batch) => inScope(situation, batch.run, reason.scope)),
-            (batch) => batchFrees(view, batch, nowMs),
-          )
-        : moment(reason.freeAtMs)
+      return quotaFrees(view, reason, nowMs)
     case 'busy':
       return firstOf(reason.workers, (worker) => worker.free)
     case 'lock-kept':
@@ -185,37 +179,12 @@ function reasonEnds(situation: Situation, run: Run, reason: Reason, depth: numbe
   }
 }
 
-function inScope({ view: { state } }: Situation, id: string, scope: string): boolean {
-  const { spec, who } = state.runs.get(id)!
-  return scope === `project:${spec.project}` || scope === `user:${spec.user ?? who.replace(/^client:/, '')}`
-}
-
 function taskEnds(situation: Situation, run: Run, index: TaskIndex, depth: number): Interval | undefined {
   const { state } = situation.view
   const { batch, state: now } = run.tasks[index]!
   if ((now === 'assigned' || now === 'running') && batch !== undefined)
     return batchWorkEnds(situation.view, state.batches.get(batch)!, situation.nowMs)
   return depth >= depthMax ? undefined : waitingTaskTimes(situation, run, index, depth + 1)?.finishes
-}
-
-function firstOf<T>(list: readonly T[], at: (one: T) => Interval | undefined): Interval | undefined {
-  let first: Interval | undefined
-  for (const one of list) {
-    const open = at(one)
-    if (open) first = first ? sooner(first, open) : open
-  }
-  return first
-}
-
-/** Undefined when nobody can say it of one of them. */
-function lastOf<T>(list: readonly T[], at: (one: T) => Interval | undefined): Interval | undefined {
-  let last: Interval | undefined
-  for (const one of list) {
-    const open = at(one)
-    if (!open) return undefined
-    last = last ? later(last, open) : open
-  }
-  return last
 }
 
 /** What the intervals are worth. */

@@ -47,8 +47,10 @@ export async function psCommand(options: LookOptions): Promise<number> {
 
 export function waitingWords(run: RunView): string {
   if (run.queuePosition === undefined) return run.reason ?? ''
-  const starts = run.expectedStartMs === undefined ? '' : `, starts in about ${formatDuration(run.expectedStartMs)}`
-  return `number ${run.queuePosition} in the queue${starts}`
+  const { expectedStartMs: inMs } = run
+  const starts = inMs === undefined ? '' : inMs < 1000 ? ', starts now' : `, starts in about ${formatDuration(inMs)}`
+  const because = run.reason === undefined ? '' : ` (${run.reason})`
+  return `number ${run.queuePosition} in the queue${starts}${because}`
 }
 
 export async function runsCommand(options: LookOptions & { readonly limit: number }): Promise<number> {

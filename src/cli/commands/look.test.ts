@@ -1,0 +1,16 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { RunView } from '../../protocol/run-view.ts'
+import { waitingWords } from './look.ts'
+
+test('waitingWords: the place in the queue, when it starts, and why not now', () => {
+  const words = (view: Partial<RunView>) => waitingWords(view as RunView)
+  assert.equal(words({}), '')
+  assert.equal(words({ reason: 'no worker is connected' }), 'no worker is connected')
+  assert.equal(words({ queuePosition: 1, expectedStartMs: 0 }), 'number 1 in the queue, starts now')
+  assert.equal(
+    words({ queuePosition: 2, expectedStartMs: 51 * 60_000, reason: 'its quota is spent' }),
+    'number 2 in the queue, starts in about 51 m 00 s (its quota is spent)',
+  )
+  assert.equal(words({ queuePosition: 3, reason: 'behind its breaker' }), 'number 3 in the queue (behind its breaker)')
+})
