@@ -8,7 +8,7 @@
  * never change places by waiting. Those for which time does more (a deadline comes near) are sorted in at each round.
  */
 import { isServed } from '../core/due.ts'
-import type { Lock, Need } from '../core/entities.ts'
+import type { Lock, Need, RunId } from '../core/entities.ts'
 import { scopesOf, type Scopes } from '../core/holdings.ts'
 import type { Group, Run, State } from '../core/state.ts'
 import { claimOf, lineOf, placeOf, type Demand, type Fleets, type View } from './fleet.ts'
@@ -68,10 +68,10 @@ export class RunOrder {
   readonly lines = new Map<Demand, Line>()
   /** Lines that ask for the same of a worker, by that; they differ in locks. */
   readonly claims = new Map<Demand, Line[]>()
-  readonly moving = new Set<Run>()
+  readonly moving = new Map<RunId, Run>()
   readonly keyed: KeyedOrder
   readonly #state: State
-  readonly #entries = new Map<Run, Entry>()
+  readonly #entries = new Map<RunId, Entry>()
   readonly #byLock = new Map<string, Set<Line>>()
   readonly #contested = new Map<Line, boolean>()
   /** Position in the state's list of changes up to which they are in here. */
@@ -88,9 +88,8 @@ export class RunOrder {
     if (this.#read < from) this.#rebuild()
     else
       for (let at = this.#read - from; at < queueChanges.runs.length; at += 1) {
-        const run = runs.get(queueChanges.runs[at]!)
-        // One that is forgotten was finished before, and left then.
-        if (run) this.#look(run)
+        const id = queueChanges.runs[at]!
+        this.#look(id, runs.get(id))
       }
     this.#read = from + queueChanges.runs.length
   }
@@ -106,12 +105,12 @@ export class RunOrder {
     for (const id of this.#state.active) {
       const run = this.#state.runs.get(id)!
       if (!isServed(run)) continue
-      if (this.#isMoving(run)) this.moving.add(run)
+      if (this.#isMoving(run)) this.moving.set(id, run)
       else entries.push(this.#entryOf(run))
     }
     entries.sort(compareEntries)
     for (const entry of entries) {
-      this.#entries.set(entry.run, entry)
+      this.#entries.set(entry.run.id, entry)
       for (const { line } of entry.stands) line.entries.push(entry)
     }
   }
@@ -189,14 +188,16 @@ export class RunOrder {
     })
   }
 
-  #look(run: Run): void {
-    if (this.#isMoving(run)) {
-      if (isServed(run)) this.moving.add(run)
-      else this.moving.delete(run)
+  /** `run`: undefined for one that is forgotten by now. While nobody is free, nobody looks here for long. */
+  #look(id: RunId, run: Run | undefined): void {
+    const served = run !== undefined && isServed(run) ? run : undefined
+    if (served && this.#isMoving(served)) {
+      this.moving.set(id, served)
       return
     }
-    const before = this.#entries.get(run)
-    const after = isServed(run) ? this.#entryOf(run) : undefined
+    this.moving.delete(id)
+    const before = this.#entries.get(id)
+    const after = served && this.#entryOf(served)
     for (const { line } of before?.stands ?? []) {
       if (!isIn(line, before!, after)) line.entries.splice(indexOf(line.entries, before!), 1)
     }
@@ -205,8 +206,8 @@ export class RunOrder {
         const at = indexOf(line.entries, after)
         line.entries.splice(at, before && isIn(line, after, before) ? 1 : 0, after)
       }
-      this.#entries.set(run, after)
-    } else this.#entries.delete(run)
+      this.#entries.set(id, after)
+    } else this.#entries.delete(id)
     for (const { line } of before?.stands ?? []) if (line.entries.length === 0) this.#forget(line)
   }
 }
@@ -321,7 +322,7 @@ export class Turns {
       const first = this.#firstOf(lines)
       if (first !== undefined) this.#heap.push(this.#sourceOf(first, lines.length === 1 ? undefined : lines))
     }
-    for (const run of order.moving) {
+    for (const run of order.moving.values()) {
       if (round.isHopeless(run)) continue
       const key = keyNow(keyed, run, fleets, nowMs)
       const standing = this.#standing(run)
