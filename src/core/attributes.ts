@@ -26,6 +26,11 @@ const builtIns = [
   'gpu.name',
 ] as const
 
+/** Known of every worker that has such a thing at all. */
+export function isBuiltIn(attribute: string): boolean {
+  return (builtIns as readonly string[]).includes(attribute)
+}
+
 /** Every attribute that the worker has, by name. */
 export function allAttributes(capabilities: Capabilities, name: string): Map<string, AttributeValue> {
   const { labels, tools, resources = {}, attributes = {} } = capabilities

@@ -8,6 +8,7 @@ import type { Run } from '../core/state.ts'
 import type { Interval, Silence, WatchedView } from './expected.ts'
 import type { Fleets, Speed } from './fleet.ts'
 import type { Lack } from './nearest.ts'
+import type { UnknownAttribute } from './unknown-attributes.ts'
 
 export type Holder = {
   readonly run: RunId
@@ -68,6 +69,8 @@ export type Reason =
       readonly type: 'no-fit'
       readonly connected: number
       readonly nearest: { readonly worker: WorkerId; readonly name: string; readonly lacks: readonly Lack[] }
+      /** Attributes that no connected worker has; absent = none. */
+      readonly unknown?: readonly UnknownAttribute[]
     }
   | {
       readonly type: 'quota'

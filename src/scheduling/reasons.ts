@@ -16,6 +16,7 @@ import { placeOf, type Demand, type Fleets, type View } from './fleet.ts'
 import { nearestOf } from './nearest.ts'
 import { atWorkerLimit } from './place.ts'
 import { shownMax, type Reason, type Situation } from './reason.ts'
+import { unknownAttributes } from './unknown-attributes.ts'
 import { holderOf, keptReasons, workerReasons } from './worker-reasons.ts'
 
 /** What is in the way of a task; without an index, of whatever of the group is ready first. Empty = nothing. */
@@ -142,5 +143,11 @@ function findNobody(view: View, run: Run, group: Group): NobodyReason {
     return { type: 'worker-breakers', count: behind.length, ...(untilMs === Infinity ? {} : { untilMs }) }
   }
   const { worker, lacks } = nearestOf(run, group.need, connected)!
-  return { type: 'no-fit', connected: connected.length, nearest: { worker: worker.id, name: worker.name, lacks } }
+  const unknown = unknownAttributes(group.need, connected)
+  return {
+    type: 'no-fit',
+    connected: connected.length,
+    nearest: { worker: worker.id, name: worker.name, lacks },
+    ...(unknown.length === 0 ? {} : { unknown }),
+  }
 }

@@ -7,7 +7,16 @@ import { spanWords } from './waiting-words.ts'
 import type { Reason, Situation } from './reason.ts'
 
 export type Sooner = {
-  readonly type: 'resume' | 'wait' | 'worker' | 'priority' | 'workers-max' | 'quota' | 'reset-breaker' | 'cancel-first'
+  readonly type:
+    | 'resume'
+    | 'wait'
+    | 'worker'
+    | 'need'
+    | 'priority'
+    | 'workers-max'
+    | 'quota'
+    | 'reset-breaker'
+    | 'cancel-first'
   readonly words: string
 }
 
@@ -48,6 +57,12 @@ function ofReason({ view, nowMs, fleets }: Situation, run: Run, group: Group, re
         { type: 'worker', words: `a worker${withWords(run, group)} would start it now: 'muster worker --join …'` },
       ]
     case 'no-fit': {
+      const meant = reason.unknown?.filter((one) => one.similar !== undefined) ?? []
+      if (meant.length > 0)
+        return meant.map((one) => ({
+          type: 'need',
+          words: `'${one.similar!}' instead of '${one.name}' in what it requires, if that is what was meant`,
+        }))
       const wanted = reason.nearest.lacks.map((lack) => lack.wanted).join(' and ')
       return [{ type: 'worker', words: `a worker like ${reason.nearest.name} with ${wanted} would start it now` }]
     }

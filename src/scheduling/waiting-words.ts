@@ -76,10 +76,18 @@ function classWords({ scope, stand, untilMs, why }: Extract<Reason, { type: 'cla
   return `${scope} waits behind its breaker ${until} (${why}); 'muster breakers reset ${scope}' ends that`
 }
 
-function noFitWords({ connected, nearest: { name, lacks } }: Extract<Reason, { type: 'no-fit' }>): string {
+function noFitWords({
+  connected,
+  nearest: { name, lacks },
+  unknown = [],
+}: Extract<Reason, { type: 'no-fit' }>): string {
   const who =
     connected === 1 ? 'the only connected worker does not fit' : `none of the ${connected} connected workers fits`
-  return `${who}: ${lackWords(lacks, name)}`
+  const none = unknown.map(
+    (one) =>
+      `; no connected worker has an attribute '${one.name}'${one.similar === undefined ? '' : ` (did you mean '${one.similar}'?)`}`,
+  )
+  return `${who}: ${lackWords(lacks, name)}${none.join('')}`
 }
 
 /** `needs gpu.memory >= 24GiB; nearest: worker gpu-2 has 16 GiB` */

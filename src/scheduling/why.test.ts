@@ -226,6 +226,26 @@ test('explain: no machine fits, and the one that misses least', () => {
   assert.match(world.words('U'), /needs host == elsewhere; nearest: worker gpu-1 has gpu-1$/)
 })
 
+test('explain: an attribute that no worker has, and the one that was meant', () => {
+  const world = new World()
+    .join('v', { labels: { zone: 'eu' } })
+    .join('w', { unavailable: { 'npu.count': 'no rights' } })
+  world.submit('R', needs({ where: 'memry > 3' }))
+  assert.equal(
+    world.words('R'),
+    "none of the 2 connected workers fits: needs memry > 3; nearest: worker v has none; no connected worker has an attribute 'memry' (did you mean 'memory'?)",
+  )
+  assert.equal(world.sooner('R'), "'memory' instead of 'memry' in what it requires, if that is what was meant")
+  world.submit('S', needs({ where: 'zone == eu and nvlink' }))
+  assert.match(
+    world.words('S'),
+    /; no connected worker has an attribute 'zone' \(did you mean 'label\.zone'\?\); no connected worker has an attribute 'nvlink'$/,
+  )
+  // Right, only not to be had here: no cards, and what could not be found out.
+  world.submit('T', needs({ where: 'gpu.memory > 1GiB and npu.count > 0' }))
+  assert.doesNotMatch(world.words('T'), /attribute/)
+})
+
 test('explain: every worker that fits is busy, with what, until when; priority and one more worker help', () => {
   const world = new World().join('w').submit('A', { priority: 5 }).submit('B', { priority: 5 }).submit('C')
   const why = world.why('C', 0)
