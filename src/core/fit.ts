@@ -47,21 +47,21 @@ const parsed = new Map<string, Expression>()
 const parsedMax = 10_000
 const answersMax = 1000
 /** What an expression says of a worker stays the same for as long as its capabilities are. */
-const answers = new WeakMap<Capabilities, Map<string, boolean>>()
+const answers = new WeakMap<Capabilities, { readonly name: string; readonly byText: Map<string, boolean> }>()
 
 function isThere(where: string, worker: Worker): boolean {
   let known = answers.get(worker.capabilities)
-  if (!known) {
-    known = new Map()
+  // The name is the worker's own and not one of its capabilities.
+  if (known?.name !== worker.name) {
+    known = { name: worker.name, byText: new Map() }
     answers.set(worker.capabilities, known)
   }
-  // The name is the worker's own and not one of its capabilities.
-  const key = `${worker.name} ${where}`
-  let answer = known.get(key)
+  const { byText } = known
+  let answer = byText.get(where)
   if (answer === undefined) {
-    if (known.size >= answersMax) known.clear()
+    if (byText.size >= answersMax) byText.clear()
     answer = holds(expressionOf(where), attributesOf(worker.capabilities, worker.name))
-    known.set(key, answer)
+    byText.set(where, answer)
   }
   return answer
 }
