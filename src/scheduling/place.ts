@@ -31,7 +31,7 @@ import { pickTasks } from './pick-tasks.ts'
 import { FairTurns, type FairOrder } from './fair-turns.ts'
 import { Reservations } from './reservations.ts'
 import { runOrderOf, sortRuns, Turns, type KeyedOrder, type Line, type RunOrder, type Turn } from './run-order.ts'
-import { wantsLocksKept } from './soon.ts'
+import { isOutOfPatience, wantsLocksKept } from './soon.ts'
 import { givenUp, mayRunOn, whereabouts, type Whereabouts } from './whereabouts.ts'
 
 export type Placement = Omit<Assign, 'type'>
@@ -340,6 +340,7 @@ function* placementsOf(round: Round, run: Run, groups: readonly Group[], max: nu
       // What was placed before it may be on its host, and want to be alone or apart there.
       if (!isFree(state, run, group, worker)) continue
       do {
+        if (!kept.leavesQuota(state, run, quotaPart(run, need, worker))) break
         const placement = placementOn(division, worker, where, alike, at === free.length - 1)
         if (!placement) break
         yield placement
@@ -353,6 +354,10 @@ function* placementsOf(round: Round, run: Run, groups: readonly Group[], max: nu
 /** The quota that not even the smallest batch of this need would leave intact, whichever worker it is on. */
 function quotaSpent(state: State, run: Run, need: Need, nowMs: number): QuotaHit | undefined {
   return state.shares.size === 0 ? undefined : quotaInTheWay(state, run, need, need.cpus ?? 1, nowMs)
+}
+
+function quotaPart(run: Run, need: Need, worker: Worker): { readonly cpus: number; readonly gpus: number } {
+  return { cpus: cpusOf(run, need, worker), gpus: need.gpus?.count ?? 0 }
 }
 
 /** By something that no worker is to blame for. */
@@ -381,6 +386,8 @@ function reserve(round: Round, run: Run, groups: readonly Group[]): void {
     const mayHave = (worker: Worker) => quotaOn(worker) === undefined
     const hit = state.shares.size > 0 && workers.length > 0 ? quotaOn(workers[0]!) : undefined
     if (hit) kept.keepScope(run, hit.scope)
+    else if (state.shares.size > 0 && workers.length > 0 && isOutOfPatience(run, round.nowMs))
+      kept.keepQuotaPart(state, run, quotaPart(run, need, workers[0]!))
     if (need.locks !== undefined && workers.some(mayHave) && wantsLocksKept(state, run, need, workers, round.nowMs))
       kept.keepLocks(run, need, batchesLeft(run, group, workers))
     if (isLocked(state, need)) continue

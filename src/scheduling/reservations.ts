@@ -9,10 +9,14 @@
  */
 import type { Lock, Need, RunId, WorkerId } from '../core/entities.ts'
 import { scopesOf, type Obstacle } from '../core/holdings.ts'
+import { ruleOfScope } from '../core/shares.ts'
 import type { Run, State, Worker } from '../core/state.ts'
 
 /** `places`: so many of a counted lock's. */
 type KeptLock = { readonly run: RunId; readonly lock: Lock; places: number }
+
+/** What a batch takes of the quotas of its project and user. */
+type Part = { readonly cpus: number; readonly gpus: number }
 
 export class Reservations {
   /** Whole workers, and the run for which. */
@@ -21,6 +25,7 @@ export class Reservations {
   readonly #parts = new Set<string>()
   readonly #locks = new Map<string, KeptLock[]>()
   readonly #scopes = new Map<string, RunId>()
+  readonly #quotaParts = new Map<string, Part & { readonly run: RunId }>()
   readonly #before: Reservations | undefined
 
   /** `before`: what strategies keep that have had their turn. */
@@ -62,6 +67,30 @@ export class Reservations {
   /** What a project or user has a quota of goes to the run of it that waits first. */
   keepScope(run: Run, scope: string): void {
     if (!this.#scopes.has(scope)) this.#scopes.set(scope, run.id)
+  }
+
+  /** Of a quota that is not spent: as much as one batch takes, for the run of it that waits for something else first. */
+  keepQuotaPart({ shares }: State, run: Run, part: Part): void {
+    for (const scope of scopesOf(run)) {
+      const rule = ruleOfScope(shares, scope)
+      if (rule?.cpus === undefined && rule?.gpus === undefined) continue
+      if (!this.#quotaParts.has(scope)) this.#quotaParts.set(scope, { ...part, run: run.id })
+    }
+  }
+
+  /** A batch of the run leaves what is kept of quotas for those before it. */
+  leavesQuota(state: State, run: Run, { cpus, gpus }: Part): boolean {
+    if (this.#before?.leavesQuota(state, run, { cpus, gpus }) === false) return false
+    if (this.#quotaParts.size === 0) return true
+    return scopesOf(run).every((scope) => {
+      const kept = this.#quotaParts.get(scope)
+      if (kept === undefined || kept.run === run.id) return true
+      const rule = ruleOfScope(state.shares, scope)
+      const spent = state.spent.get(scope)
+      if (rule?.cpus !== undefined && (spent?.cpus ?? 0) + cpus + kept.cpus > rule.cpus) return false
+      if (rule?.gpus === undefined || gpus === 0 || kept.gpus === 0) return true
+      return (spent?.gpus ?? 0) + gpus + kept.gpus <= rule.gpus
+    })
   }
 
   /** Nobody before it waits for the quota of its project or user. */

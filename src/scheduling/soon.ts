@@ -17,12 +17,17 @@ const soonMs = 60_000
  */
 const patienceMs = deadlinePointsMax * ageingMsPerPoint
 
+/** Whether so much is kept for the run that it can't be held up by turns: by its quota, and by what else it needs. */
+export function isOutOfPatience(run: Run, nowMs: number): boolean {
+  return nowMs - run.createdAtMs >= patienceMs
+}
+
 /** Workers that are looked at; a decision must not cost more the more there are. */
 const lookedAtMax = 64
 
 /** Whether locks are to be kept for a batch of the run that some of these workers fit. */
 export function wantsLocksKept(state: State, run: Run, need: Need, workers: readonly Worker[], nowMs: number): boolean {
-  if (nowMs - run.createdAtMs >= patienceMs) return true
+  if (isOutOfPatience(run, nowMs)) return true
   for (let at = 0; at < workers.length && at < lookedAtMax; at += 1)
     if (canTakeSoon(state, run, need, workers[at]!, nowMs)) return true
   // One of so many others will be free soon.

@@ -10,7 +10,7 @@ import type { Need } from '../core/entities.ts'
 import type { Input } from '../core/input.ts'
 import { plainSpec } from '../core/transcript.ts'
 import { play } from './player.ts'
-import { builtinStrategies } from './strategies/builtin.ts'
+import { builtinStrategies, history } from './strategies/builtin.ts'
 import { ageingMsPerPoint } from './urgency.ts'
 
 const streamPriority = 3
@@ -78,5 +78,37 @@ for (const strategy of builtinStrategies) {
         `${name}: everything else ends, too`,
       )
     }
+  })
+}
+
+/** By turns: the quota is spent when what else it needs is free, and that is taken when the quota isn't spent. */
+const turns: readonly (readonly [name: string, locks: Pick<Need, 'locks'>])[] = [
+  ['a worker', {}],
+  ['a lock', { locks: [{ name: 'db', mode: 'exclusive' }] }],
+]
+const patienceMs = 50 * ageingMsPerPoint
+const otherMs = 6900
+
+for (const [name, locks] of turns) {
+  test(`who waits for a quota and ${name} that others take by turns begins once its patience is over`, () => {
+    const inputs: { atMs: number; input: Input }[] = ['big', 'small', 'other'].map((worker) => {
+      const capabilities = { os: 'linux', arch: 'x64', cpus: 2, memoryBytes: 8, host: worker, labels: {}, tools: {} }
+      return { atMs: 0, input: { type: 'join', worker, name: worker, version: '1', capabilities, draining: false } }
+    })
+    const add = (atMs: number, run: string, user: string, on: string, more: Pick<Need, 'locks'>) => {
+      const needs = [{ cpus: 2, where: `host == ${on}`, ...more }]
+      const spec = { ...plainSpec, needs, user }
+      inputs.push({ atMs, input: { type: 'submit', run, who: 'x', spec, files: ['f'], estimates: [taskMs] } })
+    }
+    for (let atMs = 0; atMs < patienceMs + 3 * 60_000; atMs += otherMs) {
+      add(atMs, `theirs${atMs}`, 'them', locks.locks === undefined ? 'big' : 'other', locks)
+      add(atMs + otherMs / 2, `ours${atMs}`, 'us', 'small', {})
+    }
+    add(submittedAtMs, 'waits', 'us', 'big', locks)
+    const shares = new Map([['user:us', { cpus: 2 }]])
+    const { runs } = play({ strategy: history, inputs, taskMs: () => taskMs, startupMs: () => 0, shares })
+    const { startedAtMs } = runs.find(({ run }) => run === 'waits')!
+    assert.ok(startedAtMs !== undefined)
+    assert.ok(startedAtMs - submittedAtMs <= patienceMs + 3 * taskMs, `began after ${startedAtMs - submittedAtMs} ms`)
   })
 }

@@ -93,9 +93,13 @@ export function keptReasons(situation: Situation, run: Run, group: Group, lock: 
   const quotas = situation.view.state.shares.size > 0
   if (!quotas && group.need.locks === undefined) return reasons
   const types = new Set([...(lock ? [] : ['lock-kept' as const]), ...(quotas ? ['quota-kept' as const] : [])])
+  const { state } = situation.view
+  const { cpus = 1, gpus } = group.need
+  const part = { cpus, gpus: gpus?.count ?? 0 }
   for (const { run: first, kept } of keptBefore(situation, run)) {
+    const maySpend = () => kept.maySpend(run) && kept.leavesQuota(state, run, part)
     for (const type of types) {
-      if (type === 'lock-kept' ? kept.mayLock(situation.view.state, run, group.need) : kept.maySpend(run)) continue
+      if (type === 'lock-kept' ? kept.mayLock(state, run, group.need) : maySpend()) continue
       types.delete(type)
       reasons.push({ type, run: first.id })
     }
