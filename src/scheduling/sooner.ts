@@ -1,4 +1,5 @@
 /** What would make waiting work start sooner: concrete things that a person can do, or wait for. For people, never for decisions. */
+import { scopesOf } from '../core/holdings.ts'
 import type { Group, Run } from '../core/state.ts'
 import { formatDuration } from '../stdx/duration.ts'
 import { remainingMs } from './urgency.ts'
@@ -35,17 +36,24 @@ export function soonerThan(
 ): readonly Sooner[] {
   const found: Sooner[] = []
   for (const reason of reasons) found.push(...ofReason(situation, run, group, reason))
-  if (
-    reasons.some(
-      (reason) =>
-        reason.type === 'busy' || reason.type === 'reserved' || reason.type === 'lock-kept' || reason.type === 'quota',
-    )
-  ) {
+  if (reasons.some((reason) => placeDecides(situation, run, reason))) {
     const priority = priorityToBeNext(situation, run, reorder)
     if (priority !== undefined)
       found.push({ type: 'priority', words: `raising its priority to ${priority} (now ${run.priority}) puts it next` })
   }
   return found
+}
+
+/** Whether it would go away if the run came first. */
+function placeDecides({ order = [] }: Situation, run: Run, reason: Reason): boolean {
+  if (reason.type === 'quota') {
+    // A quota that is spent is spent for whoever is next; only among those that wait for it, too, does the place count.
+    const ahead = order.slice(0, Math.max(0, order.indexOf(run)))
+    return ahead.some((first) => scopesOf(first).includes(reason.scope))
+  }
+  return (
+    reason.type === 'busy' || reason.type === 'reserved' || reason.type === 'lock-kept' || reason.type === 'quota-kept'
+  )
 }
 
 function ofReason({ view, nowMs, fleets }: Situation, run: Run, group: Group, reason: Reason): readonly Sooner[] {

@@ -47,7 +47,7 @@ export function reasonWords(reason: Reason, nowMs: number): string {
     case 'quota': {
       const until = reason.freeAtMs === undefined ? '' : `; again in ${inWords(reason.freeAtMs, nowMs)}`
       const used = Math.round(reason.used * 100) / 100
-      return `${reason.scope} has ${used} of its quota of ${reason.max} ${quotaUnits[reason.of]}${until}`
+      return `${reason.scope} has ${used} of its quota of ${reason.max} ${quotaUnit(reason)}${until}`
     }
     case 'busy':
       return busyWords(reason, nowMs)
@@ -68,7 +68,10 @@ export function reasonWords(reason: Reason, nowMs: number): string {
   }
 }
 
-const quotaUnits = { cpus: 'CPUs at once', gpus: 'GPUs at once', cpuHours: 'CPU-hours in an hour' } as const
+function quotaUnit({ of, max }: Extract<Reason, { type: 'quota' }>): string {
+  const s = max === 1 ? '' : 's'
+  return of === 'cpuHours' ? `CPU-hour${s} in an hour` : `${of === 'cpus' ? 'CPU' : 'GPU'}${s} at once`
+}
 
 function classWords({ scope, stand, untilMs, why }: Extract<Reason, { type: 'class-breaker' }>, nowMs: number): string {
   if (stand === 'half-open') return `${scope} is tried again with a few files (its breaker is half-open)`

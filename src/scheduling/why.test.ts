@@ -189,6 +189,16 @@ test('explain: a quota, whose and how much of it is used', () => {
   assert.match(world.sooner('B'), /a larger quota for project:p/)
 })
 
+test('explain: while a quota is full no priority is offered but before those that wait for the same, nor a worker', () => {
+  const world = new World(new Map([['project:p', { cpus: 1 }]])).join('v').join('w')
+  // Both workers are busy, one with another project; whichever gets free, the quota is in the way.
+  world.submit('A').submit('O', { project: 'other' }).submit('N', { project: 'other', priority: 1 }).submit('B')
+  assert.equal(world.words('B'), 'project:p has 1 of its quota of 1 CPU at once')
+  assert.equal(world.sooner('B'), 'a larger quota for project:p (cpus: 1)')
+  world.submit('C')
+  assert.match(world.sooner('C'), /a larger quota for project:p \(cpus: 1\); raising its priority to 1 \(now 0\)/)
+})
+
 test('explain: breakers of a class and of the workers', () => {
   const world = new World().join('w').submit('A').submit('R')
   world.feed({ type: 'open-breaker', scope: 'class:p/unit', who, why: 'asked' })

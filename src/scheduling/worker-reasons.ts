@@ -31,10 +31,12 @@ export function workerReasons(
     if (worker.recycling && worker.recycling.untilMs > nowMs) {
       const { untilMs } = worker.recycling
       found.set('recycling', { type: 'recycling', any: true, worker: worker.id, name: worker.name, untilMs })
+    } else if (quota) {
+      // Before all that passes: a worker that gets free is of no use while the quota is spent.
+      found.set(`${quota.scope} ${quota.of}`, quotaReason(state, quota, nowMs))
     } else if (obstacle)
       busy.push({ worker, short: 'name' in obstacle ? `${obstacle.type} ${obstacle.name}` : obstacle.type })
     else if (!sharesHost(group.need) && holdsBatchOf(run, worker)) busy.push({ worker, short: 'batch of this run' })
-    else if (quota) found.set(`${quota.scope} ${quota.of}`, quotaReason(state, quota, nowMs))
     else if (allowance(state, run, worker) === 0) countUp(found, 'probing', { type: 'probing', any: true, count: 1 })
     else if (task?.again !== undefined && !mayRunOn(where, task, worker)) {
       const untilMs = Math.max(task.again.on?.untilMs ?? 0, task.again.avoid?.untilMs ?? 0)
