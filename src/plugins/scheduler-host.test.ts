@@ -91,6 +91,21 @@ test('SchedulerHost: one that hangs in its order is ended', () => {
   )
 })
 
+test('SchedulerHost: the time of a round in which it was ended counts', () => {
+  const endless = ordered('endless', () => {
+    for (;;);
+  })
+  const table = new Table([endless], { roundMs: 30 })
+  table.worker('w')
+  table.choose('endless')
+  table.run('a', 1)
+  table.run('b', 1)
+  table.round()
+  const { rounds, totalMs, longestMs } = table.host.countsOf('endless')
+  assert.equal(rounds, 1)
+  assert.ok(longestMs >= 30 && totalMs === longestMs, String(longestMs))
+})
+
 test('SchedulerHost: one that hangs between two placements, and catches everything, is ended', () => {
   atFault(
     placing('stuck', function* () {

@@ -161,9 +161,10 @@ export class SchedulerHost implements Scheduler {
     const asked: { readonly name: string; refused: string | undefined } = { name, refused: undefined }
     const counts = this.#counts.get(name)!
     let ms = 0
+    // Undefined while what it returned is with the leader.
+    let sinceMs: number | undefined = this.#guard.nowMs()
     let fault: StrategyFault | undefined
     try {
-      let sinceMs = this.#guard.nowMs()
       const given =
         code.type === 'built-in'
           ? code.strategy.place(view, part.config)
@@ -172,6 +173,7 @@ export class SchedulerHost implements Scheduler {
       for (let placed = 0; placed < max; placed += 1) {
         const next = iterator.next()
         ms += this.#guard.nowMs() - sinceMs
+        sinceMs = undefined
         if (next.done) return undefined
         this.#asked = asked
         counts.placements += 1
@@ -193,6 +195,8 @@ export class SchedulerHost implements Scheduler {
     } finally {
       if (asked.refused !== undefined) fault ??= new StrategyFault('refused', asked.refused)
       this.#asked = undefined
+      // It threw, or was ended: that took its time, too.
+      if (sinceMs !== undefined) ms += this.#guard.nowMs() - sinceMs
       counts.rounds += 1
       counts.totalMs += ms
       if (ms > counts.longestMs) counts.longestMs = ms
