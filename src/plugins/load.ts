@@ -12,7 +12,12 @@ import { prepareGuard } from './guard.ts'
 import { Registry } from './registry.ts'
 
 /** `from`: the file that names it, for paths that begin with `.` and for packages; or a directory. */
-export type Wanted = { readonly plugin: string; readonly from: string }
+export type Wanted = {
+  readonly plugin: string
+  readonly from: string
+  /** Who names it, where that is no file: `--plugin`. */
+  readonly namedBy?: string
+}
 
 const loadMaxMs = 10_000
 const entry = new URL(import.meta.url.endsWith('.ts') ? './plugin.ts' : './plugin.js', import.meta.url).href
@@ -36,12 +41,12 @@ function isPath(plugin: string): boolean {
   return /^\.{0,2}[/\\]/.test(plugin) || path.isAbsolute(plugin)
 }
 
-function fileOf({ plugin, from }: Wanted): string {
+function fileOf({ plugin, from, namedBy = from }: Wanted): string {
   if (isPath(plugin)) {
     const file = path.resolve(path.dirname(from), plugin)
     if (existsSync(file)) return file
     throw new MusterError('config_invalid', `Cannot find plugin ${plugin}: expected a file, there is no ${file}`, {
-      hint: `${from} names it.`,
+      hint: `${namedBy} names it.`,
     })
   }
   const described = describedBy(plugin, from)
