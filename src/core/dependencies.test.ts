@@ -137,7 +137,7 @@ test('a chain of 10 000 runs is cancelled when its first fails', () => {
   play(state, 'r0', { 0: 'failed' })
   assert.equal(state.active.size, 0)
   assert.equal(state.runs.get('r9999')!.verdict, 'cancelled')
-  assert.match(state.runs.get('r9999')!.why!, /run r9998, which it comes after, is cancelled/)
+  assert.match(state.runs.get('r9999')!.why!, /run r9998, which it comes after, was cancelled/)
 })
 
 test('one that comes after a good and a bad one, which end at once, never begins', () => {

@@ -3,7 +3,7 @@
  * path. When a task ends, those behind it are queued, or skipped with all that is behind them if it did not do well and the
  * run says so; that follows within the same entry, so that nothing ever waits for something that is over.
  */
-import type { RunDependency, TaskDependency, TaskIndex } from './entities.ts'
+import type { RunDependency, TaskDependency, TaskIndex, TaskState, Verdict } from './entities.ts'
 import type { Event } from './events.ts'
 import { Refused } from './input.ts'
 import { noteQueue } from './queue-changes.ts'
@@ -203,7 +203,7 @@ function followTasks(run: Run, dependencies: Dependencies, ended: readonly TaskI
     }
     if (lost.length === 0) continue
     const { file, state } = run.tasks[index]!
-    const why = `${file}, which it comes after, ${state === 'skipped' ? 'was skipped' : `is ${state}`}`
+    const why = `${file}, which it comes after, ${endedWords(state)}`
     const tasks = skipped.get(why)
     if (tasks) for (const one of lost) tasks.push(one)
     else skipped.set(why, lost)
@@ -219,6 +219,13 @@ function followTasks(run: Run, dependencies: Dependencies, ended: readonly TaskI
   }
   if (ready.length > 0) follow.push({ type: 'task.unblocked', run: run.id, tasks: ready })
   for (const [why, tasks] of skipped) follow.push({ type: 'task.ended', run: run.id, tasks, state: 'skipped', why })
+}
+
+/** As a verb: what it came after `failed`, `timed out`, `was lost`. */
+function endedWords(end: TaskState | Verdict): string {
+  if (end === 'failed') return end
+  if (end === 'timed-out') return 'timed out'
+  return end === 'incomplete' ? 'is incomplete' : `was ${end}`
 }
 
 function followRuns(state: State, ended: string, follow: Event[]): void {
@@ -239,7 +246,7 @@ function followRun(run: Run, before: Run, follow: Event[]): void {
   if (!run.spec.after!.some((one) => one.run === before.id && one.when === 'passed')) return
   if (follow.some((event) => event.type === 'run.cancelled' && event.run === run.id)) return
   follow.push(
-    ...cancelEvents(run, 'coordinator', `run ${before.id}, which it comes after, is ${before.verdict}`, false),
+    ...cancelEvents(run, 'coordinator', `run ${before.id}, which it comes after, ${endedWords(before.verdict!)}`, false),
   )
 }
 
