@@ -101,3 +101,14 @@ test('where nobody knows which card is which, none is given while one is held un
   endAll(state)
   assert.deepEqual(free(state, 'w'), ['x'])
 })
+
+test('a card with a name is not given twice on a host because the one beside it in the batch has none', () => {
+  const both = [named('0', 'A'), card('1', { vendor: 'intel' })]
+  const state = emptyState()
+  for (const input of [{ type: 'raise-format', format: 3 } as const, submit({ count: 2 })]) advance(state, input, 0)
+  for (const worker of ['w1', 'w2']) advance(state, join(worker, both, 'h'), 0)
+  const grant = { gpus: ['0', '1'] }
+  advance(state, { type: 'assign', run: 'r', worker: 'w1', tasks: [0], cpus: 1, grant, why: '' }, 1)
+  assert.deepEqual(free(state, 'w1'), [])
+  assert.deepEqual(free(state, 'w2'), [])
+})

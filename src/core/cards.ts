@@ -27,7 +27,8 @@ export function withoutCutCards(capabilities: Capabilities): Capabilities {
 export function namingCards({ capabilities: { gpus = [] } }: Worker, grant: Grant): Grant {
   const { cards: _, ...rest } = grant
   const chosen = grant.gpus?.flatMap((id) => gpus.find((gpu) => gpu.id === id) ?? []) ?? []
-  if (chosen.length === 0 || chosen.some((gpu) => gpu.uuid === undefined && gpu.partOf === undefined)) return rest
+  // Where only some have a name of their own, the others count under what they are called.
+  if (chosen.every((gpu) => gpu.uuid === undefined && gpu.partOf === undefined)) return rest
   return { ...rest, cards: chosen.map(keyOf) }
 }
 
