@@ -1,5 +1,6 @@
 /** Whether what a file exports is a plugin that this version can use. Says what was expected, what came, and in which file. */
 import { MusterError } from '../protocol/errors.ts'
+import { plainText } from '../stdx/plain-text.ts'
 import { contractVersion, type Plugin } from './contract.ts'
 
 const namePattern = /^[a-z][a-z0-9-]{0,63}$/
@@ -24,7 +25,8 @@ export function checkPlugin(from: string, value: unknown): Plugin {
     throw invalid(from, 'contract', words, contract, hint)
   }
   if (typeof name !== 'string' || !namePattern.test(name)) fail('name', nameWords, name)
-  if (version !== undefined && typeof version !== 'string') fail('version', 'text', version)
+  if (version !== undefined && (typeof version !== 'string' || version !== plainText(version)))
+    fail('version', 'one line of text', version)
   checkKeys(fail, '', value, keys)
   if (!Array.isArray(schedulers)) return fail('schedulers', 'a list of schedulers', schedulers)
   for (const [at, scheduler] of (schedulers as readonly unknown[]).entries())
@@ -39,7 +41,8 @@ function checkScheduler(fail: Fail, value: unknown): void {
     return fail('', 'a scheduler: { name, description, order } or { name, description, place }', value)
   const { name, description, configSchema, turn, order, rank, place } = value
   if (typeof name !== 'string' || !namePattern.test(name)) fail('.name', nameWords, name)
-  if (typeof description !== 'string' || description === '') fail('.description', 'one line of text', description)
+  if (typeof description !== 'string' || description === '' || description !== plainText(description))
+    fail('.description', 'one line of text', description)
   if (configSchema !== undefined && !isObject(configSchema)) fail('.configSchema', 'a JSON Schema', configSchema)
   if (typeof order !== 'function' && typeof place !== 'function')
     fail('', 'a function order(runs, view, config) or a function place(view, config)', value)

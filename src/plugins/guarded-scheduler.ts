@@ -5,6 +5,7 @@
 import type { Group, Run, Worker } from '../core/state.ts'
 import { Fleets } from '../scheduling/fleet.ts'
 import { placeInOrder, waitingRuns, type Ordering, type Placement, type StrategyView } from '../scheduling/place.ts'
+import { plainText } from '../stdx/plain-text.ts'
 import type { OrderedScheduler, PlacingScheduler, PluginScheduler } from './contract.ts'
 import type { FaultKind } from './faults.ts'
 import type { Guard } from './guard.ts'
@@ -15,8 +16,9 @@ export class StrategyFault extends Error {
   override readonly name = 'StrategyFault'
   readonly kind: FaultKind
 
+  /** `why` has words of the plugin in it, and is shown to people. */
   constructor(kind: FaultKind, why: string) {
-    super(why)
+    super(plainText(why))
     this.kind = kind
   }
 }

@@ -64,6 +64,11 @@ for (const [what, text, words] of [
     /schedulers\[0\]\.description .*expected one line of text, received ""/,
   ],
   [
+    'a description that acts on a terminal',
+    plugin(String.raw`description: '\u001b[31mred'`),
+    /schedulers\[0\]\.description .*expected one line of text, received "\\u001b\[31mred"/,
+  ],
+  [
     'nothing that decides',
     plugin('order: undefined'),
     /expected a function order\(runs, view, config\) or a function place/,

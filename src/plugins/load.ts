@@ -8,6 +8,7 @@ import { findPackageJSON, registerHooks } from 'node:module'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { MusterError } from '../protocol/errors.ts'
+import { plainText } from '../stdx/plain-text.ts'
 import { prepareGuard } from './guard.ts'
 import { Registry } from './registry.ts'
 
@@ -104,7 +105,7 @@ async function defaultExport(file: string): Promise<unknown> {
     if (cause instanceof MusterError) throw cause
     const { name, message, code } = cause as NodeJS.ErrnoException
     const isTyped = code === 'ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING'
-    throw new MusterError('config_invalid', `Cannot load plugin ${file}: ${name}: ${message}`, {
+    throw new MusterError('config_invalid', `Cannot load plugin ${file}: ${plainText(`${name}: ${message}`)}`, {
       cause,
       ...(isTyped ? { hint: 'Below node_modules Node takes JavaScript only: publish the plugin compiled.' } : {}),
     })

@@ -81,6 +81,20 @@ test('SchedulerHost: one that throws something strange', () => {
   )
 })
 
+test('SchedulerHost: what a plugin says does nothing to a terminal', () => {
+  const coloured = ordered('coloured', () => {
+    throw new Error('böse \u001b[31mred\n\u0007')
+  })
+  const table = new Table([coloured], { roundMs: 5000 })
+  table.worker('w')
+  table.choose('coloured')
+  table.run('a', 1)
+  table.run('b', 1)
+  table.round()
+  assert.equal(table.said[0]!.why, 'order threw Error: böse red ')
+  assert.equal(table.host.faultsOf(table.state, 'coloured', table.nowMs).recent[0]!.why, table.said[0]!.why)
+})
+
 test('SchedulerHost: one that hangs in its order is ended', () => {
   atFault(
     ordered('endless', () => {

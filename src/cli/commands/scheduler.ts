@@ -8,6 +8,7 @@ import type {
   SchedulerView,
 } from '../../protocol/scheduler.ts'
 import { formatDuration } from '../../stdx/duration.ts'
+import { plainText } from '../../stdx/plain-text.ts'
 import { connect } from '../connect.ts'
 import { ago, table } from '../table.ts'
 import type { LookOptions } from './look.ts'
@@ -137,7 +138,7 @@ function showWords(one: SchedulerView, choices: readonly SchedulerChoiceView[]):
     `from      ${from}`,
     `used for  ${used === '' ? 'nothing' : used}`,
     ...(suspended ? ["suspended: choose it again with 'muster scheduler use'"] : []),
-    ...faults.map((fault) => `fault     ${ago(fault.atMs)}, ${fault.kind}: ${fault.why}`),
+    ...faults.map((fault) => `fault     ${ago(fault.atMs)}, ${fault.kind}: ${plainText(fault.why)}`),
     `longest   ${formatDuration(Math.ceil(one.stats.longestMs))} for one round`,
     configSchema === undefined ? 'config    none' : `config    ${JSON.stringify(configSchema, null, 2)}`,
   ]
