@@ -1,6 +1,6 @@
 /** Tasks of runs: add, list, look at one; what they reported and printed. */
 import { Readable } from 'node:stream'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { runOutput, taskRecords } from '../coordinator/results.ts'
 import { taskView } from '../coordinator/views.ts'
 import { Refused } from '../core/input.ts'
@@ -15,6 +15,12 @@ type AllTasks = { Querystring: { run?: string; cursor?: string; limit?: number; 
 type TasksOfRun = { Params: RunParams; Querystring: { cursor?: number; limit?: number; state?: string } }
 
 export async function taskRoutes(app: FastifyInstance, { coordinator }: ApiOptions): Promise<void> {
+  async function mayExtend(request: FastifyRequest, run: string): Promise<void> {
+    // One that is still reading the log may come to know it.
+    if (!coordinator.state.runs.has(run)) await coordinator.settled()
+    userOf(request, coordinator.run(run).spec.user, `add tasks to run ${run}`)
+  }
+
   app.post<{ Params: RunParams; Body: ExtendBody }>(
     '/runs/:run/tasks',
     { schema: { body: ExtendBody } },
@@ -23,7 +29,7 @@ export async function taskRoutes(app: FastifyInstance, { coordinator }: ApiOptio
       const { files } = request.body
       checkFiles(files)
       checkFileBytes(request.body)
-      userOf(request, coordinator.run(run).spec.user, `add tasks to run ${run}`)
+      await mayExtend(request, run)
       await coordinator.extendRun({ run, who: whoOf(request), ...request.body })
       reply.status(201)
       // Applied in one go, so what was asked for last is last; others may have extended it since.
@@ -35,7 +41,7 @@ export async function taskRoutes(app: FastifyInstance, { coordinator }: ApiOptio
   app.post<{ Body: TaskBody }>('/tasks', { schema: { body: TaskBody } }, async (request, reply) => {
     const { run, file, kind } = request.body
     checkFiles([file])
-    userOf(request, coordinator.run(run).spec.user, `add tasks to run ${run}`)
+    await mayExtend(request, run)
     const kinds = kind === undefined ? {} : { kinds: [kind] }
     const { changed } = await coordinator.extendRun({ run, who: whoOf(request), files: [file], ...kinds })
     reply.status(201)
