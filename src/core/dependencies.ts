@@ -246,7 +246,12 @@ function followRun(run: Run, before: Run, follow: Event[]): void {
   if (!run.spec.after!.some((one) => one.run === before.id && one.when === 'passed')) return
   if (follow.some((event) => event.type === 'run.cancelled' && event.run === run.id)) return
   follow.push(
-    ...cancelEvents(run, 'coordinator', `run ${before.id}, which it comes after, ${endedWords(before.verdict!)}`, false),
+    ...cancelEvents(
+      run,
+      'coordinator',
+      `run ${before.id}, which it comes after, ${endedWords(before.verdict!)}`,
+      false,
+    ),
   )
 }
 

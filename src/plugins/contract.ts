@@ -2,7 +2,7 @@
  * What a plugin is, as whoever writes one sees it: a plain object with lists of what it offers, by kind. Schedulers are the
  * first kind. Everything in here is a type or a number, so that a plugin built against one copy of Muster works in another.
  */
-import type { Placement } from '../scheduling/place.ts'
+import type { Placement } from '../scheduling/ordering.ts'
 import type { PluginGroup, PluginRun, PluginView, PluginWorker } from './view.ts'
 
 /** Grows when a plugin written for the version before may no longer work. */

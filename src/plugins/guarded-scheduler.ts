@@ -4,7 +4,8 @@
  */
 import type { Group, Run, Worker } from '../core/state.ts'
 import { Fleets } from '../scheduling/fleet.ts'
-import { placeInOrder, waitingRuns, type Ordering, type Placement, type StrategyView } from '../scheduling/place.ts'
+import { waitingRuns, type Ordering, type Placement, type StrategyView } from '../scheduling/ordering.ts'
+import { placeInOrder } from '../scheduling/place.ts'
 import { plainText } from '../stdx/plain-text.ts'
 import type { OrderedScheduler, PlacingScheduler, PluginScheduler } from './contract.ts'
 import type { FaultKind } from './faults.ts'

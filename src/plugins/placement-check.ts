@@ -1,5 +1,5 @@
 /** What a plugin yields, read into a plain object: whatever it is, nothing of the plugin's reaches the core. */
-import type { Placement } from '../scheduling/place.ts'
+import type { Placement } from '../scheduling/ordering.ts'
 
 const tasksMax = 100_000
 const whyMax = 500

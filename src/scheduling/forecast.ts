@@ -4,7 +4,7 @@ import type { Run } from '../core/state.ts'
 import type { WatchedView } from './expected.ts'
 import type { Fleets } from './fleet.ts'
 import { HeldUp } from './held-up.ts'
-import { waitingRuns } from './place.ts'
+import { waitingRuns } from './ordering.ts'
 import { sortRuns } from './run-order.ts'
 import { byUrgencyAndShare } from './strategies/builtin.ts'
 

@@ -7,9 +7,10 @@
 import type { FaultScheduler } from '../core/input.ts'
 import type { Run } from '../core/state.ts'
 import { measuredSpeed, type Speed, type View } from './fleet.ts'
-import { orderedRuns, placeInOrder, type Ordering, type Placement, type StrategyView } from './place.ts'
+import { orderedRuns, type Ordering, type Placement, type StrategyView } from './ordering.ts'
+import { placeInOrder } from './place.ts'
 
-export type { Ordering, Placement, StrategyView } from './place.ts'
+export type { Ordering, Placement, StrategyView } from './ordering.ts'
 
 /** What the leader asks: the chosen strategies, whoever they are from. */
 export type Scheduler = {

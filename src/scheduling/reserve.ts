@@ -1,0 +1,100 @@
+/** What a run that has had its turn still waits for is kept for it; what keeping means is in reservations.ts. */
+import { fits } from '../core/fit.ts'
+import { cpusOf, isLocked, quotaInTheWay, slotsOn, waitsForItself } from '../core/holdings.ts'
+import type { Group, Run, Worker } from '../core/state.ts'
+import type { Fleets } from './fleet.ts'
+import { claimOf, measuredSpeed, type View } from './fleet.ts'
+import { Reservations } from './reservations.ts'
+import {
+  atWorkerLimit,
+  freeCpus,
+  isStopped,
+  obstacleFor,
+  beginRound,
+  quotaPart,
+  quotaSpent,
+  readyGroups,
+  type Round,
+} from './round.ts'
+import { isOutOfPatience, wantsLocksKept } from './soon.ts'
+
+/** What can't be given to the run now is kept for it, unless it wants or may have no more. */
+export function reserve(round: Round, run: Run, groups: readonly Group[]): void {
+  const { view, open, fleets, kept } = round
+  const { state } = view
+  if (atWorkerLimit(run) || isStopped(state, run)) return
+  for (const group of readyGroups(round, run, groups)) {
+    const { need } = group
+    const { workers } = fleets.of(run, group)
+    const spent = quotaSpent(state, run, need, round.nowMs)
+    if (spent !== undefined) {
+      if (workers.length > 0) kept.keepScope(run, spent.scope)
+      continue
+    }
+    const quotaOn = (worker: Worker) => quotaInTheWay(state, run, need, cpusOf(run, need, worker), round.nowMs)
+    const mayHave = (worker: Worker) => quotaOn(worker) === undefined
+    const hit = state.shares.size > 0 && workers.length > 0 ? quotaOn(workers[0]!) : undefined
+    if (hit) kept.keepScope(run, hit.scope)
+    else if (state.shares.size > 0 && workers.length > 0 && isOutOfPatience(run, round.nowMs))
+      kept.keepQuotaPart(state, run, quotaPart(run, need, workers[0]!))
+    if (need.locks !== undefined && workers.some(mayHave) && wantsLocksKept(state, run, need, workers, round.nowMs))
+      kept.keepLocks(run, need, batchesLeft(run, group, workers))
+    if (isLocked(state, need)) continue
+    // The same for whoever asks for the same.
+    const claim = claimOf(state, run, group)
+    if (round.wanted.has(claim)) continue
+    const few = open.size < workers.length ? open : workers
+    let left = group.queuedCount
+    let selfish = false
+    for (const worker of group.queuedCount < open.size ? emptiestFirst(few) : few) {
+      // No more of them than it could ever use. One that is kept only gets emptier, so the emptiest stays the first.
+      if (left === 0) break
+      if (kept.workers.has(worker.id)) continue
+      if (few === open ? !fits(run, group, worker) : !open.has(worker)) continue
+      const obstacle = obstacleFor(state, run, group, worker)
+      if (obstacle === undefined || !mayHave(worker)) continue
+      // Until then others may have the rest of it.
+      if (waitsForItself(state, run, need, worker)) {
+        selfish = true
+        continue
+      }
+      if (kept.keepWorker(run, worker, need, obstacle)) left -= 1
+    }
+    if (left > 0 && !selfish) round.wanted.add(claim)
+  }
+}
+
+/** Most batches that the run could still begin of the group, if all that fits were its own. */
+function batchesLeft(run: Run, group: Group, workers: readonly Worker[]): number {
+  const { need, queuedCount } = group
+  // Only of a counted lock does it matter how many.
+  if (!need.locks!.some((lock) => lock.mode === 'counted')) return 1
+  const byTasks = Math.min(queuedCount, (run.spec.workersMax ?? Infinity) - run.batches.size)
+  let slots = -group.batches.size
+  for (const worker of workers) {
+    if (slots >= byTasks) return byTasks
+    slots += slotsOn(run, need, worker)
+  }
+  // What is under way may be on workers that are away now.
+  return Math.max(1, Math.min(slots, byTasks))
+}
+
+/** What is nearly free is what a run that waits will have soonest. */
+function emptiestFirst(workers: Iterable<Worker>): Worker[] {
+  return [...workers].sort((a, b) => freeCpus(b) - freeCpus(a) || (a.id < b.id ? -1 : 1))
+}
+
+/** For people: what is kept from everybody after these runs, which come first, as it grows from run to run. */
+export function* keeping(
+  view: View,
+  runs: readonly Run[],
+  fleets: Fleets,
+  nowMs: number,
+): Generator<{ readonly run: Run; readonly kept: Reservations }> {
+  const kept = new Reservations()
+  const round = beginRound({ ...view, nowMs }, { fleets, speed: measuredSpeed, kept })
+  for (const run of runs) {
+    reserve(round, run, run.groups)
+    yield { run, kept }
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * One round of placement as it goes on: what is open, who had room, what is kept. And what keeps a group or a worker out of it.
+ * Within a round there is only ever less.
+ */
+import { classScope } from '../core/breaker-state.ts'
+import { scopeAllowance } from '../core/breaker.ts'
+import { isReady } from '../core/due.ts'
+import type { Need } from '../core/entities.ts'
+import { fits } from '../core/fit.ts'
+import {
+  cpusOf,
+  holdsBatchOf,
+  isLocked,
+  type Obstacle,
+  obstacleOn,
+  type QuotaHit,
+  quotaInTheWay,
+  sharesHost,
+  spreadOn,
+} from '../core/holdings.ts'
+import type { Group, Run, State, Worker } from '../core/state.ts'
+import { claimOf, type Demand, type Fleets, isAvailable, placeOf, type Speed, type View } from './fleet.ts'
+import type { Ordering } from './ordering.ts'
+import type { Reservations } from './reservations.ts'
+
+/** Which of several workers is best. */
+type Ranking = Pick<Ordering, 'rank' | 'ranks'>
+
+export type Round = {
+  readonly view: View
+  readonly ordering: Ranking
+  /** Workers that something could be given to, as far as they are concerned. */
+  readonly open: Set<Worker>
+  readonly fleets: Fleets
+  readonly speed: Speed
+  readonly kept: Reservations
+  /** Workers that had room when it was last looked for, by what was asked for. */
+  readonly rooms: Map<Demand, readonly Worker[]>
+  /** What somebody asked for who could not have it: everything that it takes is kept. */
+  readonly wanted: Set<Demand>
+  /** Whether some worker fits to which something could be given. */
+  readonly openFits: Map<Demand, boolean>
+  readonly nowMs: number
+}
+
+/** As it begins. `fleets` with the same speed. */
+export function beginRound(
+  view: View & { readonly nowMs: number },
+  { ordering = {}, fleets, speed, kept }: Pick<Round, 'fleets' | 'speed' | 'kept'> & { readonly ordering?: Ranking },
+): Round {
+  const { nowMs } = view
+  const seen = { rooms: new Map(), wanted: new Set<Demand>(), openFits: new Map() }
+  return { view, ordering, open: openWorkers(view, nowMs), fleets, speed, kept, ...seen, nowMs }
+}
+
+function openWorkers(view: View, nowMs: number): Set<Worker> {
+  const open = new Set<Worker>()
+  for (const id of view.state.free) {
+    const worker = view.state.workers.get(id)!
+    if (worker.recycling && worker.recycling.untilMs > nowMs) continue
+    if (isAvailable(view, worker)) open.add(worker)
+  }
+  return open
+}
+
+/** For nothing that it asks for is there room any more, and all of that is kept for somebody before it. */
+export function isHopeless(round: Round, run: Run): boolean {
+  const { view, rooms, wanted, nowMs } = round
+  const { state } = view
+  return run.groups.every((group) => {
+    if (!isReady(run, group, nowMs)) return true
+    if (group.need.locks !== undefined) return false
+    if (state.shares.size === 0 && !fitsSomebodyOpen(round, run, group)) return true
+    return wanted.has(claimOf(state, run, group)) && rooms.get(placeOf(run, group))?.length === 0
+  })
+}
+
+function fitsSomebodyOpen({ open, fleets, openFits }: Round, run: Run, group: Group): boolean {
+  const place = placeOf(run, group)
+  let known = openFits.get(place)
+  if (known === undefined) {
+    known = fleets.of(run, group).workers.some((worker) => open.has(worker))
+    openFits.set(place, known)
+  }
+  return known
+}
+
+/** Those with tasks to place, the one that fewest workers fit first. */
+export function readyGroups({ fleets, nowMs }: Round, run: Run, groups: readonly Group[]): readonly Group[] {
+  if (groups.length === 1) return isReady(run, groups[0]!, nowMs) ? groups : []
+  const count = (group: Group) => fleets.of(run, group).workers.length
+  return groups.filter((group) => isReady(run, group, nowMs)).sort((a, b) => count(a) - count(b) || a.kind - b.kind)
+}
+
+/** By the breaker of its project and suite. */
+export function isStopped(state: State, run: Run): boolean {
+  return state.breakers.notClosed.size > 0 && scopeAllowance(state, classScope(run.spec)) === 0
+}
+
+/** The quota that not even the smallest batch of this need would leave intact, whichever worker it is on. */
+export function quotaSpent(state: State, run: Run, need: Need, nowMs: number): QuotaHit | undefined {
+  return state.shares.size === 0 ? undefined : quotaInTheWay(state, run, need, need.cpus ?? 1, nowMs)
+}
+
+export function quotaPart(run: Run, need: Need, worker: Worker): { readonly cpus: number; readonly gpus: number } {
+  return { cpus: cpusOf(run, need, worker), gpus: need.gpus?.count ?? 0 }
+}
+
+/** By something that no worker is to blame for. */
+export function isHeldUp(state: State, run: Run, group: Group): boolean {
+  return atWorkerLimit(run) || isLocked(state, group.need)
+}
+
+export function atWorkerLimit(run: Run): boolean {
+  return run.spec.workersMax !== undefined && run.batches.size >= run.spec.workersMax
+}
+
+/** The best first; a host takes one batch of a run at a time, unless what it needs says how much of the host that is. */
+export function freeWorkers(round: Round, run: Run, group: Group, fitting: readonly Worker[]): readonly Worker[] {
+  const { view, ordering, open, kept, speed } = round
+  const { state } = view
+  const { need } = group
+  // Whichever are fewer are looked through.
+  const place = placeOf(run, group)
+  const here =
+    round.rooms.get(place) ??
+    (open.size < fitting.length
+      ? [...open].filter((worker) => fits(run, group, worker))
+      : fitting.filter((worker) => open.has(worker)))
+  // Within a round there is only ever less: those without room now need not be looked at again.
+  const room = here.filter((worker) => kept.mayUse(worker, need) && obstacleOn(state, run, need, worker) === undefined)
+  round.rooms.set(place, room)
+  const free = sharesHost(need) ? room : room.filter((worker) => !holdsBatchOf(run, worker))
+  if (free.length < 2) return free
+  const ranks = ordering.ranks?.(run, group, free)
+  const order = free.map((worker, at) => ({
+    worker,
+    warm: need.affinity !== undefined && worker.warm.includes(need.affinity) ? 0 : 1,
+    spread: spreadOn(state, need, worker),
+    rank: ranks?.[at] ?? freeCpus(worker) * speed(run, worker),
+  }))
+  order.sort(
+    (a, b) => a.spread - b.spread || a.warm - b.warm || b.rank - a.rank || (a.worker.id < b.worker.id ? -1 : 1),
+  )
+  return order.map((one) => one.worker)
+}
+
+export function freeCpus(worker: Worker): number {
+  return worker.capabilities.cpus - worker.cpusUsed
+}
+
+/** Of one that is open and fits. */
+export function isFree(state: State, run: Run, group: Group, worker: Worker): boolean {
+  return obstacleFor(state, run, group, worker) === undefined
+}
+
+/** What keeps a worker that is open and fits from taking a batch of the group now. */
+export function obstacleFor(state: State, run: Run, group: Group, worker: Worker): Obstacle | undefined {
+  if (!sharesHost(group.need) && holdsBatchOf(run, worker))
+    return { type: 'cpus', free: 0, wanted: cpusOf(run, group.need, worker) }
+  return obstacleOn(state, run, group.need, worker)
+}
