@@ -12,6 +12,7 @@ import { isMusterError, MusterError } from '../protocol/errors.ts'
 import { buildId, hostDirectory, launcher, privateDirectory } from './places.ts'
 
 const startTimeoutMs = 20_000
+const killedMaxMs = 2 * startTimeoutMs
 const pollMs = 15
 const logBytesMax = 4 * 1024 * 1024
 
@@ -26,7 +27,8 @@ export async function ensureDaemon(client: Client, say: (text: string) => void =
   let health = await healthOf(client)
   if (health?.build === buildId()) return
   if (health) health = await replace(client, health, say)
-  const deadlineMs = Date.now() + startTimeoutMs
+  const sinceMs = Date.now()
+  let deadlineMs = sinceMs + startTimeoutMs
   let started = start()
   for (;;) {
     const answer = await healthOf(client)
@@ -38,7 +40,7 @@ export async function ensureDaemon(client: Client, say: (text: string) => void =
       started = start()
     }
     const exit = started.exit()
-    if (exit !== undefined && exit !== 0) {
+    if (typeof exit === 'number' && exit !== 0) {
       throw new MusterError(
         'coordinator_unreachable',
         `The host daemon did not start (exit code ${exit}): ${lastWords()}`,
@@ -47,8 +49,10 @@ export async function ensureDaemon(client: Client, say: (text: string) => void =
         },
       )
     }
+    // Killed, it did nothing wrong, and the next one has its time; but they don't die under our hands for ever.
+    if (exit === 'killed') deadlineMs = Math.min(Date.now(), sinceMs + killedMaxMs) + startTimeoutMs
     // Another one held the log and may have left since.
-    if (exit === 0 && !answer) started = start()
+    if (exit !== undefined && !answer) started = start()
     if (Date.now() > deadlineMs) {
       throw new MusterError(
         'coordinator_unreachable',
@@ -58,7 +62,7 @@ export async function ensureDaemon(client: Client, say: (text: string) => void =
         },
       )
     }
-    await new Promise((resolve) => setTimeout(resolve, exit === 0 ? 200 : pollMs))
+    await new Promise((resolve) => setTimeout(resolve, exit === undefined ? pollMs : 200))
   }
 }
 
@@ -91,7 +95,7 @@ async function replace(client: Client, old: HealthView, say: (text: string) => v
   }
 }
 
-function start(): { exit(): number | undefined } {
+function start(): { exit(): number | 'killed' | undefined } {
   const directory = privateDirectory(hostDirectory())
   const logPath = join(directory, 'daemon.log')
   const log = openSync(logPath, 'a', 0o600)
@@ -103,10 +107,9 @@ function start(): { exit(): number | undefined } {
     env: { ...process.env, MUSTER_TOKEN: '' },
   })
   closeSync(log)
-  let exit: number | undefined
+  let exit: number | 'killed' | undefined
   child.on('exit', (code) => {
-    // Killed, it did nothing wrong: like one that has left, it is started again.
-    exit = code ?? 0
+    exit = code ?? 'killed'
   })
   child.on('error', () => {
     exit = 1
