@@ -1,6 +1,7 @@
 /** What several routes read from a request alike. */
 import type { FastifyRequest } from 'fastify'
 import { MusterError } from '../protocol/errors.ts'
+import { expectedUserName, isUserName } from './user-tokens.ts'
 
 export type RunParams = { readonly run: string }
 
@@ -47,7 +48,13 @@ export function versionOf(request: FastifyRequest): number | undefined {
  */
 export function userOf({ caller, role }: FastifyRequest, asked?: string, what = 'submit'): string {
   if (asked === undefined || asked === caller.user) return caller.user
-  if (caller.onBehalf) return asked
+  if (caller.onBehalf) {
+    if (isUserName(asked)) return asked
+    throw new MusterError(
+      'request_invalid',
+      `Cannot ${what} for user ${JSON.stringify(asked)}: expected ${expectedUserName}`,
+    )
+  }
   const means = role === 'socket' ? "this host's user" : 'this token is of'
   throw new MusterError('forbidden', `Cannot ${what} for user '${asked}': ${means} '${caller.user}'`, {
     hint: "Leave 'user' out, or use a token that may: 'muster token user NAME --on-behalf' on the coordinator's host prints one.",

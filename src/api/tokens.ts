@@ -47,7 +47,8 @@ export function readTokens(directory: string): Tokens | undefined {
         client: value.client,
         worker: value.worker,
         ...(typeof value.peer === 'string' ? { peer: value.peer } : {}),
-        ...(typeof value.userKey === 'string' ? { userKey: value.userKey } : {}),
+        // An empty one would let anybody sign.
+        ...(typeof value.userKey === 'string' && value.userKey !== '' ? { userKey: value.userKey } : {}),
       }
   } catch {
     // Falls through to the one error that names the file.

@@ -24,14 +24,21 @@ const prefix = 'mu_'
 /** Of everybody who has the coordinator's own client token, and so of nobody in particular. */
 export const sharedUser = 'client'
 
+export const expectedUserName = `a name of 1 to ${userNameMax} characters, none of them a control character, and without spaces at its ends`
+
+/** Names that read as what they are: not empty, without control characters, and without spaces at their ends. */
+export function isUserName(name: string): boolean {
+  return name !== '' && name.length <= userNameMax && name.trim() === name && !/\p{Cc}/u.test(name)
+}
+
 const signature = (key: string, text: string) => createHmac('sha256', key).update(text).digest()
 
 export function makeUserToken(key: string, content: TokenContent): string {
   const { user } = content
-  if (!Value.Check(TokenContent, content) || user.trim() !== user || user === sharedUser || /\p{Cc}/u.test(user))
+  if (!isUserName(user) || user === sharedUser || !Value.Check(TokenContent, content))
     throw new MusterError(
       'usage',
-      `Cannot make a token for '${user}': expected a name of 1 to ${userNameMax} characters, other than '${sharedUser}'`,
+      `Cannot make a token for ${JSON.stringify(user)}: expected ${expectedUserName}, other than '${sharedUser}'`,
     )
   const text = Buffer.from(JSON.stringify(content)).toString('base64url')
   return `${prefix}${text}.${signature(key, text).toString('base64url')}`

@@ -47,6 +47,8 @@ test('a run counts against the user of its token; only a token made for it submi
   assert.match(hint!, /--on-behalf/)
   const bobs = await post<RunView>(ci, '/runs', { ...submission, user: 'bob' }, 201)
   assert.equal(await userOfRun(bobs), 'bob')
+  const { detail: refused } = await post<Problem>(ci, '/runs', { ...submission, user: 'bob\nann' }, 400)
+  assert.match(refused!, /Cannot submit for user "bob\\nann": expected a name of 1 to 256 characters/)
   // Nor by a run of somebody else's.
   const { detail: why } = await post<Problem>(ann, `/runs/${bobs.run}/tasks`, { files: ['b'] }, 403)
   assert.equal(why, `Cannot add tasks to run ${bobs.run} for user 'bob': this token is of 'ann'`)
@@ -57,15 +59,15 @@ test('a run counts against the user of its token; only a token made for it submi
   assert.equal(await userOfRun(await post<RunView>(fleet.tokens.client, '/runs', submission, 201)), 'client')
 })
 
-test('a coordinator of before there were users’ tokens gets a key for them when it starts again', async () => {
+test('a coordinator of before there were users’ tokens, or with an empty key for them, gets one when it starts again', async () => {
   const path = stage.path('coordinator', 'tokens.json')
   const { client, worker } = fleet.tokens
   fleet.server.kill('SIGTERM')
   await fleet.server.ended
-  await writeFile(path, JSON.stringify({ client, worker }))
+  await writeFile(path, JSON.stringify({ client, worker, userKey: '' }))
   await fleet.serveAgain()
   const tokens = JSON.parse(await readFile(path, 'utf8')) as Record<string, string>
-  assert.deepEqual([tokens['client'], tokens['worker'], typeof tokens['userKey']], [client, worker, 'string'])
+  assert.deepEqual([tokens['client'], tokens['worker'], tokens['userKey']?.length], [client, worker, 43])
   assert.equal(await userOfRun(await post<RunView>(await tokenOf('ann'), '/runs', submission, 201)), 'ann')
 })
 
