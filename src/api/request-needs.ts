@@ -7,7 +7,7 @@ import type { RunSpec, TaskDependency } from '../core/entities.ts'
 import type { ActionBody, SubmitBody } from '../protocol/api.ts'
 import { deadlineAtMs } from '../protocol/deadline.ts'
 import { MusterError } from '../protocol/errors.ts'
-import { expressionFault } from '../protocol/needs.ts'
+import { expressionFault } from '../protocol/expression-fault.ts'
 import { priorityNames, priorityOf } from '../protocol/priority.ts'
 
 type Specified = Pick<RunSpec, 'needs' | 'deadlineAtMs' | 'after' | 'onDependencyFailure'>

@@ -3,22 +3,34 @@
  * what shares and quotas count, and nobody can change the name in it, since it is signed with a key that never leaves the
  * coordinators. Nothing is kept of a token, so any coordinator of a cluster knows all of them, and one ends by its date or
  * with the key.
+ *
+ * What a token says is checked by hand: every command reads this file, and the library of schemas takes longer to load
+ * than most commands take.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import Type from 'typebox'
-import Value from 'typebox/value'
 import { MusterError } from '../protocol/errors.ts'
 
 export const userNameMax = 256
 
-const TokenContent = Type.Object({
-  user: Type.String({ minLength: 1, maxLength: userNameMax }),
+export type TokenContent = {
+  readonly user: string
   /** May submit for other users, too. */
-  onBehalf: Type.Optional(Type.Boolean()),
+  readonly onBehalf?: boolean
   /** It is good until then, in milliseconds since the epoch; absent = for as long as the key. */
-  untilMs: Type.Optional(Type.Integer()),
-})
-export type TokenContent = Type.Static<typeof TokenContent>
+  readonly untilMs?: number
+}
+
+function isTokenContent(value: unknown): value is TokenContent {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  const { user, onBehalf, untilMs } = value as Record<string, unknown>
+  return (
+    typeof user === 'string' &&
+    user.length >= 1 &&
+    user.length <= userNameMax &&
+    (onBehalf === undefined || typeof onBehalf === 'boolean') &&
+    (untilMs === undefined || Number.isInteger(untilMs))
+  )
+}
 
 const prefix = 'mu_'
 /** Of everybody who has the coordinator's own client token, and so of nobody in particular. */
@@ -35,7 +47,7 @@ const signature = (key: string, text: string) => createHmac('sha256', key).updat
 
 export function makeUserToken(key: string, content: TokenContent): string {
   const { user } = content
-  if (!isUserName(user) || user === sharedUser || !Value.Check(TokenContent, content))
+  if (!isUserName(user) || user === sharedUser || !isTokenContent(content))
     throw new MusterError(
       'usage',
       `Cannot make a token for ${JSON.stringify(user)}: expected ${expectedUserName}, other than '${sharedUser}'`,
@@ -52,6 +64,6 @@ export function readUserToken(key: string, token: string, nowMs: number): TokenC
   const right = signature(key, text)
   if (given.length !== right.length || !timingSafeEqual(given, right)) return undefined
   const content: unknown = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'))
-  if (!Value.Check(TokenContent, content)) return undefined
+  if (!isTokenContent(content)) return undefined
   return content.untilMs !== undefined && content.untilMs <= nowMs ? undefined : content
 }

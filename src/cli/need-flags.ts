@@ -1,6 +1,6 @@
 /** Flags of `muster run` about needs, order and deadlines; each error names the flag, what was expected and what came. */
 import { MusterError } from '../protocol/errors.ts'
-import { expressionFault } from '../protocol/needs.ts'
+import { expressionFault } from '../protocol/expression-fault.ts'
 import { deadlineAtMs } from '../protocol/deadline.ts'
 import { priorityNames, priorityOf } from '../protocol/priority.ts'
 import type { SubmitBody } from '../protocol/api.ts'

@@ -1,6 +1,5 @@
 /** The needs of tasks as they cross the API: the shape of core's `Need`. What the numbers may be, the core says. */
 import Type from 'typebox'
-import { ExpressionError, parseExpression } from '../core/expression.ts'
 
 const strict = { additionalProperties: false }
 /** On one line: names are shown to others, and a terminal would obey what else may be in them. */
@@ -40,14 +39,3 @@ export const NeedSchema = Type.Object(
   strict,
 )
 export type NeedBody = Type.Static<typeof NeedSchema>
-
-/** What is wrong with an expression, with its place in it; undefined = nothing. */
-export function expressionFault(text: string): string | undefined {
-  try {
-    parseExpression(text)
-    return undefined
-  } catch (error) {
-    if (error instanceof ExpressionError) return error.message
-    throw error
-  }
-}

@@ -6,7 +6,8 @@
  * united by name. Of everything else the later word counts: the suite's, then that of each rule in their order, the
  * comment in the file, the command line.
  */
-import { expressionFault, type NeedBody } from '../protocol/needs.ts'
+import { expressionFault } from '../protocol/expression-fault.ts'
+import type { NeedBody } from '../protocol/needs.ts'
 import { parseBytes } from '../stdx/bytes.ts'
 
 export type GpusText = {
