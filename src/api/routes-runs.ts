@@ -1,7 +1,7 @@
 /** Runs: submit, look, act. */
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteGenericInterface } from 'fastify'
 import Value from 'typebox/value'
-import type { SubmitRequest } from '../coordinator/coordinator.ts'
+import type { SubmitRequest } from '../coordinator/submissions.ts'
 import { checkManifest } from '../coordinator/workspace-check.ts'
 import { dependenciesAmong } from '../core/dependencies.ts'
 import type { RunSpec } from '../core/entities.ts'
