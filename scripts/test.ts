@@ -4,12 +4,15 @@
  * them inherit a variable with this run's id, so /proc can be searched for it. One that is still
  * there makes the run fail, and is named and ended.
  *
+ * Most of what the tests cost is starting processes. All of them find what an earlier one compiled in a directory of
+ * this run's own, unless the caller's NODE_COMPILE_CACHE names another.
+ *
  * Arguments: files or folders to run instead of everything, and options for `node`, as in
  * `npm test -- src/core --test-name-pattern=ledger`.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { globSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -80,10 +83,17 @@ async function endLeftovers(id: string): Promise<number> {
   return left.length
 }
 
-async function runTests(options: readonly string[], files: readonly string[], id: string): Promise<number> {
+type Surroundings = { readonly id: string; readonly compiled: string }
+
+async function runTests(
+  options: readonly string[],
+  files: readonly string[],
+  { id, compiled }: Surroundings,
+): Promise<number> {
   const concurrency = Math.max(2, Math.min(os.availableParallelism(), 8))
   const args = ['--test', `--test-concurrency=${concurrency}`, `--test-timeout=${testTimeoutMs}`, ...options, ...files]
-  const child = spawn(process.execPath, args, { cwd: root, stdio: 'inherit', env: { ...process.env, [marker]: id } })
+  const env = { NODE_COMPILE_CACHE: compiled, ...process.env, [marker]: id }
+  const child = spawn(process.execPath, args, { cwd: root, stdio: 'inherit', env })
   const timer = setTimeout(() => {
     console.error(`test: not done after ${runTimeoutMs / 60_000} minutes; stopping`)
     child.kill('SIGTERM')
@@ -109,7 +119,9 @@ if (files.length === 0) {
 }
 setUp()
 const id = randomUUID()
-const code = await runTests(options, files, id)
+const compiled = mkdtempSync(path.join(os.tmpdir(), 'muster-compiled-'))
+const code = await runTests(options, files, { id, compiled })
 const left = await endLeftovers(id)
+rmSync(compiled, { recursive: true, force: true })
 if (left > 0) console.error(`test: ${left} processes were left running; a test must end what it starts`)
 process.exitCode = code === 0 && left > 0 ? 1 : code
