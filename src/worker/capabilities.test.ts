@@ -23,6 +23,13 @@ describe('cgroupCpus', () => {
     assert.equal(cgroupCpus(folder.path, '0::/a/b/c\n'), 1.5)
   })
 
+  it('knows groups with colons in their names', () => {
+    using folder = temporaryFolder()
+    const group = 'kubepods.slice:cri-containerd:0123'
+    cgroups(folder.path, { [`${group}/cpu.max`]: '300000 100000\n' })
+    assert.equal(cgroupCpus(folder.path, `0::/${group}\n`), 3)
+  })
+
   it('is the quota of version 1, wherever the controller is mounted', () => {
     using folder = temporaryFolder()
     cgroups(folder.path, {

@@ -75,7 +75,9 @@ function smallest(
   if (membership === undefined) return undefined
   const found: number[] = []
   for (const line of membership.trim().split('\n')) {
-    const [, controllers = '', group = '/'] = line.split(':')
+    // Some container runtimes put colons into a group's name.
+    const [, controllers = '', ...named] = line.split(':')
+    const group = named.join(':')
     const steps = group.split('/').filter((step) => step !== '')
     for (let depth = steps.length; depth >= 0; depth -= 1) {
       const value = look(controllers, steps.slice(0, depth).join('/'))

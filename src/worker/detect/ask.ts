@@ -4,7 +4,7 @@
  * not waited for; and while it hangs, it is not started once more.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { accessSync, constants } from 'node:fs'
+import { accessSync, constants, statSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -23,6 +23,18 @@ export type Question = {
   readonly signal: AbortSignal
   /** Some print their version where others complain. */
   readonly stderrToo?: boolean
+}
+
+/** It ran to its end, and says by its exit code that something went wrong. */
+export class EndedBadly extends Error {
+  override readonly name = 'EndedBadly'
+  /** What it had to say all the same. */
+  readonly stdout: string
+
+  constructor(message: string, stdout: string) {
+    super(message)
+    this.stdout = stdout
+  }
 }
 
 /** Its stdout. Rejects with an Error whose message is one for people: "nvidia-smi ended with 9: …". */
@@ -75,7 +87,7 @@ function start(file: string, args: readonly string[], question: Question): Promi
   const finish = (code: number | null, signal: string | null): void => {
     if (code === 0) return resolve(question.stderrToo === true ? output.stdout + output.stderr : output.stdout)
     const words = firstLine(output.stderr) || firstLine(output.stdout)
-    reject(new Error(`${name} ended with ${code ?? signal}${words === '' ? '' : `: ${words}`}`))
+    reject(new EndedBadly(`${name} ended with ${code ?? signal}${words === '' ? '' : `: ${words}`}`, output.stdout))
   }
   child.once('close', finish)
   // A process that it left behind may hold its pipes for as long as it likes.
@@ -112,7 +124,8 @@ export function programOnPath(program: string, searched: string | undefined): st
     if (!path.isAbsolute(file)) continue
     try {
       accessSync(file, constants.X_OK)
-      return file
+      // A folder may be entered, which is the same permission.
+      if (statSync(file).isFile()) return file
     } catch {
       // Not in this folder, or not for us.
     }

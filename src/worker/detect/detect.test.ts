@@ -34,17 +34,31 @@ const nvidiaOf = ({ listing, cards }: { listing: string; cards: string }): strin
 describe('Detection', () => {
   it('finds out what there is', async () => {
     using host = new PlantedHost().files(machine).program('nvidia-smi', nvidiaOf(slicedCard))
-    host.program('go', 'echo go version go1.26.3 linux/amd64').program('adb', 'exit 1').program('deno', 'exit 4')
+    host
+      .program('go', 'echo go version go1.26.3 linux/amd64')
+      .program('adb', 'exit 1')
+      .program('deno', 'exit 4')
+      .program('bun', 'echo hello')
     await using found = detection(host)
     const { tools, gpus, attributes, unavailable, fingerprint } = await found.complete
-    assert.deepEqual(tools, { adb: 'unknown', deno: 'unknown', go: '1.26.3' })
+    assert.deepEqual(tools, { bun: 'unknown', go: '1.26.3' }, 'not those that fail')
     assert.equal(gpus.length, 3)
     assert.equal(attributes['cpu.model'], 'AMD EPYC 7543')
     assert.equal(attributes['os.distribution'], 'debian')
     assert.equal(unavailable['tool.deno'], 'deno ended with 4')
+    assert.equal(unavailable['tool.bun'], 'bun printed no version')
     assert.equal(unavailable['speed'], 'not measured yet', 'quick measures nothing')
     assert.match(fingerprint ?? '', /^[0-9a-f]{32}$/)
     assert.deepEqual(Object.keys(attributes), Object.keys(attributes).toSorted())
+  })
+
+  it('takes no folder for a tool that is in a later one of PATH', async () => {
+    using host = new PlantedHost().files({ ...machine, '/home/go/src/x': '', '/home/nvidia-smi/x': '' })
+    host.program('go', 'echo go version go1.26.3 linux/amd64').program('nvidia-smi', nvidiaOf(twoCards))
+    await using found = detection(host, { env: { PATH: `${host.root}/home:${host.bin}` } })
+    const { tools, gpus } = await found.complete
+    assert.deepEqual(tools, { go: '1.26.3' })
+    assert.equal(gpus.length, 2)
   })
 
   it('does not let a start wait for what hangs, and tells it when it has come', async () => {

@@ -194,6 +194,45 @@ describe('findGpus: NVIDIA', () => {
     })
   }
 
+  it('gives the cards that are told of before one makes nvidia-smi fail', async () => {
+    using host = new PlantedHost().program(
+      'nvidia-smi',
+      `case $1 in -L) exit 255;; *) echo '${twoCards.cards.split('\n')[1]}'; echo 'Unable to determine the device handle for GPU1: Unknown Error'; exit 255;; esac`,
+    )
+    const { gpus, unavailable } = await findGpus(host.host())
+    assert.deepEqual(
+      gpus?.map((gpu) => gpu.id),
+      [t4],
+    )
+    assert.equal(unavailable?.['gpu'], 'Unable to determine the device handle for GPU1: Unknown Error')
+  })
+
+  it('gives each card once, whatever warnings stand beside it and commas in its name', async () => {
+    const [card = ''] = twoCards.cards.split('\n')
+    const warning = 'WARNING: infoROM is corrupted at gpu 0000:00:04.0'
+    using host = new PlantedHost().nvidia('', `${warning}\n${card}\n${card.replace('A100-', 'A100, ')}`)
+    const { gpus, unavailable } = await findGpus(host.host())
+    assert.deepEqual(
+      gpus?.map(({ id, name, memoryBytes }) => [id, name, memoryBytes]),
+      [['0', 'NVIDIA A100, PCIE-40GB', 40960 * 2 ** 20]],
+    )
+    assert.deepEqual(unavailable, { gpu: warning })
+  })
+
+  for (const row of [`12345678901234567890, ${t4}, NVIDIA T4, 1`, `-1, ${t4}, NVIDIA T4, 1`, `0, ${t4}, , 1`]) {
+    it(`takes '${row}' for no card`, async () => {
+      using host = new PlantedHost().nvidia('', row)
+      const { gpus, unavailable } = await findGpus(host.host())
+      assert.deepEqual(gpus, [])
+      assert.match(unavailable?.['gpu'] ?? '', /where a card was expected/)
+    })
+  }
+
+  it('takes memory that nothing has for memory that is not told', async () => {
+    using host = new PlantedHost().nvidia('', `0, ${t4}, NVIDIA T4, ${'9'.repeat(30)}, 1, 7.5, [N/A], P8, 29`)
+    assert.equal((await findGpus(host.host())).gpus?.[0]?.memoryBytes, 0)
+  })
+
   it('takes [N/A], [Not Supported] and an [Unknown Error] of a sensor for what is not told', async () => {
     using host = new PlantedHost().nvidia(
       '',

@@ -2,7 +2,7 @@
  * NVIDIA cards, as `nvidia-smi` tells: whole cards, and the slices (MIG) of those that are cut. A cut card can't be
  * given to anybody as a whole any more; its slices can.
  */
-import { ask, type Question } from './ask.ts'
+import { ask, EndedBadly, type Question } from './ask.ts'
 import type { Host } from './probe.ts'
 
 const mebibyte = 2 ** 20
@@ -51,10 +51,11 @@ export async function nvidiaCards(host: Host): Promise<NvidiaCards> {
       (error: Error) => ({ listed: '', why: error.message }),
     ),
   ])
-  const { rows, broken } = parseCards(text, known)
+  const { rows, broken, others } = parseCards(text, known)
   const slices = slicesOf(listing.listed)
   const cards: Card[] = []
   const unusable: string[] = []
+  const complaints = [...broken, ...others]
   for (const { isCut, ...card } of rows) {
     const its = slices.get(card.uuid) ?? []
     // CUDA does not take it as a whole any more.
@@ -69,7 +70,7 @@ export async function nvidiaCards(host: Host): Promise<NvidiaCards> {
     cards,
     listed: rows.length + broken.length,
     unavailable: {
-      ...(broken.length === 0 ? {} : { gpu: broken.join('; ') }),
+      ...(complaints.length === 0 ? {} : { gpu: complaints.join('; ') }),
       ...(unusable.length === 0 ? {} : { 'gpu.mig': unusable.join('; ') }),
     },
   }
@@ -81,6 +82,8 @@ async function query(question: Question, known: readonly Field[]): Promise<{ tex
     const args = [`--query-gpu=${known.join(',')}`, '--format=csv,noheader,nounits']
     return { text: await ask('nvidia-smi', args, question), known }
   } catch (error) {
+    // One card that is lost may make it end so, after it has told of the others.
+    if (error instanceof EndedBadly && isCard.test(error.stdout)) return { text: error.stdout, known }
     const refused = /Field "([\w.]+)" is not a valid/.exec((error as Error).message)?.[1]
     const fewer = known.filter((field) => field !== refused)
     if (fewer.length === known.length) throw error
@@ -95,24 +98,38 @@ const isGone = /^\[.*(lost|reset).*\]$/i
 /** Of a sensor that says nothing about the card. */
 const isUnknown = /^\[unknown error\]$/i
 
-function parseCards(text: string, known: readonly Field[]): { rows: Row[]; broken: string[] } {
+/** Index and UUID, at the beginning of a line. */
+const isCard = /^\s*\d{1,4},\s*GPU-/m
+
+/** Lists each card once. `others`: lines about no card, such as a warning that a card's description is damaged. */
+function parseCards(text: string, known: readonly Field[]): { rows: Row[]; broken: string[]; others: string[] } {
   const lines = text.split('\n').filter((line) => line.trim() !== '')
   if (lines.length === 0) throw new Error('nvidia-smi printed nothing where cards were expected')
   if (/^no devices were found/i.test(lines[0]!)) throw new Error('nvidia-smi finds no card')
-  const rows: Row[] = []
+  const rows = new Map<string, Row>()
   const broken: string[] = []
+  const others: string[] = []
   for (const line of lines) {
-    const parts = line.split(',').map((part) => part.trim())
+    const parts = fieldsIn(line, known)
     const of = (field: Field): string => parts[known.indexOf(field)] ?? ''
     const essential = [of('uuid'), of('name'), of('memory.total')]
     const why = parts.find((part) => isGone.test(part)) ?? essential.find((part) => isUnknown.test(part))
-    const isCard = /^\d+$/.test(of('index')) && of('uuid').startsWith('GPU-') && of('name') !== ''
     if (why !== undefined) broken.push(`card ${of('index')}: ${why}`)
     else if (/^unable to determine/i.test(line)) broken.push(line.trim())
-    else if (isCard) rows.push(rowOf(of))
-    else throw new Error(`nvidia-smi printed '${line.slice(0, 80)}' where a card was expected: index, uuid, name, …`)
+    else if (isCard.test(line) && of('name') !== '') rows.set(of('uuid'), rowOf(of))
+    else others.push(line.trim())
   }
-  return { rows, broken }
+  if (rows.size === 0 && broken.length === 0)
+    throw new Error(`nvidia-smi printed '${others[0]!.slice(0, 80)}' where a card was expected: index, uuid, name, …`)
+  return { rows: [...rows.values()], broken, others }
+}
+
+/** Nothing is put in quotes, so a comma too many is one of the name's. */
+function fieldsIn(line: string, known: readonly Field[]): string[] {
+  const parts = line.split(',').map((part) => part.trim())
+  const more = Math.max(0, parts.length - known.length)
+  const at = known.indexOf('name')
+  return more === 0 || at < 0 ? parts : parts.toSpliced(at, more + 1, parts.slice(at, at + more + 1).join(', '))
 }
 
 function rowOf(of: (field: Field) => string): Row {
@@ -123,7 +140,7 @@ function rowOf(of: (field: Field) => string): Row {
     uuid: of('uuid'),
     name: of('name'),
     // [N/A] where card and processor share one memory.
-    memoryBytes: /^\d+$/.test(memory) ? Number(memory) * mebibyte : 0,
+    memoryBytes: /^\d{1,9}$/.test(memory) ? Number(memory) * mebibyte : 0,
     driver: of('driver_version').startsWith('[') ? '' : of('driver_version'),
     computeCapability: /^\d+\.\d+$/.test(capability) ? capability : undefined,
     isCut: of('mig.mode.current') === 'Enabled',

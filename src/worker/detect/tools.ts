@@ -4,7 +4,7 @@
  */
 import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { ask } from './ask.ts'
+import { ask, EndedBadly } from './ask.ts'
 import type { Host } from './probe.ts'
 import type { Remembered } from './remembered.ts'
 
@@ -31,7 +31,7 @@ const tools: Readonly<Record<string, Tool>> = {
   adb: { names: ['adb'] },
 }
 export type FoundTools = {
-  /** `unknown` until it has answered, or when it did not. */
+  /** `unknown` until it has answered, or when it did not; without those that failed. */
   readonly versions: Record<string, string>
   readonly files: Record<string, string>
   readonly unavailable: Record<string, string>
@@ -77,6 +77,9 @@ export async function findTools(
         changed()
       } catch (error) {
         found.unavailable[`tool.${tool}`] = (error as Error).message
+        // A stub that only says how to install it, or a launcher with nothing behind it: tests could not use it either.
+        if (error instanceof EndedBadly) delete found.versions[tool]
+        changed()
       }
     }
   }
@@ -118,8 +121,9 @@ class SearchPath {
 /** Of an executable file; undefined when there is none. */
 export async function printOf(file: string): Promise<string | undefined> {
   try {
-    const { size, mtimeMs, mode } = await stat(file)
-    return (mode & 0o111) === 0 ? undefined : `${size}:${mtimeMs}`
+    const found = await stat(file)
+    // A folder of that name may be entered, which is the same permission.
+    return (found.mode & 0o111) === 0 || !found.isFile() ? undefined : `${found.size}:${found.mtimeMs}`
   } catch {
     // Not there.
     return undefined
