@@ -5,7 +5,14 @@ const strict = { additionalProperties: false }
 /** On one line: names are shown to others, and a terminal would obey what else may be in them. */
 const pattern = '^[^\\u0000-\\u001f\\u007f-\\u009f]*$'
 const name = Type.String({ minLength: 1, maxLength: 256, pattern })
-const count = Type.Integer({ minimum: 1 })
+const count = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })
+
+/** `other`: whatever the kernel lists beside them. */
+export const GpuVendorSchema = Type.Union(
+  [Type.Literal('nvidia'), Type.Literal('amd'), Type.Literal('intel'), Type.Literal('other')],
+  { description: 'one of nvidia, amd, intel, other' },
+)
+export type GpuVendor = Type.Static<typeof GpuVendorSchema>
 
 export const LockSchema = Type.Union([
   Type.Object({ name, mode: Type.Union([Type.Literal('exclusive'), Type.Literal('shared')]) }, strict),
@@ -21,7 +28,7 @@ export const NeedSchema = Type.Object(
         {
           count,
           memoryBytes: Type.Optional(count),
-          vendor: Type.Optional(name),
+          vendor: Type.Optional(GpuVendorSchema),
           exclusive: Type.Optional(Type.Boolean()),
         },
         strict,

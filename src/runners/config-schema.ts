@@ -8,6 +8,7 @@ import { MusterError } from '../protocol/errors.ts'
 import { retryCauses, retryPlaces } from '../protocol/retry-causes.ts'
 import { parseDuration } from '../stdx/duration.ts'
 import type { MusterConfig } from './config-types.ts'
+import { quoted } from './quoted.ts'
 import { orderSchemas } from './requires-schema.ts'
 import { parseRetryRule, retryRuleKeys } from './retry-rule.ts'
 import { firstMistake } from './suite-order.ts'
@@ -115,6 +116,7 @@ type SchemaNode = {
   readonly properties?: Readonly<Record<string, SchemaNode>>
   readonly patternProperties?: Readonly<Record<string, SchemaNode>>
   readonly items?: SchemaNode
+  readonly anyOf?: readonly SchemaNode[]
 }
 
 /** The first thing that is wrong, as deep as the schema can say it. */
@@ -124,6 +126,9 @@ function describe(file: string, value: unknown): MusterError {
   let place = ''
   // Descends while exactly the part below is to blame, so that the message names the smallest part.
   for (;;) {
+    // Where it may be an object among others, and is one, that one is meant.
+    const meant = isObject(current) ? schema.anyOf?.find((one) => one.properties !== undefined) : undefined
+    if (meant !== undefined) schema = { ...meant, ...(schema.description && { description: schema.description }) }
     if (isObject(current) && schema.properties !== undefined) {
       const known = Object.keys(schema.properties)
       const unknown = Object.keys(current).find((key) => !known.includes(key))
@@ -136,9 +141,9 @@ function describe(file: string, value: unknown): MusterError {
     schema = next[1]
     current = next[2]
   }
-  if (isObject(current) && schema.properties !== undefined && !('name' in current)) {
-    return invalid(file, join(place, 'name'), schema.properties['name']?.description ?? 'a value', 'nothing')
-  }
+  const name = schema.properties?.['name']
+  if (isObject(current) && name !== undefined && !('name' in current))
+    return invalid(file, join(place, 'name'), name.description ?? 'a value', 'nothing')
   return invalid(file, place, schema.description ?? 'another value', shorten(current))
 }
 
@@ -165,7 +170,7 @@ function join(place: string, key: string | number): string {
 }
 
 function shorten(value: unknown): string {
-  const shown = typeof value === 'string' ? `'${value}'` : (JSON.stringify(value) ?? String(value))
+  const shown = quoted(value)
   return shown.length > 100 ? `${shown.slice(0, 100)}…` : shown
 }
 

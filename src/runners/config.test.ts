@@ -158,7 +158,51 @@ test('loadConfig: needs, rules, order and deadlines are checked where they stand
     "requires.locks[1] in muster.config.json: expected each lock once, received 'db'",
   )
   for (const requires of [{ together: 'a\nb' }, { locks: ['\u001b[2J'] }, { locks: [{ name: '\u009b' }] }])
-    assert.match(await suite({ requires }), /^requires\.(together|locks\[0\]) in .*: expected a name/)
+    assert.match(await suite({ requires }), /^requires\.(together|locks\[0\](\.name)?) in .*: expected a name/)
+  for (const [requires, words] of [
+    [
+      { gpus: { vendor: 'NVIDIA' } },
+      "requires.gpus.vendor in muster.config.json: expected one of nvidia, amd, intel, other, received 'NVIDIA'",
+    ],
+    [
+      { gpus: { counts: 2 } },
+      "requires.gpus.counts in muster.config.json: expected one of count, memory, vendor, exclusive, received the unknown key 'counts'",
+    ],
+    [
+      { gpus: { count: 0 } },
+      'requires.gpus.count in muster.config.json: expected a whole number of at least 1, received 0',
+    ],
+    [
+      { gpus: { exclusive: false } },
+      'requires.gpus.memory in muster.config.json: expected the memory of a card that is shared, e.g. "4GiB", received nothing',
+    ],
+    [
+      { locks: [{ name: 'db', mode: 'share' }] },
+      "requires.locks[0].mode in muster.config.json: expected one of exclusive, shared, received 'share'",
+    ],
+    [
+      { locks: [{ max: 2 }] },
+      'requires.locks[0].name in muster.config.json: expected a name on one line, received nothing',
+    ],
+    [
+      { batch: {} },
+      'requires.batch in muster.config.json: expected a whole number of at least 1, or { max }, received {}',
+    ],
+    [{ cpus: 1e300 }, 'requires.cpus in muster.config.json: expected a whole number of at least 1, received 1e+300'],
+    [
+      { resources: { 'a b': 1 } },
+      "requires.resources in muster.config.json: expected names that are a letter, then letters, digits, _ and -, received 'a b'",
+    ],
+    [
+      { affinity: '\u001b[2J' },
+      'requires.affinity in muster.config.json: expected a name on one line, received "\\u001b[2J"',
+    ],
+  ] as const)
+    assert.equal(await suite({ requires }), words)
+  assert.match(
+    await refusal('muster.config.mjs', `export default { suites: [{ name: 'a', requires: { cpus: 2n } }] }`),
+    /cpus in muster\.config\.mjs: expected a whole number of at least 1, received 2n$/,
+  )
   assert.equal(
     await suite({ after: ['b'] }),
     'after in muster.config.json: expected suites in some order, received a circle: a -> b -> a',

@@ -1,12 +1,17 @@
 /** The shape of `requires`, `rules` and what belongs to the order of suites in `muster.config.*`; see config-schema.ts. */
 import Type from 'typebox'
+import { GpuVendorSchema } from '../protocol/needs.ts'
 import { priorityNames } from '../protocol/priority.ts'
 
 const strict = { additionalProperties: false }
 /** As the API takes them. */
 const pattern = '^[^\\u0000-\\u001f\\u007f-\\u009f]*$'
 const name = (description = 'a name on one line') => Type.String({ minLength: 1, maxLength: 256, pattern, description })
-const count = Type.Integer({ minimum: 1, description: 'a whole number of at least 1' })
+const count = Type.Integer({
+  minimum: 1,
+  maximum: Number.MAX_SAFE_INTEGER,
+  description: 'a whole number of at least 1',
+})
 const flag = Type.Boolean({ description: 'true or false' })
 const bytes = (example: string) => name(`an amount such as "${example}"`)
 const oneOrMore = (description: string) =>
@@ -21,12 +26,12 @@ export const requiresSchema = Type.Object(
     gpus: Type.Optional(
       Type.Union(
         [
-          Type.Integer({ minimum: 1 }),
+          count,
           Type.Object(
             {
               count: Type.Optional(count),
               memory: Type.Optional(bytes('16GiB')),
-              vendor: Type.Optional(name()),
+              vendor: Type.Optional(GpuVendorSchema),
               exclusive: Type.Optional(flag),
             },
             strict,
@@ -47,7 +52,11 @@ export const requiresSchema = Type.Object(
             Type.Object(
               {
                 name: name(),
-                mode: Type.Optional(Type.Union([Type.Literal('exclusive'), Type.Literal('shared')])),
+                mode: Type.Optional(
+                  Type.Union([Type.Literal('exclusive'), Type.Literal('shared')], {
+                    description: 'one of exclusive, shared',
+                  }),
+                ),
                 max: Type.Optional(count),
               },
               strict,
@@ -66,7 +75,7 @@ export const requiresSchema = Type.Object(
     spread: Type.Optional(name()),
     together: Type.Optional(name()),
     batch: Type.Optional(
-      Type.Union([Type.Integer({ minimum: 1 }), Type.Object({ max: count }, strict)], {
+      Type.Union([count, Type.Object({ max: count }, strict)], {
         description: 'a whole number of at least 1, or { max }',
       }),
     ),

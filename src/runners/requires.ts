@@ -7,14 +7,14 @@
  * comment in the file, the command line.
  */
 import { expressionFault } from '../protocol/expression-fault.ts'
-import type { NeedBody } from '../protocol/needs.ts'
+import type { GpuVendor, NeedBody } from '../protocol/needs.ts'
 import { parseBytes } from '../stdx/bytes.ts'
 
 export type GpusText = {
   readonly count?: number
   /** Of each card, e.g. `16GiB`. */
   readonly memory?: string
-  readonly vendor?: string
+  readonly vendor?: GpuVendor
   /** Default true: nobody else uses the cards meanwhile. */
   readonly exclusive?: boolean
 }
@@ -52,6 +52,7 @@ export type Requires = {
 export type RequiresFault = {
   readonly key: string
   readonly expected: string
+  /** Undefined: nothing. */
   readonly received: unknown
   /** More lines for people. */
   readonly detail?: string
@@ -59,6 +60,10 @@ export type RequiresFault = {
 
 type Lock = NonNullable<NeedBody['locks']>[number]
 type Gpus = NonNullable<NeedBody['gpus']>
+
+/** What a worker can be given by `--resource`. */
+const resourceName = /^[A-Za-z][\w-]{0,63}$/
+const resourceNameWords = 'a letter, then letters, digits, _ and -'
 
 /** `scope`: what the names in `together` are unique within, e.g. the project. */
 export function needOf(requires: Requires, scope: string): NeedBody | RequiresFault {
@@ -68,6 +73,8 @@ export function needOf(requires: Requires, scope: string): NeedBody | RequiresFa
   if (memory !== undefined && !memoryBytes) return fault('memory', 'an amount such as "8GiB"', memory)
   const cards = gpus === undefined ? undefined : gpusOf(gpus)
   if (cards !== undefined && 'expected' in cards) return cards
+  const odd = Object.keys(resources ?? {}).find((name) => !resourceName.test(name))
+  if (odd !== undefined) return fault('resources', `names that are ${resourceNameWords}`, odd)
   const wrong = where === undefined ? undefined : expressionFault(where)
   if (wrong !== undefined) return { ...fault('where', 'an expression', where), detail: wrong }
   const all: Lock[] = []
@@ -97,7 +104,7 @@ function gpusOf(given: number | GpusText): Gpus | RequiresFault {
   if (memory !== undefined && !memoryBytes) return fault('gpus.memory', 'an amount such as "16GiB"', memory)
   // Without it nobody knew how many may share a card.
   if (exclusive === false && memoryBytes === undefined)
-    return fault('gpus.memory', 'the memory of a card that is shared, e.g. "4GiB"', 'nothing')
+    return fault('gpus.memory', 'the memory of a card that is shared, e.g. "4GiB"', undefined)
   return { count, ...defined({ memoryBytes, vendor, exclusive }) }
 }
 

@@ -4,6 +4,7 @@
  */
 import { parseDuration } from '../stdx/duration.ts'
 import type { SuiteConfig } from './config-types.ts'
+import { quoted } from './quoted.ts'
 import { needOf, type Requires, type RequiresFault } from './requires.ts'
 
 export type Mistake = { readonly place: string; readonly expected: string; readonly received: string }
@@ -48,7 +49,7 @@ function suiteMistake(suite: SuiteConfig, suites: readonly SuiteConfig[]): Mista
 }
 
 function receivedWords({ received, detail }: RequiresFault): string {
-  const shown = typeof received === 'string' ? `'${received}'` : JSON.stringify(received)
+  const shown = received === undefined ? 'nothing' : quoted(received)
   return detail === undefined ? shown : `${shown}\n${detail}`
 }
 
