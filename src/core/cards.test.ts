@@ -62,6 +62,16 @@ test('a card that is cut is offered in slices only, whatever it is called', () =
   }
 })
 
+test('a card that is listed twice is one', () => {
+  const listed = [named('0', 'GPU-a'), card('1'), named('0', 'GPU-a'), named('2', 'GPU-a'), card('1')]
+  const state = world(join('w', listed))
+  assert.deepEqual(
+    state.workers.get('w')!.capabilities.gpus!.map((gpu) => gpu.id),
+    ['0', '1'],
+  )
+  assert.deepEqual(advance(state, join('w', listed), 1), [])
+})
+
 test('where one worker offers a card and another its slices, not both are given', () => {
   const state = world(
     join('v', [named('0', 'GPU-a')], 'h'),

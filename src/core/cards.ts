@@ -15,12 +15,23 @@ function keyOf({ id, uuid, partOf }: Gpu): string {
 /** Under this all slices of a card count together. */
 const slicesOf = (card: string) => `${card}/`
 
-/** What is not a card any more because it is cut into slices, which a worker offers beside it, can't be given away as a whole. */
-export function withoutCutCards(capabilities: Capabilities): Capabilities {
+/**
+ * Those that can be given away: a card that is cut into slices, which its worker offers beside it, is none any more, and
+ * one that is listed twice is one.
+ */
+export function withCardsToGive(capabilities: Capabilities): Capabilities {
   const { gpus = [] } = capabilities
   const cut = new Set(gpus.flatMap((gpu) => gpu.partOf ?? []))
-  const isWhole = (gpu: Gpu) => gpu.partOf !== undefined || (!cut.has(keyOf(gpu)) && !cut.has(gpu.id))
-  return gpus.every(isWhole) ? capabilities : { ...capabilities, gpus: gpus.filter(isWhole) }
+  const listed = new Set<string>()
+  const counts = (gpu: Gpu): boolean => {
+    if (gpu.partOf === undefined && (cut.has(keyOf(gpu)) || cut.has(gpu.id))) return false
+    const names = [gpu.id, keyOf(gpu)]
+    if (names.some((name) => listed.has(name))) return false
+    for (const name of names) listed.add(name)
+    return true
+  }
+  const kept = gpus.filter(counts)
+  return kept.length === gpus.length ? capabilities : { ...capabilities, gpus: kept }
 }
 
 /** The grant, with which cards it is about. */

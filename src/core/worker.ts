@@ -1,5 +1,5 @@
 /** The worker family: joining, draining, leaving, and what becomes of the work of one that is gone. */
-import { withoutCutCards } from './cards.ts'
+import { withCardsToGive } from './cards.ts'
 import type { Event, WorkerJoined, WorkerRecycled, WorkerRecycling } from './events.ts'
 import { emptyHeld, noteFree, offer } from './holdings.ts'
 import { Refused, type Drain, type Join, type Leave, type Recycled } from './input.ts'
@@ -11,7 +11,7 @@ import { TaskDecisions } from './task.ts'
 export function stepJoin(state: State, input: Join): readonly Event[] {
   const known = state.workers.get(input.worker)
   const events: Event[] = []
-  const capabilities = withoutCutCards(input.capabilities)
+  const capabilities = withCardsToGive(input.capabilities)
   const same =
     known !== undefined &&
     known.version === input.version &&
