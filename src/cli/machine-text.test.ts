@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import type { WorkerView } from '../protocol/run-view.ts'
 import { workersTable } from './commands/workers.ts'
 import { gpuWords, machineLines } from './machine-text.ts'
+import { table } from './table.ts'
 
 const gibibyte = 2 ** 30
 const a100 = {
@@ -204,4 +205,15 @@ w-4d0b4c18d0bd  one   busy      8     6  24 GiB  8 × H100 80GB…  1.50   fca61
 w-4d0b4c18d0bd  one   busy      8     6  24 GiB  2 × T4  r1 (3 files)
 `,
   )
+})
+
+test('what a tool or a worker calls itself does nothing to a terminal', () => {
+  const gpus = [{ ...t4, name: 'NVIDIA \u001b[31mT4\u001b[0m\u0007' }]
+  const machine = { os: 'linux', arch: 'x64', cpus: 1, memoryBytes: gibibyte, tools: {}, gpus }
+  const text = machineLines([['labels', 'a=b\nc']], { ...machine, unavailable: { gpu: 'it printed \u001b[2J' } }, 80)
+  assert.match(text, /^labels +a=b c$/m)
+  assert.match(text, /NVIDIA T4 ?, 15 GiB/)
+  assert.match(text, /^gpu +it printed/m)
+  assert.doesNotMatch(text.replaceAll('\n', ''), /\p{Cc}/u)
+  assert.doesNotMatch(table(['A'], [['\u001b]0;x\u0007y']]), /[^\P{Cc}\n]/u)
 })

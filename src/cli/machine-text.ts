@@ -2,6 +2,7 @@
 import { formatAttribute } from '../core/attributes.ts'
 import type { Gpu } from '../protocol/worker-messages.ts'
 import { formatBytes } from '../stdx/bytes.ts'
+import { plainText } from '../stdx/plain-text.ts'
 import { noPaint, type Paint } from './reporters/terminal.ts'
 import { width } from './reporters/text-fit.ts'
 import { table } from './table.ts'
@@ -183,7 +184,9 @@ function titled(title: string, rows: readonly (readonly [string, string])[], col
 
 /** Names to the left; texts beside them, over as many lines as they need. */
 function paragraphs(rows: readonly (readonly [string, string])[], columns: number): string {
-  const filled = rows.filter(([, text]) => text !== '')
+  const filled = rows
+    .map(([name, text]) => [plainText(name), plainText(text)] as const)
+    .filter(([, text]) => text !== '')
   const indent = Math.max(...filled.map(([name]) => width(name))) + 2
   return filled
     .map(([name, text]) => {

@@ -1,8 +1,12 @@
-/** Columns for people, on stdout. Numbers to the right, also where some are missing. */
+/**
+ * Columns for people, on stdout. Numbers to the right, also where some are missing. Names of workers, labels, files and
+ * locks are others' text: what a terminal would obey is left out.
+ */
 import stringWidth from 'string-width'
+import { plainText } from '../stdx/plain-text.ts'
 
 export function table(header: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
-  const all = [header, ...rows].map((row) => row.map(String))
+  const all = [header, ...rows].map((row) => row.map((cell) => plainText(String(cell))))
   const widths = header.map((_, column) => Math.max(...all.map((row) => stringWidth(row[column] ?? ''))))
   const right = header.map((_, column) => isNumeric(rows.map((row) => row[column])))
   const lines = all.map((row) =>

@@ -15,7 +15,8 @@ export async function detectCommand(options: DetectCommandOptions): Promise<numb
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
   const first = await Promise.race([detection.first, interrupted.promise])
   const isSlow =
-    first !== 'interrupted' && Object.values(first.unavailable).some((why) => /^not (tested|measured) yet$/.test(why))
+    first !== 'interrupted' &&
+    Object.values(first.unavailable).some((why) => /^not (tested|measured|known) yet$/.test(why))
   if (isSlow) process.stderr.write('muster worker: asking browsers and measuring…\n')
   const detected = await Promise.race([detection.complete, interrupted.promise])
   process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
