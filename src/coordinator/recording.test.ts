@@ -15,6 +15,7 @@ import { play, type Attempted, type Played, type Play } from '../scheduling/play
 import { playOf } from '../scheduling/recording.ts'
 import { replay } from '../scheduling/replay.ts'
 import { fifo, history } from '../scheduling/strategies/builtin.ts'
+import { unmeasuredOf } from './recorded-history.ts'
 import { recordingOf } from './recording.ts'
 
 const capabilities = { os: 'linux', arch: 'x64', cpus: 1, memoryBytes: 1, host: 'h', labels: {}, tools: {}, speed: 2 }
@@ -91,6 +92,17 @@ test('recordingOf: without history, workers that left are known from the runs th
   assert.throws(() => recordingOf(state, { run: 'X' }, 'history', { workers: [] }, 5000), /no run X is known/)
 })
 
+test('unmeasuredOf: what was expected, else what is usual, else the time of the run; and always more than it had run', () => {
+  const of = (durationsMs: readonly (number | null)[], estimatesMs: readonly (number | null)[]) =>
+    unmeasuredOf(durationsMs, { estimatesMs, tries: [], cut: new Map([[1, 20]]), longestMs: 900 })
+  assert.deepEqual(of([10, null, null], [null, 50, null]), [
+    [1, 50],
+    [2, 10],
+  ])
+  assert.deepEqual(of([10, null], [null, 15]), [[1, 40]])
+  assert.deepEqual(of([null], [null]), [[0, 900]])
+})
+
 const ms = 1000
 /** By file: how each of its attempts goes. The others pass, and take a second. */
 const odd: { readonly [file: string]: readonly Attempted[] } = {
@@ -106,6 +118,8 @@ const odd: { readonly [file: string]: readonly Attempted[] } = {
     { outcome: 'crashed', durationMs: 2 * ms },
     { outcome: 'passed', durationMs: ms },
   ],
+  three: [{ outcome: 'failed', durationMs: ms, failedTests: 3 }],
+  long: [{ outcome: 'passed', durationMs: 30 * ms }],
   hangs: [
     { outcome: 'timed-out', durationMs: 7 * ms },
     { outcome: 'passed', durationMs: ms },
@@ -118,11 +132,25 @@ function morning(onEvents: Play['onEvents']): Play {
     A: ['a', 'flaky', 'b', 'c', 'dies', 'd', 'broken', 'e', 'f', 'g'],
     B: ['a', 'b', 'hangs', 'late-1', 'late-2', 'late-3'],
     C: ['a', 'b', 'c', 'd', 'e', 'f'],
+    D: ['a', 'b', 'long', 'c', 'd'],
+    E: ['a', 'long', 'b', 'c'],
+    F: ['a', 'three', 'b', 'c', 'd', 'e'],
+    G: ['long'],
   }
   const spec = { ...plainSpec, cpus: 1, retries: 1, startupMs: 0, taskTimeoutMs: 60_000 }
+  const [stops, gone] = [
+    { maxFailures: 3, retries: 0 },
+    { type: 'cancel', who: 'client:x', why: 'no' },
+  ] as const
   const submit = (atMs: number, run: string, count: number, more: object) => {
     const names = files[run]!.slice(0, count)
-    const input = { type: 'submit', run, who: 'client:x', files: names, estimates: names.map(() => ms) } as const
+    const input = {
+      type: 'submit',
+      run,
+      who: 'client:x',
+      files: names,
+      estimates: names.map((name) => (name === 'long' ? 30 : 1) * ms),
+    } as const
     return { atMs, input: { ...input, spec: { ...spec, ...more } } }
   }
   const who = 'client:x'
@@ -135,6 +163,13 @@ function morning(onEvents: Play['onEvents']): Play {
       submit(0, 'A', 10, {}),
       submit(500, 'B', 3, { open: true, priority: 2, project: 'q' }),
       submit(900, 'C', 6, {}),
+      submit(40_000, 'D', 5, {}),
+      submit(40_100, 'E', 4, { project: 'q' }),
+      { atMs: 46_000, input: { ...gone, run: 'D', drain: false } },
+      { atMs: 47_000, input: { ...gone, run: 'E', drain: true } },
+      submit(50_000, 'F', 6, stops),
+      submit(60_000, 'G', 1, {}),
+      { atMs: 61_000, input: { ...gone, run: 'G', drain: false } },
       { atMs: 3100, input: { type: 'leave', worker: 'w', why: 'gone' } },
       { atMs: 6100, input: joinOf('w', 'w', { ...capabilities, host: 'i', speed: 2 }) },
       { atMs: 4000, input: { type: 'pause', run: 'C', who, why: 'wait' } },
@@ -178,8 +213,18 @@ for (const kept of ['state keeps nothing of it', 'state still has the runs'] as 
       const really = play(morning(take))
       for (const one of ['failed', 'crashed', 'timed-out', 'lost'])
         assert.ok(met.has(`task.requeued ${one}`), `${one} in ${[...met].join(', ')}`)
-      for (const one of ['run.paused', 'run.resumed', 'run.extended', 'run.prioritised', 'worker.left'])
+      for (const one of [
+        'run.paused',
+        'run.resumed',
+        'run.extended',
+        'run.prioritised',
+        'worker.left',
+        'run.cancelled',
+      ])
         assert.ok(met.has(one), one)
+      // At once; when what had begun is done, or after 10 s; after the third failed test; before any file had ended.
+      const endsMs = really.runs.slice(3).map((run) => run.endedAtMs)
+      assert.deepEqual(endsMs, [46_000, 57_000, 52_000, 61_000])
       for (const [at, bytes] of entries.entries()) await stored.feed(at + 1, bytes)
       await stored.settled()
       const [workers, rows] = await Promise.all([
@@ -192,6 +237,10 @@ for (const kept of ['state keeps nothing of it', 'state still has the runs'] as 
           ['A', 10],
           ['B', 6],
           ['C', 6],
+          ['D', 5],
+          ['E', 4],
+          ['F', 6],
+          ['G', 1],
         ].map(([run, count]) => [run, state.runs.size > 0 ? undefined : count]),
       )
       const recording = recordingOf(state, { sinceMs: startMs }, 'history', { workers, rows }, startMs + 1e9)
@@ -220,11 +269,11 @@ test('recordedRuns: from a run on, the newest when there are too many, and those
       const { runs, beyond } = await stored.recordedRuns({ sinceMs: 0, runsMax: 9, tasksMax: 99, known: [], ...more })
       return [runs.map((one) => one.run).join(''), beyond]
     }
-    assert.deepEqual(await ask({}), ['ABC', 0])
-    assert.deepEqual(await ask({ from: 'B', sinceMs: 9e12 }), ['BC', 0])
+    assert.deepEqual(await ask({}), ['ABCDEFG', 0])
+    assert.deepEqual(await ask({ from: 'B', sinceMs: 9e12 }), ['BCDEFG', 0])
     assert.deepEqual(await ask({ from: 'X', sinceMs: 9e12 }), ['', 0])
-    assert.deepEqual(await ask({ runsMax: 1 }), ['C', 2])
-    assert.deepEqual(await ask({ tasksMax: 12 }), ['BC', 1])
+    assert.deepEqual(await ask({ runsMax: 1 }), ['G', 6])
+    assert.deepEqual(await ask({ tasksMax: 12 }), ['EFG', 4])
   } finally {
     await rm(directory, { recursive: true, force: true })
   }

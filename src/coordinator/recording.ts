@@ -9,7 +9,15 @@ import { Refused } from '../core/input.ts'
 import type { Run, State } from '../core/state.ts'
 import type { AuditRow, RecordedRow, RecordedRows } from '../history/history.ts'
 import type { RecordedRun, RecordedWorker, Recording } from '../scheduling/recording.ts'
-import { meanwhileOf, plainSpecOf, runFromHistory, triesOf } from './recorded-history.ts'
+import {
+  cutShort,
+  isFromOutside,
+  meanwhileOf,
+  plainSpecOf,
+  runFromHistory,
+  triesOf,
+  unmeasuredOf,
+} from './recorded-history.ts'
 
 export type RecordingQuery = {
   /** From this run's submission on. */
@@ -51,7 +59,8 @@ export function recordingOf(
   for (const run of state.runs.values()) {
     if (!isWanted(run.id, run.createdAtMs)) continue
     if (run.state !== 'finished') leave('not finished')
-    else if (run.reports.length === 0 || run.startedAtMs === undefined) leave('without a measured file')
+    else if (run.startedAtMs === undefined || (run.reports.length === 0 && !isStopped(run)))
+      leave('without a measured file')
     else {
       kept.push(run)
       runs.push(recordedRun(run, speeds, known.get(run.id)))
@@ -93,8 +102,13 @@ function runsOf(count: number): string {
   return count === 1 ? '1 run' : `${count} runs`
 }
 
+/** By somebody. Of what had not ended by then, it is known how long it was expected to take. */
+function isStopped({ cancelled }: Run): boolean {
+  return cancelled !== undefined && isFromOutside(cancelled.who)
+}
+
 function recordedRun(run: Run, speeds: ReadonlyMap<WorkerId, number>, row: RecordedRow | undefined): RecordedRun {
-  const durationsMs = run.tasks.map(() => 0)
+  const durationsMs: (number | null)[] = run.tasks.map(() => null)
   /** One report, and it passed: most tasks. */
   const plain = new Uint8Array(run.tasks.length)
   const odd = new Set<number>()
@@ -103,14 +117,19 @@ function recordedRun(run: Run, speeds: ReadonlyMap<WorkerId, number>, row: Recor
     const speed = speeds.get(worker) ?? 1
     for (let at = 0; at < tasks.length; at += 1) {
       const task = tasks[at]!
-      durationsMs[task]! += tookMs[at]! * speed
+      durationsMs[task] = (durationsMs[task] ?? 0) + tookMs[at]! * speed
       if (plain[task] === 1 || outcomes[at] !== 'passed') odd.add(task)
       plain[task] = 1
     }
   }
   const tries = triesOf(row?.tries ?? reportedTries(run, odd, speeds))
+  const estimatesMs = run.tasks.map((task) => (task.estimateMs < 0 ? null : task.estimateMs))
+  const about = { estimatesMs, tries, cut: cutShort(row?.tries ?? []), longestMs: run.endedAtMs! - run.startedAtMs! }
+  const unmeasured = unmeasuredOf(durationsMs, about)
   const dependencies = dependenciesOf(run)
   const spec = plainSpecOf(run.spec)
+  // When it was, only history knows: a run that is told to stop is soon over.
+  const cancels = isStopped(run) ? { cancels: [{ atMs: run.endedAtMs!, drain: run.cancelled!.drain }] } : {}
   return {
     run: run.id,
     who: run.who,
@@ -120,11 +139,12 @@ function recordedRun(run: Run, speeds: ReadonlyMap<WorkerId, number>, row: Recor
     startedAtMs: run.startedAtMs!,
     endedAtMs: run.endedAtMs!,
     files: run.tasks.map((task) => task.file),
-    estimatesMs: run.tasks.map((task) => (task.estimateMs < 0 ? null : task.estimateMs)),
+    estimatesMs,
     kinds: run.tasks.map((task) => task.kind),
-    durationsMs,
+    durationsMs: durationsMs.map((ms) => ms ?? 0),
+    ...(unmeasured.length === 0 ? {} : { unmeasured }),
     startupMs: run.startupMs ?? run.spec.startupMs,
-    ...(row ? meanwhileOf(row.events) : {}),
+    ...(row ? meanwhileOf(row.events) : cancels),
     ...(tries.length === 0 ? {} : { tries }),
     ...(dependencies.length === 0 ? {} : { dependencies }),
   }
@@ -136,11 +156,14 @@ function reportedTries(
   odd: ReadonlySet<number>,
   speeds: ReadonlyMap<WorkerId, number>,
 ): RecordedRow['tries'] {
-  const tries: [task: number, outcome: string, ms: number][] = []
+  const tries: [task: number, outcome: string, ms: number, failedTests: number][] = []
   if (odd.size === 0) return tries
   for (const { worker, tasks, outcomes, durationsMs } of run.reports)
-    for (const [at, task] of tasks.entries())
-      if (odd.has(task)) tries.push([task, outcomes[at]!, durationsMs[at]! * (speeds.get(worker) ?? 1)])
+    for (const [at, task] of tasks.entries()) {
+      // How many tests failed it tells of the last one only.
+      const failedTests = run.tasks[task]!.counts?.[1] ?? 1
+      if (odd.has(task)) tries.push([task, outcomes[at]!, durationsMs[at]! * (speeds.get(worker) ?? 1), failedTests])
+    }
   return tries
 }
 

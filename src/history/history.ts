@@ -105,12 +105,12 @@ export type RecordedRow = {
   readonly endedAtMs: number | null
   /** Of its processes, on the reference machine. */
   readonly startupMs: number | null
-  /** What was done with it: submitted, extended, sealed, paused, resumed, prioritised; oldest first. */
+  /** What was done with it: submitted, extended, sealed, paused, resumed, prioritised, cancelled; oldest first. */
   readonly events: readonly AuditRow[]
   /** File, estimate, and what all its attempts took on the reference machine; absent for runs that were said to be known. */
   readonly files?: readonly (readonly [file: string, estimateMs: number | null, tookMs: number | null])[]
-  /** Attempts of files that took more than one, or one that didn't pass: task, outcome and time, in their order. */
-  readonly tries: readonly (readonly [task: number, outcome: string, ms: number])[]
+  /** Attempts of files that took more than one, or one that didn't pass: task, outcome, time and failed tests, in their order. */
+  readonly tries: readonly (readonly [task: number, outcome: string, ms: number, failedTests?: number])[]
 }
 
 export type RecordedRows = {

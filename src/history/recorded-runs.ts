@@ -6,7 +6,7 @@ import type { RecordedRow, RecordedRows } from './history.ts'
 import type { Questions } from './messages.ts'
 import { auditRows, type Query } from './queries.ts'
 
-const eventTypes = ['run.submitted', 'run.extended', 'run.sealed', 'run.paused', 'run.resumed', 'run.prioritised']
+const eventTypes = ['submitted', 'extended', 'sealed', 'paused', 'resumed', 'prioritised', 'cancelled']
 
 /** The newest, as long as they have no more tasks together. */
 const chosenSql = `
@@ -41,7 +41,7 @@ export async function recordedRuns(query: Query, ask: Questions['recordedRuns'][
       events: [],
       tries: [],
     })
-  const types = eventTypes.map((type) => `'${type}'`).join(', ')
+  const types = eventTypes.map((type) => `'run.${type}'`).join(', ')
   const audit = await query(
     `WITH ${chosenSql} SELECT a.* FROM audit a SEMI JOIN chosen USING (run) WHERE a.type IN (${types}) ORDER BY position, part`,
     bounds,
@@ -52,12 +52,14 @@ export async function recordedRuns(query: Query, ask: Questions['recordedRuns'][
        SELECT run, task FROM attempts SEMI JOIN chosen USING (run) GROUP BY ALL
        HAVING max(attempt) > 1 OR bool_or(outcome NOT IN ('passed', 'skipped'))
      )
-     SELECT a.run, a.task, a.outcome, coalesce(a.duration_ms, 0) * coalesce(a.speed, 1) AS ms
+     SELECT a.run, a.task, a.outcome, coalesce(a.duration_ms, 0) * coalesce(a.speed, 1) AS ms, a.failed
      FROM attempts a SEMI JOIN odd USING (run, task) ORDER BY a.run, a.task, a.attempt`,
     bounds,
   )
-  for (const row of tried)
-    push(tries, row['run'] as string, [row['task'] as number, row['outcome'] as string, row['ms'] as number] as const)
+  for (const row of tried) {
+    const [task, outcome, ms] = [row['task'] as number, row['outcome'] as string, row['ms'] as number]
+    push(tries, row['run'] as string, [task, outcome, ms, row['failed'] as number] as const)
+  }
   const known = JSON.stringify(ask.known)
   const whole = await query(
     `WITH ${chosenSql}, wanted AS (SELECT run FROM chosen WHERE NOT list_contains(from_json($known, '["VARCHAR"]'), run)),

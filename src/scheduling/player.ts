@@ -3,7 +3,8 @@
  * What `muster plan`, `muster replay`, rehearsals and the benchmark of makespans rest on. A batch starts up, then runs its
  * tasks in their order on as many lanes as it has CPUs, as a framework does, and reports each as it is done. Tasks pass,
  * unless the script says how an attempt goes: one that crashes or runs out of time takes its process with it, and what
- * becomes of the others the core decides. Nothing is random: the same input gives the same output.
+ * becomes of the others the core decides. A run that is cancelled, or stopped after too many failures, has its processes
+ * ended at once, or when what runs is done. Nothing is random: the same input gives the same output.
  *
  * Left out: everything that costs a real coordinator time (its log, the network, workspaces).
  */
@@ -28,6 +29,8 @@ export type Policy = Strategy & Partial<Pick<Scheduler, 'refused' | 'takeFaults'
 export type Attempted = {
   readonly outcome: 'passed' | 'failed' | 'skipped' | 'crashed' | 'timed-out'
   readonly durationMs: number
+  /** Of one that failed; default 1. */
+  readonly failedTests?: number
 }
 
 export type Play = {
@@ -81,6 +84,8 @@ type Happening = {
 
 /** How long a worker that is told to recycle takes. */
 const recyclingMs = 1000
+/** What runs may go on for so long when its run is cancelled and is to finish what it began. */
+const drainMaxMs = 10_000
 
 /** Placements are looked for after everything that happens at one moment. */
 export function play(script: Play): Played {
@@ -93,7 +98,7 @@ export function play(script: Play): Played {
   const moments = new Moments<Happening>()
   for (const { atMs, input } of script.inputs) moments.add(atMs, { input })
   const batches: PlayedBatch[] = []
-  const stage: Stage = { script, state, moments, attempts: new Map() }
+  const stage: Stage = { script, state, moments, attempts: new Map(), underWay: new Map() }
   let nowMs = 0
   for (let idle = false; !idle;) {
     // What waits out a time of its own is looked at then, as a leader's clock does.
@@ -130,6 +135,15 @@ type Stage = {
   readonly moments: Moments<Happening>
   /** By run and task: attempts that came to an end of their own. */
   readonly attempts: Map<RunId, Map<TaskIndex, number>>
+  readonly underWay: Map<BatchId, UnderWay>
+}
+
+/** What a batch does until it ends. */
+type UnderWay = {
+  readonly event: Assigned
+  readonly atMs: number
+  readonly startupMs: number
+  readonly turns: readonly Turn[]
 }
 
 function dueMs(state: State, nowMs: number): number {
@@ -138,7 +152,15 @@ function dueMs(state: State, nowMs: number): number {
 }
 
 /** What the run that is played has no use for any more: it is over, or was not stopped in the first place. */
-const optional: ReadonlySet<Input['type']> = new Set(['pause', 'resume', 'prioritise', 'extend', 'seal', 'recycled'])
+const optional: ReadonlySet<Input['type']> = new Set([
+  'pause',
+  'resume',
+  'prioritise',
+  'extend',
+  'seal',
+  'cancel',
+  'recycled',
+])
 
 /** A batch of a worker that left goes on speaking, and is no longer heard. */
 function happen(stage: Stage, { input, over }: Happening, nowMs: number): void {
@@ -154,18 +176,39 @@ function happen(stage: Stage, { input, over }: Happening, nowMs: number): void {
   for (const task of over.tasks) counts.set(task, (counts.get(task) ?? 0) + 1)
 }
 
-function take({ script, state, moments }: Stage, input: Input, nowMs: number): readonly Event[] {
+function take(stage: Stage, input: Input, nowMs: number): readonly Event[] {
+  const { script, state, moments, underWay } = stage
   const events = advance(state, input, nowMs)
   script.onEvents?.(events, nowMs)
   for (const event of events) {
-    if (event.type !== 'worker.recycling') continue
-    const { worker, id } = event
-    moments.add(nowMs + recyclingMs, { input: { type: 'recycled', worker, id } })
+    if (event.type === 'batch.ended') underWay.delete(event.batch)
+    else if (event.type === 'run.cancelled') stopBatches(stage, event, nowMs)
+    else if (event.type === 'worker.recycling') {
+      const { worker, id } = event
+      moments.add(nowMs + recyclingMs, { input: { type: 'recycled', worker, id } })
+    }
   }
   return events
 }
 
+/** Its processes end at once, or when the tasks that have begun are done; what they would have said later is not heard. */
+function stopBatches({ state, moments, underWay }: Stage, { run, drain }: RunCancelled, nowMs: number): void {
+  for (const id of state.runs.get(run)!.batches) {
+    const { event, atMs, startupMs, turns } = underWay.get(id)!
+    let toMs = nowMs
+    if (drain)
+      for (const turn of turns)
+        if (turn.fromMs <= nowMs && turn.toMs > nowMs) toMs = Math.min(Math.max(toMs, turn.toMs), nowMs + drainMaxMs)
+    const { worker, batch, token } = event
+    const spent = { startupMs: Math.min(startupMs, toMs - atMs), wallMs: toMs - atMs }
+    moments.add(toMs, { input: { type: 'end', worker, batch, token, ...plainEnd, reason: 'cancelled', ...spent } })
+  }
+}
+
 type Assigned = Extract<Event, { type: 'batch.assigned' }>
+type RunCancelled = Extract<Event, { type: 'run.cancelled' }>
+
+const plainEnd = { exitCode: 0, signal: null, interrupted: [], timedOut: [], errors: [] }
 
 function placeAll(stage: Stage, nowMs: number): readonly Assigned[] {
   const { script, state } = stage
@@ -190,22 +233,28 @@ function placeAll(stage: Stage, nowMs: number): readonly Assigned[] {
 type Turn = Attempted & { readonly task: TaskIndex; readonly fromMs: number; readonly toMs: number }
 
 /** Which task runs when, lane by lane, if nothing ends the process. */
-function turnsOf({ script, attempts }: Stage, { run, tasks, cpus }: Assigned, worker: Worker, fromMs: number): Turn[] {
+function turnsOf({ script, attempts }: Stage, { run, tasks, cpus }: Assigned, worker: Worker, beginMs: number): Turn[] {
   const lanes = new Moments<undefined>()
-  for (let lane = 0; lane < Math.min(cpus, tasks.length); lane += 1) lanes.add(fromMs, undefined)
+  for (let lane = 0; lane < Math.min(cpus, tasks.length); lane += 1) lanes.add(beginMs, undefined)
   return tasks.map((task) => {
-    const { outcome, durationMs } = script.attempt?.(run, task, worker, attempts.get(run)?.get(task) ?? 0) ?? {
+    const attempted: Attempted = script.attempt?.(run, task, worker, attempts.get(run)?.get(task) ?? 0) ?? {
       outcome: 'passed',
       durationMs: script.taskMs(run, task, worker),
     }
-    const beginsMs = lanes.firstMs!
+    const fromMs = lanes.firstMs!
+    const toMs = fromMs + attempted.durationMs
     lanes.take()
-    lanes.add(beginsMs + durationMs, undefined)
-    return { task, outcome, durationMs, fromMs: beginsMs, toMs: beginsMs + durationMs }
+    lanes.add(toMs, undefined)
+    return { task, ...attempted, fromMs, toMs }
   })
 }
 
-const counts = { passed: [1, 0, 0, 0], failed: [0, 1, 0, 0], skipped: [0, 0, 0, 1] } as const
+const counts = { passed: [1, 0, 0, 0], skipped: [0, 0, 0, 1] } as const
+
+function reportOf({ task, outcome, durationMs, failedTests = 1 }: Turn): TaskReport | undefined {
+  if (outcome === 'crashed' || outcome === 'timed-out') return undefined
+  return { task, outcome, durationMs, counts: outcome === 'failed' ? [0, failedTests, 0, 0] : counts[outcome] }
+}
 
 /** Those that are done by `toMs`, in the order in which they are: one by one, or those of a part of the time together. */
 function together(
@@ -225,12 +274,13 @@ function together(
 
 /** Everything that its worker will say of the batch. */
 function runBatch(stage: Stage, event: Assigned, nowMs: number): PlayedBatch {
-  const { script, state, moments } = stage
+  const { script, state, moments, underWay } = stage
   const { run, tasks, cpus, batch, token } = event
   const worker = state.workers.get(event.worker)!
   const about = { worker: worker.id, batch, token } as const
   const startupMs = script.startupMs(run, worker)
   const turns = turnsOf(stage, event, worker, nowMs + startupMs)
+  underWay.set(batch, { event, atMs: nowMs, startupMs, turns })
   let fatal: Turn | undefined
   let toMs = nowMs + startupMs
   for (const turn of turns) {
@@ -240,17 +290,13 @@ function runBatch(stage: Stage, event: Assigned, nowMs: number): PlayedBatch {
   }
   if (fatal) ({ toMs } = fatal)
   for (const part of together(turns, nowMs + startupMs, toMs, script.reportsMax)) {
-    const reports: TaskReport[] = []
-    for (const { task, outcome, durationMs } of part)
-      if (outcome !== 'crashed' && outcome !== 'timed-out')
-        reports.push({ task, outcome, durationMs, counts: counts[outcome] })
+    const reports = part.map(reportOf).filter((report) => report !== undefined)
     if (reports.length === 0) continue
     const doneMs = part.reduce((last, turn) => Math.max(last, turn.toMs), 0)
     const over = { run, tasks: reports.map((one) => one.task) }
     moments.add(doneMs, { input: { type: 'report', ...about, reports }, over })
   }
   const wallMs = toMs - nowMs
-  const plain = { exitCode: 0, signal: null, interrupted: [], timedOut: [], errors: [] }
   if (fatal) {
     const reason = fatal.outcome === 'crashed' ? 'crashed' : 'timed-out'
     // By what has begun the core tells who may be to blame.
@@ -262,8 +308,8 @@ function runBatch(stage: Stage, event: Assigned, nowMs: number): PlayedBatch {
       reason === 'crashed'
         ? { exitCode: null, signal: 'SIGKILL', interrupted: [task, ...underWay] }
         : { exitCode: null, interrupted: underWay, timedOut: [task] }
-    const input = { type: 'end', ...about, ...plain, ...which, reason, startupMs, wallMs } as const
+    const input = { type: 'end', ...about, ...plainEnd, ...which, reason, startupMs, wallMs } as const
     moments.add(toMs, { input, over: { run, tasks: [task] } })
-  } else moments.add(toMs, { input: { type: 'end', ...about, ...plain, reason: 'completed', startupMs, wallMs } })
+  } else moments.add(toMs, { input: { type: 'end', ...about, ...plainEnd, reason: 'completed', startupMs, wallMs } })
   return { batch, run, worker: worker.id, tasks, cpus, fromMs: nowMs, toMs }
 }

@@ -4,7 +4,9 @@
  * happen again, under any strategy and on any fleet.
  *
  * Durations are of the reference machine: measured time × the worker's speed. A task that was never measured (cancelled,
- * lost for good) takes nothing. An attempt that was lost with its worker isn't played as such: its worker leaves again.
+ * lost for good) takes what was expected of it. An attempt that was lost with its worker isn't played as such: its worker
+ * leaves again. What somebody did from outside (cancelling, pausing) happens again at its time; what follows from a rule
+ * (stopping after too many failures) follows again.
  */
 import type { Capabilities, RunId, RunSpec, WorkerId } from '../core/entities.ts'
 import type { Input, Submit } from '../core/input.ts'
@@ -26,8 +28,10 @@ export type RecordedRun = {
   readonly estimatesMs: readonly (number | null)[]
   /** Index into the spec's needs, per file. */
   readonly kinds: readonly number[]
-  /** What each took, on the reference machine. */
+  /** What each took, on the reference machine; 0 for those that never came to an end. */
   readonly durationsMs: readonly number[]
+  /** Those that never came to an end of their own, and what they are taken to take. */
+  readonly unmeasured?: readonly (readonly [task: number, ms: number])[]
   readonly startupMs: number
   /** Of files where one pass wasn't all: each attempt in turn. */
   readonly tries?: readonly RecordedTry[]
@@ -36,16 +40,26 @@ export type RecordedRun = {
   /** When it was said that no more files come. */
   readonly sealedAtMs?: number
   readonly pauses?: readonly { readonly fromMs: number; readonly toMs?: number }[]
+  /** By somebody, and not by a rule. */
+  readonly cancels?: readonly { readonly atMs: number; readonly drain: boolean }[]
   /** Those that it was given later; the spec has the first. */
   readonly priorities?: readonly { readonly atMs: number; readonly priority: number }[]
   /** Which files came after which. */
   readonly dependencies?: Submit['dependencies']
 }
 
-/** Time of each attempt on the reference machine. */
+/** Time of each attempt on the reference machine, and how many tests failed in it. */
 export type RecordedTry = {
   readonly task: number
-  readonly attempts: readonly (readonly [outcome: Attempted['outcome'], ms: number])[]
+  readonly attempts: readonly (readonly [outcome: Attempted['outcome'], ms: number, failedTests?: number])[]
+}
+
+/** Which scheduler was chosen; absent = the default, for all projects without one of their own. */
+export type RecordedChoice = {
+  readonly atMs: number
+  readonly project?: string
+  readonly strategy?: string
+  readonly config?: Readonly<Record<string, unknown>>
 }
 
 export type RecordedWorker = {
@@ -62,6 +76,8 @@ export type Recording = {
   readonly toMs: number
   /** Of the scheduler that is chosen now. */
   readonly strategy: string
+  /** What was chosen when, in that order, from before the first run on; absent = `strategy` all the time. */
+  readonly schedulers?: readonly RecordedChoice[]
   /** In the order in which they were submitted. */
   readonly runs: readonly RecordedRun[]
   readonly workers: readonly RecordedWorker[]
@@ -74,27 +90,37 @@ export type Recording = {
 /** So many made-up workers instead of those that were there, or those. */
 export type FleetChoice = { readonly type: 'same' } | { readonly type: 'made-up'; readonly workers: number }
 
+/** A policy that follows what is chosen: changes of scheduler are played to it, too. */
+export type PlayedPolicy = Policy & { readonly asChosen?: boolean }
+
 /** Beyond so many files, not each is reported at its very moment. */
 const manyFiles = 20_000
 const reportsMax = 64
 
 /** Times are of the recording, less its start. */
-export function playOf(recording: Recording, strategy: Policy, fleet: FleetChoice): Play {
+export function playOf(recording: Recording, strategy: PlayedPolicy, fleet: FleetChoice): Play {
   const { runs, fromMs, shares } = recording
   const known = new Set(runs.map((run) => run.run))
   const byId = new Map(runs.map((run) => [run.run, run]))
+  const expected = new Map(runs.map((run) => [run.run, new Map(run.unmeasured)]))
   const tries = new Map(runs.map((run) => [run.run, new Map(run.tries?.map((one) => [one.task, one.attempts]))]))
   const files = runs.reduce((sum, run) => sum + run.files.length, 0)
   const ofRuns = runs.flatMap((run) => inputsOf(run, known, fleet.type === 'same', fromMs))
   return {
     strategy,
-    inputs: [...(fleet.type === 'same' ? sameFleet(recording) : madeUpFleet(recording, fleet.workers)), ...ofRuns],
-    taskMs: (run, task, worker) => byId.get(run)!.durationsMs[task]! / speedOf(worker),
+    inputs: [
+      ...(strategy.asChosen ? choicesOf(recording) : []),
+      ...(fleet.type === 'same' ? sameFleet(recording) : madeUpFleet(recording, fleet.workers)),
+      ...ofRuns,
+    ],
+    taskMs: (run, task, worker) =>
+      (expected.get(run)!.get(task) ?? byId.get(run)!.durationsMs[task]!) / speedOf(worker),
     attempt: (run, task, worker, before) => {
       const attempts = tries.get(run)!.get(task)
       // Whoever tries more often than was tried meets the last outcome again.
-      const [outcome, ms] = attempts?.[Math.min(before, attempts.length - 1)] ?? []
-      return outcome === undefined ? undefined : { outcome, durationMs: ms! / speedOf(worker) }
+      const [outcome, ms, failedTests] = attempts?.[Math.min(before, attempts.length - 1)] ?? []
+      if (outcome === undefined) return undefined
+      return { outcome, durationMs: ms! / speedOf(worker), ...(failedTests === undefined ? {} : { failedTests }) }
     },
     startupMs: (run, worker) => byId.get(run)!.startupMs / speedOf(worker),
     ...(shares === undefined ? {} : { shares: new Map(shares) }),
@@ -104,7 +130,7 @@ export function playOf(recording: Recording, strategy: Policy, fleet: FleetChoic
 
 /** Everything that was done with a run, at its time. */
 function inputsOf(recorded: RecordedRun, known: ReadonlySet<RunId>, inPlace: boolean, fromMs: number): Timed[] {
-  const { run, who, extended = [], sealedAtMs, pauses = [], priorities = [] } = recorded
+  const { run, who, extended = [], sealedAtMs, pauses = [], priorities = [], cancels = [] } = recorded
   const at = (atMs: number, input: Input): Timed => ({ atMs: Math.max(0, atMs - fromMs), input })
   const inputs = [at(recorded.submittedAtMs, submitOf(recorded, known, inPlace, fromMs))]
   let first = recorded.files.length - extended.reduce((sum, one) => sum + one.files, 0)
@@ -120,6 +146,7 @@ function inputsOf(recorded: RecordedRun, known: ReadonlySet<RunId>, inPlace: boo
     if (toMs !== undefined) inputs.push(at(toMs, { type: 'resume', run, who }))
   }
   for (const { atMs, priority } of priorities) inputs.push(at(atMs, { type: 'prioritise', run, who, priority }))
+  for (const { atMs, drain } of cancels) inputs.push(at(atMs, { type: 'cancel', run, who, why: 'as it was', drain }))
   return inputs
 }
 
@@ -129,7 +156,6 @@ function submitOf(run: RecordedRun, known: ReadonlySet<RunId>, inPlace: boolean,
   const spec: RunSpec = {
     ...rest,
     open: extended.length > 0,
-    maxFailures: 0,
     startupMs: run.startupMs,
     ...(deadlineAtMs === undefined ? {} : { deadlineAtMs: deadlineAtMs - fromMs }),
     // Those before it that are not in the recording were over, or nobody knows.
@@ -147,6 +173,13 @@ function submitOf(run: RecordedRun, known: ReadonlySet<RunId>, inPlace: boolean,
 }
 
 type Timed = { readonly atMs: number; readonly input: Input }
+
+function choicesOf({ schedulers = [], fromMs }: Recording): readonly Timed[] {
+  return schedulers.map(({ atMs, ...choice }) => ({
+    atMs: Math.max(0, atMs - fromMs),
+    input: { type: 'choose-scheduler', who: 'player', ...choice },
+  }))
+}
 
 function sameFleet({ workers, fromMs }: Recording): readonly Timed[] {
   return workers.flatMap(({ worker, name, capabilities, joinedAtMs, leftAtMs }) => [

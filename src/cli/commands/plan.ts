@@ -88,14 +88,16 @@ async function workOf(connection: Connection, options: PlanOptions): Promise<Ask
   return { work, workers: known.workers }
 }
 
-/** What each file really took, with every run's own start-up. */
+/** What each file really took, with the run's own start-up; of those that never came to an end, what was expected. */
 async function workOfRun({ client }: Connection, id: string): Promise<Work> {
   const query = new URLSearchParams({ run: id, only: 'true' })
   const { runs, leftOut } = await client.get<Recording>(`/recording?${query.toString()}`)
   const [run] = runs
   if (!run) throw new MusterError('conflict', `run ${id} can't be planned from: ${leftOut.join('; ')}`)
-  const { spec, files, durationsMs, kinds, startupMs } = run
-  return { spec, files, estimatesMs: durationsMs, kinds, startupMs }
+  const { spec, files, durationsMs, unmeasured, kinds, startupMs } = run
+  const expected = new Map(unmeasured)
+  const estimatesMs = durationsMs.map((ms, task) => expected.get(task) ?? ms)
+  return { spec, files, estimatesMs, measured: files.map((_, task) => !expected.has(task)), kinds, startupMs }
 }
 
 function specOf({ suite, project, needs }: RunPlan): RunSpec {
