@@ -13,13 +13,10 @@ import { Fleets } from '../scheduling/fleet.ts'
 import { forecasts } from '../scheduling/forecast.ts'
 import type { Recording } from '../scheduling/recording.ts'
 import { explain, type ChosenStrategy, type Why } from '../scheduling/why.ts'
+import { seenIn } from './recorded-history.ts'
 import { recordingOf, type RecordingQuery, type Seen } from './recording.ts'
 import { runView, type Outlook } from './views.ts'
 
-/** Joins and leaves of workers that a recording looks at, the newest. */
-const workerEventsMax = 50_000
-/** Of runs that are played again at once. */
-const recordedMax = { runsMax: 2000, tasksMax: 200_000 }
 const outlookAgeMaxMs = 250
 const outlookPause = 10
 
@@ -93,13 +90,9 @@ export class Explanations {
   }
 
   /** Without history it is known only of workers that are here, or that took part, and of runs that are kept. */
-  async #seenOf({ run, sinceMs }: RecordingQuery, nowMs: number): Promise<Seen> {
+  async #seenOf(query: RecordingQuery, nowMs: number): Promise<Seen> {
     try {
-      const history = await this.#options.history()
-      const workers = await history.workerEvents({ untilMs: nowMs, limit: workerEventsMax })
-      const known = [...this.#state.runs.keys()]
-      const from = run === undefined ? { sinceMs: sinceMs ?? 0 } : { sinceMs: nowMs, from: run }
-      return { workers, rows: await history.recordedRuns({ ...from, ...recordedMax, known }) }
+      return await seenIn(await this.#options.history(), this.#state, query, nowMs)
     } catch (error) {
       if (!isMusterError(error)) throw error
       this.#options.say('warn', 'a recording is made without history', { error: error.message })

@@ -15,7 +15,7 @@ import { play, type Attempted, type Played, type Play } from '../scheduling/play
 import { playOf } from '../scheduling/recording.ts'
 import { replay } from '../scheduling/replay.ts'
 import { fifo, history } from '../scheduling/strategies/builtin.ts'
-import { unmeasuredOf } from './recorded-history.ts'
+import { choicesFrom, seenIn, unmeasuredOf } from './recorded-history.ts'
 import { recordingOf } from './recording.ts'
 
 const capabilities = { os: 'linux', arch: 'x64', cpus: 1, memoryBytes: 1, host: 'h', labels: {}, tools: {}, speed: 2 }
@@ -73,7 +73,7 @@ test('recordingOf: finished runs with their durations on the reference machine, 
   )
   assert.deepEqual(recording.leftOut, [
     '1 run not finished',
-    'crashes, time limits, pauses and when files were added: history is away',
+    'crashes, time limits, pauses, changes of scheduler and when files were added: history is away',
     'what came before 1970-01-01T00:00:02.000Z: no older run is kept',
   ])
   const text = JSON.stringify(replay(recording, history, fifo, { type: 'same' }))
@@ -90,6 +90,22 @@ test('recordingOf: without history, workers that left are known from the runs th
   )
   assert.deepEqual(recordingOf(state, { run: 'S', only: true }, 'history', { workers: [] }, 5000).runs, [])
   assert.throws(() => recordingOf(state, { run: 'X' }, 'history', { workers: [] }, 5000), /no run X is known/)
+})
+
+test('choicesFrom: what was chosen before the first run counts once, what came after the last one not at all', () => {
+  const rows = [
+    row('scheduler.chosen', 10, { who: 'x', strategy: 'fifo' }),
+    row('scheduler.chosen', 20, { who: 'x', strategy: 'priority', project: 'p' }),
+    row('scheduler.chosen', 30, { who: 'x', strategy: 'deadline', config: { a: 1 } }),
+    row('scheduler.chosen', 40, { who: 'x', project: 'p' }),
+    row('scheduler.chosen', 60, { who: 'x' }),
+    row('scheduler.chosen', 99, { who: 'x', strategy: 'fifo' }),
+  ]
+  assert.deepEqual(choicesFrom(rows, 50, 90), [{ atMs: 30, strategy: 'deadline', config: { a: 1 } }, { atMs: 60 }])
+  assert.deepEqual(choicesFrom(rows, 25, 25), [
+    { atMs: 10, strategy: 'fifo' },
+    { atMs: 20, strategy: 'priority', project: 'p' },
+  ])
 })
 
 test('unmeasuredOf: what was expected, else what is usual, else the time of the run; and always more than it had run', () => {
@@ -176,6 +192,7 @@ function morning(onEvents: Play['onEvents']): Play {
       { atMs: 21_000, input: { type: 'resume', run: 'C', who } },
       { atMs: 9000, input: { type: 'extend', run: 'B', who, files: late, estimates: [ms, ms, null] } },
       { atMs: 12_000, input: { type: 'seal', run: 'B', who } },
+      { atMs: 15_000, input: { type: 'choose-scheduler', who, project: 'q', strategy: 'fifo' } },
       { atMs: 7000, input: { type: 'prioritise', run: 'A', who, priority: 5 } },
     ],
     taskMs: (_run, _task, worker) => ms / worker.capabilities.speed!,
@@ -227,12 +244,9 @@ for (const kept of ['state keeps nothing of it', 'state still has the runs'] as 
       assert.deepEqual(endsMs, [46_000, 57_000, 52_000, 61_000])
       for (const [at, bytes] of entries.entries()) await stored.feed(at + 1, bytes)
       await stored.settled()
-      const [workers, rows] = await Promise.all([
-        stored.workerEvents({ untilMs: startMs + 1e9, limit: 100 }),
-        stored.recordedRuns({ sinceMs: startMs, runsMax: 100, tasksMax: 1000, known: [...state.runs.keys()] }),
-      ])
+      const seen = await seenIn(stored, state, { sinceMs: startMs }, startMs + 1e9)
       assert.deepEqual(
-        rows.runs.map((row) => [row.run, row.files?.length]),
+        seen.rows!.runs.map((row) => [row.run, row.files?.length]),
         [
           ['A', 10],
           ['B', 6],
@@ -243,8 +257,11 @@ for (const kept of ['state keeps nothing of it', 'state still has the runs'] as 
           ['G', 1],
         ].map(([run, count]) => [run, state.runs.size > 0 ? undefined : count]),
       )
-      const recording = recordingOf(state, { sinceMs: startMs }, 'history', { workers, rows }, startMs + 1e9)
+      const recording = recordingOf(state, { sinceMs: startMs }, 'history', seen, startMs + 1e9)
       assert.deepEqual(recording.leftOut, [])
+      assert.deepEqual(recording.schedulers, [
+        { atMs: startMs + 15_000, project: 'q', strategy: 'fifo' },
+      ])
       const again = play(playOf(recording, history, { type: 'same' }))
       assert.deepEqual(story(again), story(really))
       const other = replay(recording, history, fifo, { type: 'made-up', workers: 8 })

@@ -10,6 +10,7 @@ import type { Run, State } from '../core/state.ts'
 import type { AuditRow, RecordedRow, RecordedRows } from '../history/history.ts'
 import type { RecordedRun, RecordedWorker, Recording } from '../scheduling/recording.ts'
 import {
+  choicesFrom,
   cutShort,
   isFromOutside,
   meanwhileOf,
@@ -31,6 +32,8 @@ export type RecordingQuery = {
 export type Seen = {
   /** worker.joined, worker.drained and worker.left, oldest first. */
   readonly workers: readonly AuditRow[]
+  /** scheduler.chosen, oldest first. */
+  readonly choices?: readonly AuditRow[]
   readonly rows?: RecordedRows | undefined
 }
 
@@ -38,7 +41,7 @@ export function recordingOf(
   state: State,
   query: RecordingQuery,
   strategy: string,
-  { workers: seen, rows }: Seen,
+  { workers: seen, choices, rows }: Seen,
   nowMs: number,
 ): Recording {
   const { run: id, sinceMs, only = false } = query
@@ -85,11 +88,12 @@ export function recordingOf(
   const toMs = runs.reduce((last, run) => Math.max(last, run.endedAtMs), startMs)
   const workers = workersOf(state, kept, seen, startMs, toMs)
   const shares = state.shares.size === 0 ? {} : { shares: [...state.shares] }
-  return { fromMs: startMs, toMs, strategy, runs, workers, ...shares, leftOut }
+  const chosen = choices === undefined ? {} : { schedulers: choicesFrom(choices, startMs, toMs) }
+  return { fromMs: startMs, toMs, strategy, ...chosen, runs, workers, ...shares, leftOut }
 }
 
 function withoutHistory(state: State, sinceMs: number | undefined, nowMs: number): string[] {
-  const leftOut = ['crashes, time limits, pauses and when files were added: history is away']
+  const leftOut = ['crashes, time limits, pauses, changes of scheduler and when files were added: history is away']
   const oldest = [...state.runs.values()].reduce((least, run) => Math.min(least, run.createdAtMs), Infinity)
   if (sinceMs !== undefined && oldest > sinceMs)
     leftOut.push(

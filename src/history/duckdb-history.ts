@@ -149,6 +149,10 @@ export class DuckdbHistory implements History {
     return this.#ask('workerEvents', query)
   }
 
+  schedulerChoices(query: Questions['schedulerChoices']['ask']): Promise<AuditRow[]> {
+    return this.#ask('schedulerChoices', query)
+  }
+
   recordedRuns(query: Questions['recordedRuns']['ask']): Promise<RecordedRows> {
     return this.#ask('recordedRuns', query)
   }

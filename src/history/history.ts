@@ -141,6 +141,8 @@ export interface History extends AsyncDisposable {
   audit(run: string): Promise<AuditRow[]>
   /** When workers joined, were drained and left, oldest first, up to then: the newest `limit`. */
   workerEvents(query: { readonly untilMs: number; readonly limit: number }): Promise<AuditRow[]>
+  /** Which schedulers were chosen, oldest first, up to then: the newest `limit`. */
+  schedulerChoices(query: { readonly untilMs: number; readonly limit: number }): Promise<AuditRow[]>
   /** Runs that were submitted since then: the newest, up to so many runs and tasks together. `known`: their files aren't wanted. */
   recordedRuns(query: {
     readonly sinceMs: number

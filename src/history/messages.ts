@@ -34,6 +34,7 @@ export type Questions = {
   lastFailed: { readonly ask: { readonly project: string; readonly suite: string }; readonly answer: string[] }
   audit: { readonly ask: { readonly run: string }; readonly answer: AuditRow[] }
   workerEvents: { readonly ask: { readonly untilMs: number; readonly limit: number }; readonly answer: AuditRow[] }
+  schedulerChoices: { readonly ask: { readonly untilMs: number; readonly limit: number }; readonly answer: AuditRow[] }
   recordedRuns: {
     readonly ask: {
       readonly sinceMs: number

@@ -9,7 +9,7 @@ import { MusterError } from '../protocol/errors.ts'
 import { loadDuckdb } from './duckdb.ts'
 import type { FedEntry, FromProcess, ProcessFailure, ProcessOptions, Question, ToProcess } from './messages.ts'
 import { predict } from './predictions.ts'
-import { audit, workerEvents, lastFailed, runs, tests } from './queries.ts'
+import { audit, schedulerChoices, workerEvents, lastFailed, runs, tests } from './queries.ts'
 import { recordedRuns } from './recorded-runs.ts'
 import { HistoryStore } from './store.ts'
 
@@ -186,6 +186,8 @@ async function ask(from: HistoryStore, question: Question): Promise<unknown> {
       return audit(query, question)
     case 'workerEvents':
       return workerEvents(query, question)
+    case 'schedulerChoices':
+      return schedulerChoices(query, question)
     case 'recordedRuns':
       return recordedRuns(query, question)
     case 'copy':

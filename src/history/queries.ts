@@ -102,11 +102,22 @@ export async function audit(query: Query, ask: Questions['audit']['ask']): Promi
   return auditRows(await query('SELECT * FROM audit WHERE run = $run ORDER BY position, part', { run: ask.run }))
 }
 
-export async function workerEvents(query: Query, ask: Questions['workerEvents']['ask']): Promise<AuditRow[]> {
+export function workerEvents(query: Query, ask: Questions['workerEvents']['ask']): Promise<AuditRow[]> {
+  return newestOf(query, "'worker.joined', 'worker.drained', 'worker.left'", ask)
+}
+
+export function schedulerChoices(query: Query, ask: Questions['schedulerChoices']['ask']): Promise<AuditRow[]> {
+  return newestOf(query, "'scheduler.chosen'", ask)
+}
+
+async function newestOf(
+  query: Query,
+  types: string,
+  { untilMs, limit }: Questions['workerEvents']['ask'],
+): Promise<AuditRow[]> {
   const rows = await query(
-    `SELECT * FROM audit WHERE type IN ('worker.joined', 'worker.drained', 'worker.left') AND at_ms <= $until
-     ORDER BY position DESC, part DESC LIMIT $limit`,
-    { until: ask.untilMs, limit: ask.limit },
+    `SELECT * FROM audit WHERE type IN (${types}) AND at_ms <= $until ORDER BY position DESC, part DESC LIMIT $limit`,
+    { until: untilMs, limit },
   )
   return auditRows(rows).toReversed()
 }

@@ -76,7 +76,7 @@ export type Recording = {
   readonly toMs: number
   /** Of the scheduler that is chosen now. */
   readonly strategy: string
-  /** What was chosen when, in that order, from before the first run on; absent = `strategy` all the time. */
+  /** What was chosen when, in that order, from before the first run on; absent = nobody knows. */
   readonly schedulers?: readonly RecordedChoice[]
   /** In the order in which they were submitted. */
   readonly runs: readonly RecordedRun[]
@@ -90,8 +90,8 @@ export type Recording = {
 /** So many made-up workers instead of those that were there, or those. */
 export type FleetChoice = { readonly type: 'same' } | { readonly type: 'made-up'; readonly workers: number }
 
-/** A policy that follows what is chosen: changes of scheduler are played to it, too. */
-export type PlayedPolicy = Policy & { readonly asChosen?: boolean }
+/** `asChosen`: it follows what is chosen, so changes of scheduler are played to it, too; how people call that. */
+export type PlayedPolicy = Policy & { readonly asChosen?: string }
 
 /** Beyond so many files, not each is reported at its very moment. */
 const manyFiles = 20_000
@@ -109,7 +109,7 @@ export function playOf(recording: Recording, strategy: PlayedPolicy, fleet: Flee
   return {
     strategy,
     inputs: [
-      ...(strategy.asChosen ? choicesOf(recording) : []),
+      ...(strategy.asChosen === undefined ? [] : choicesOf(recording)),
       ...(fleet.type === 'same' ? sameFleet(recording) : madeUpFleet(recording, fleet.workers)),
       ...ofRuns,
     ],

@@ -2,8 +2,8 @@
  * A recorded queue under another policy or fleet, beside what really happened and beside the same policy played again:
  * the difference between those two is the player's own error, so nobody takes it for the policy's.
  */
-import { play, type PlayedRun, type Policy } from './player.ts'
-import { playOf, type FleetChoice, type RecordedRun, type Recording } from './recording.ts'
+import { play, type PlayedRun } from './player.ts'
+import { playOf, type FleetChoice, type PlayedPolicy, type RecordedRun, type Recording } from './recording.ts'
 
 export type Outcome = {
   /** From the first submission to the end of the last run. */
@@ -43,7 +43,7 @@ export type Replay = {
 
 type Ran = Pick<PlayedRun, 'run' | 'submittedAtMs' | 'startedAtMs' | 'endedAtMs'>
 
-export function replay(recording: Recording, recorded: Policy, policy: Policy, fleet: FleetChoice): Replay {
+export function replay(recording: Recording, recorded: PlayedPolicy, policy: PlayedPolicy, fleet: FleetChoice): Replay {
   const { fromMs, toMs, runs, leftOut } = recording
   const really: readonly Ran[] = runs.map((run) => ({
     run: run.run,
@@ -56,9 +56,9 @@ export function replay(recording: Recording, recorded: Policy, policy: Policy, f
   return {
     fromMs,
     toMs,
-    policy: policy.name,
+    policy: policy.asChosen ?? policy.name,
     fleet: fleet.type === 'same' ? `the same ${recording.workers.length} workers` : `${fleet.workers} workers`,
-    recordedPolicy: recorded.name,
+    recordedPolicy: recorded.asChosen ?? recorded.name,
     really: outcomeOf(runs, really),
     same: outcomeOf(runs, same),
     replayed: outcomeOf(runs, played),

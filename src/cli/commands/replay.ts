@@ -5,6 +5,7 @@ import { replay, type Outcome, type Replay } from '../../scheduling/replay.ts'
 import { formatDuration, parseDuration } from '../../stdx/duration.ts'
 import { connect } from '../connect.ts'
 import { Policies } from '../policies.ts'
+import { recordedPolicy } from '../recorded-policy.ts'
 import { table } from '../table.ts'
 import type { LookOptions } from './look.ts'
 
@@ -31,11 +32,10 @@ export async function replayCommand(options: ReplayOptions): Promise<number> {
       hint: "'muster runs' lists runs; those can be played that the coordinator still keeps, or its history knows whole.",
     })
   }
-  const known = policies.has(recording.strategy)
-  const recorded = known ? policies.named(recording.strategy) : policies.default
+  const { policy: recorded, unknown } = recordedPolicy(policies, recording)
   const result = replay(recording, recorded, policy ?? recorded, fleet)
   for (const problem of policies.problems) process.stderr.write(`muster: ${problem}\n`)
-  const text = () => replayText(result, known ? undefined : recording.strategy, options.runs === true)
+  const text = () => replayText(result, unknown, policies.default.name, options.runs === true)
   process.stdout.write(options.json ? `${JSON.stringify(result, null, 2)}\n` : text())
   return 0
 }
@@ -63,8 +63,8 @@ function queryOf({ from, since }: ReplayOptions, nowMs: number): string {
   return new URLSearchParams({ sinceMs: String(Math.max(0, Math.round(atMs))) }).toString()
 }
 
-/** `unknown`: the scheduler that was really used, when it can't be played here. */
-export function replayText(result: Replay, unknown: string | undefined, withRuns: boolean): string {
+/** `unknown`: schedulers that were really used and can't be played here; `instead` stands in. */
+export function replayText(result: Replay, unknown: readonly string[], instead: string, withRuns: boolean): string {
   const { policy, recordedPolicy, fleet, really, same, replayed, runs, leftOut, fromMs, toMs } = result
   const projects = new Set(runs.map((run) => run.project)).size
   const lines = [
@@ -83,8 +83,8 @@ export function replayText(result: Replay, unknown: string | undefined, withRuns
     table(header, rows).trimEnd(),
     `the player is off by ${percent(errorRatio)} of the makespan; against the same player, this one's is ${percent(gain)}`,
   )
-  if (unknown !== undefined)
-    lines.push(`scheduler '${unknown}' is not known here: '${recordedPolicy}' stands in its place (--plugin names one)`)
+  for (const name of unknown)
+    lines.push(`scheduler '${name}' is not known here: '${instead}' stands in its place (--plugin names one)`)
   for (const words of leftOut) lines.push(`left out: ${words}`)
   if (withRuns) {
     const shown = (ms: number | null) => (ms === null ? 'never' : formatDuration(ms))
