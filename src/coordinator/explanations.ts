@@ -13,8 +13,8 @@ import { Fleets } from '../scheduling/fleet.ts'
 import { forecasts } from '../scheduling/forecast.ts'
 import type { Recording } from '../scheduling/recording.ts'
 import { explain, type ChosenStrategy, type Why } from '../scheduling/why.ts'
-import { seenIn } from './recorded-history.ts'
-import { recordingOf, type RecordingQuery, type Seen } from './recording.ts'
+import { recordingOf, type RecordingQuery } from './recording.ts'
+import { seenIn, type Seen } from './seen-by-history.ts'
 import { runView, type Outlook } from './views.ts'
 
 const outlookAgeMaxMs = 250

@@ -15,8 +15,9 @@ import { play, type Attempted, type Played, type Play } from '../scheduling/play
 import { playOf } from '../scheduling/recording.ts'
 import { replay } from '../scheduling/replay.ts'
 import { fifo, history } from '../scheduling/strategies/builtin.ts'
-import { choicesFrom, seenIn, unmeasuredOf } from './recorded-history.ts'
+import { unmeasuredOf } from './recorded-history.ts'
 import { recordingOf } from './recording.ts'
+import { choicesFrom, seenIn } from './seen-by-history.ts'
 
 const capabilities = { os: 'linux', arch: 'x64', cpus: 1, memoryBytes: 1, host: 'h', labels: {}, tools: {}, speed: 2 }
 const end = { exitCode: 0, signal: null, startupMs: 1, wallMs: 1, interrupted: [], timedOut: [], errors: [] }
@@ -259,9 +260,7 @@ for (const kept of ['state keeps nothing of it', 'state still has the runs'] as 
       )
       const recording = recordingOf(state, { sinceMs: startMs }, 'history', seen, startMs + 1e9)
       assert.deepEqual(recording.leftOut, [])
-      assert.deepEqual(recording.schedulers, [
-        { atMs: startMs + 15_000, project: 'q', strategy: 'fifo' },
-      ])
+      assert.deepEqual(recording.schedulers, [{ atMs: startMs + 15_000, project: 'q', strategy: 'fifo' }])
       const again = play(playOf(recording, history, { type: 'same' }))
       assert.deepEqual(story(again), story(really))
       const other = replay(recording, history, fifo, { type: 'made-up', workers: 8 })

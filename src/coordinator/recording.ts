@@ -7,10 +7,9 @@ import type { RunId, TaskDependency, WorkerId } from '../core/entities.ts'
 import type { WorkerJoined } from '../core/events.ts'
 import { Refused } from '../core/input.ts'
 import type { Run, State } from '../core/state.ts'
-import type { AuditRow, RecordedRow, RecordedRows } from '../history/history.ts'
+import type { AuditRow, RecordedRow } from '../history/history.ts'
 import type { RecordedRun, RecordedWorker, Recording } from '../scheduling/recording.ts'
 import {
-  choicesFrom,
   cutShort,
   isFromOutside,
   meanwhileOf,
@@ -19,6 +18,7 @@ import {
   triesOf,
   unmeasuredOf,
 } from './recorded-history.ts'
+import { choicesFrom, type Seen } from './seen-by-history.ts'
 
 export type RecordingQuery = {
   /** From this run's submission on. */
@@ -26,15 +26,6 @@ export type RecordingQuery = {
   /** Only that run. */
   readonly only?: boolean
   readonly sinceMs?: number
-}
-
-/** What history says; both absent when it is away. */
-export type Seen = {
-  /** worker.joined, worker.drained and worker.left, oldest first. */
-  readonly workers: readonly AuditRow[]
-  /** scheduler.chosen, oldest first. */
-  readonly choices?: readonly AuditRow[]
-  readonly rows?: RecordedRows | undefined
 }
 
 export function recordingOf(
