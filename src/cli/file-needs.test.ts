@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { MusterError } from '../protocol/errors.ts'
 import type { FileComments } from '../runners/file-comments.ts'
+import type { LockText, Requires } from '../runners/requires.ts'
 import { fileNeeds, needsOfSome, type NeedSources } from './file-needs.ts'
 
 const files = ['a/setup.ts', 'gpu/x.ts', 'gpu/y.ts', 'z.ts']
@@ -51,7 +52,28 @@ test('fileNeeds: suite, rules, comment and flags add up; files of equal needs sh
 test('fileNeeds: files of a group of the framework have a need of their own and never run at the same time', () => {
   const { needs, kinds } = of({ groups: { 'gpu/x.ts': ['db'], 'z.ts': ['db'] } })
   assert.deepEqual(kinds, [0, 1, 0, 1])
-  assert.deepEqual(needs[1], { locks: [{ name: 'p together db', mode: 'exclusive' }], affinity: 'db' })
+  assert.deepEqual(needs[1], { cpus: 1, locks: [{ name: 'p together db', mode: 'exclusive' }], affinity: 'db' })
+})
+
+test('fileNeeds: files with a lock of their own run one after another also within a process', () => {
+  const lock = (...locks: (string | LockText)[]) => ({ requires: { locks } })
+  const cpusWith = (file: Requires, flags: Requires = {}, suite: Requires = {}) => {
+    const order = { requires: suite, rules: [{ files: 'z.ts', requires: file }] }
+    const { needs, kinds } = of({ order, flags })
+    return needs[kinds[3]!]?.cpus
+  }
+  const db = { locks: ['db'] }
+  assert.equal(cpusWith(db), 1)
+  assert.equal(cpusWith({ locks: [{ name: 'port', max: 2 }] }), 1)
+  assert.equal(cpusWith({ locks: [{ name: 'db', mode: 'shared' }] }), undefined, 'readers may meet')
+  assert.equal(cpusWith({ together: 'db' }), 1)
+  assert.equal(cpusWith({ ...db, cpus: 4 }), 4, 'as it is said')
+  assert.equal(cpusWith(db, {}, { cpus: 4 }), 4)
+  assert.equal(cpusWith({}, db), undefined, 'of the whole run, against others')
+  assert.equal(cpusWith({}, {}, db), undefined)
+  assert.equal(cpusWith(db, { locks: [{ name: 'db', mode: 'shared' }] }), undefined, 'the later word counts')
+  const { needs, kinds } = of({ comments: comments({ 'z.ts': lock('db') }) })
+  assert.deepEqual(needs[kinds[3]!], { cpus: 1, locks: [{ name: 'db', mode: 'exclusive' }] })
 })
 
 test('fileNeeds: order by patterns; a file that comes before does not wait for itself', () => {

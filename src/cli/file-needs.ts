@@ -54,14 +54,11 @@ export function fileNeeds(sources: NeedSources): FoundNeeds {
   const kinds: number[] = []
   const matches = files.map((file) => rules.map((rule) => isAbout(rule, file, sources)))
   for (const [at, file] of files.entries()) {
-    let need = base
-    parts.forEach((part, rule) => {
-      if (part !== undefined && matches[at]![rule]) need = mergeNeeds(need, part)
-    })
-    for (const group of sources.groups[file] ?? []) need = mergeNeeds(need, checked({ together: group }, project))
+    const said: NeedBody[] = parts.flatMap((part, rule) => (part !== undefined && matches[at]![rule] ? [part] : []))
+    for (const group of sources.groups[file] ?? []) said.push(checked({ together: group }, project))
     const own = comments.get(file)
-    if (own !== undefined) need = mergeNeeds(need, checked(own.requires, project))
-    need = mergeNeeds(need, flags)
+    if (own !== undefined) said.push(checked(own.requires, project))
+    const need = oneAtATime([base, ...said, flags].reduce(mergeNeeds), said)
     const key = needKey(need)
     let kind = known.get(key)
     if (kind === undefined) {
@@ -75,6 +72,18 @@ export function fileNeeds(sources: NeedSources): FoundNeeds {
     if (!matches.some((one) => one[at])) unused.push(`rules[${at}] is about no file: ${aboutWords(rule)}`)
   const anything = needs.length > 1 || needs.some((need) => Object.keys(need).length > 0)
   return anything ? { needs, kinds, dependencies, unused } : { needs: [], kinds: [], dependencies, unused }
+}
+
+/**
+ * A lock is held by a process, and a process with several CPUs runs several files at once. Files that name a lock
+ * themselves mean each other too, so theirs gets one CPU, unless somebody says how many. One that a whole suite or a
+ * command line names keeps others out.
+ */
+function oneAtATime(need: NeedBody, said: readonly NeedBody[]): NeedBody {
+  if (need.cpus !== undefined) return need
+  const names = new Set(said.flatMap(({ locks = [] }) => locks.map((lock) => lock.name)))
+  const isKept = need.locks?.some((lock) => lock.mode !== 'shared' && names.has(lock.name)) === true
+  return isKept ? { cpus: 1, ...need } : need
 }
 
 function checked(requires: Requires, scope: string): NeedBody {
