@@ -111,12 +111,13 @@ async function storeBelongings(
       if (name !== part.reference) names.set(part.reference, name)
     } else if (part.part === 'record' && part.name === 'tokens') {
       tokens = JSON.parse(Buffer.from(part.bytes).toString('utf8')) as Tokens
-    } else if (part.part === 'file' && draft !== undefined) await writePiece(draft, part)
+    } else if (part.part === 'file' && draft !== undefined) await writeFilePiece(draft, part)
   }
   return { tokens, names }
 }
 
-async function writePiece(draft: string, part: Extract<Part, { part: 'file' }>): Promise<void> {
+/** A piece of a file that the archive has, below `draft`. */
+export async function writeFilePiece(draft: string, part: Extract<Part, { part: 'file' }>): Promise<void> {
   if (!filePattern.test(part.path))
     throw new MusterError('archive_invalid', `Cannot use the file '${part.path}' of the archive`)
   const path = join(draft, part.path)

@@ -183,6 +183,7 @@ look(program.command('replay').description('the recorded queue under another sch
   .option('--plugin <path>', 'a plugin that has it, as for serve; may be repeated', several)
   .option('--from <run>', 'what was submitted from this run on')
   .option('--since <time>', 'what was submitted since then: 2h, or a time')
+  .option('--log <file>', 'what a log holds that ‘muster log export’ wrote, instead of a coordinator')
   .option('--workers <n>', 'so many workers like those that were there', wholeNumber(1))
   .option('--fleet <same>', 'the workers that were there, when they were (default)')
   .option('--runs', 'each run, too')

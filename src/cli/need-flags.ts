@@ -7,6 +7,7 @@ import type { SubmitBody } from '../protocol/api.ts'
 import { lockOf } from '../runners/file-comments.ts'
 import type { LockText, Requires } from '../runners/requires.ts'
 import { parseBytes } from '../stdx/bytes.ts'
+import { parseClock } from '../stdx/instant.ts'
 
 export type NeedFlags = {
   /** Expressions, all of which must hold. */
@@ -71,13 +72,8 @@ export function priorityFlag(given: string | number | undefined): number | undef
 /** `20m` stays as it is, so that the coordinator's clock counts; `14:00` is the next time that it is so here. */
 export function deadlineFlag(text: string | undefined, now = new Date()): string | undefined {
   if (text === undefined) return undefined
-  const clock = /^([01]?\d|2[0-3]):([0-5]\d)$/.exec(text)
-  if (clock) {
-    const at = new Date(now)
-    at.setHours(Number(clock[1]), Number(clock[2]), 0, 0)
-    if (at.getTime() <= now.getTime()) at.setDate(at.getDate() + 1)
-    return at.toISOString()
-  }
+  const clockMs = parseClock(text, now, 'next')
+  if (clockMs !== undefined) return new Date(clockMs).toISOString()
   if (deadlineAtMs(text, now.getTime()) !== undefined) return text
   const expected = 'a duration such as 20m, a time such as 14:00, or one with its zone: 2026-11-22T14:00:00Z'
   throw new MusterError('usage', `--deadline: expected ${expected}, received '${text}'`)

@@ -32,7 +32,7 @@ export function recordingOf(
   state: State,
   query: RecordingQuery,
   strategy: string,
-  { workers: seen, choices, rows }: Seen,
+  { workers: seen, choices, rows, behind: behindWhy = 'that history has not taken in yet' }: Seen,
   nowMs: number,
 ): Recording {
   const { run: id, sinceMs, only = false } = query
@@ -71,9 +71,7 @@ export function recordingOf(
   const leftOut = [...left].map(([why, count]) => `${runsOf(count)} ${why}`)
   if (rows && rows.beyond > 0) leftOut.push(`${runsOf(rows.beyond)} further back: more than can be played at once`)
   if (behind > 0)
-    leftOut.push(
-      `crashes, time limits, pauses and when files were added, of ${runsOf(behind)} that history has not taken in yet`,
-    )
+    leftOut.push(`crashes, time limits, pauses and when files were added, of ${runsOf(behind)} ${behindWhy}`)
   if (!rows && !only) leftOut.push(...withoutHistory(state, sinceMs, nowMs))
   const startMs = runs[0]?.submittedAtMs ?? fromMs
   const toMs = runs.reduce((last, run) => Math.max(last, run.endedAtMs), startMs)

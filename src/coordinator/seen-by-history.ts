@@ -12,6 +12,8 @@ export type Seen = {
   /** scheduler.chosen, oldest first. */
   readonly choices?: readonly AuditRow[]
   readonly rows?: RecordedRows | undefined
+  /** Why it lacks runs that state has, as words after `of 3 runs`. */
+  readonly behind?: string
 }
 
 /** Joins and leaves of workers, and choices of schedulers, that a recording looks at, the newest. */
@@ -27,7 +29,9 @@ export async function seenIn(
   nowMs: number,
 ): Promise<Seen> {
   const newest = { untilMs: nowMs, limit: eventsMax }
-  const from = run === undefined ? { sinceMs: sinceMs ?? 0 } : { sinceMs: nowMs, from: run }
+  // History may lag behind, or know only what came later.
+  const from =
+    run === undefined ? { sinceMs: sinceMs ?? 0 } : { sinceMs: runs.get(run)?.createdAtMs ?? nowMs, from: run }
   const [workers, choices, rows] = await Promise.all([
     history.workerEvents(newest),
     history.schedulerChoices(newest),

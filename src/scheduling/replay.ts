@@ -41,6 +41,8 @@ export type Replay = {
   readonly leftOut: readonly string[]
 }
 
+const workersOf = (count: number) => (count === 1 ? '1 worker' : `${count} workers`)
+
 type Ran = Pick<PlayedRun, 'run' | 'submittedAtMs' | 'startedAtMs' | 'endedAtMs'>
 
 export function replay(recording: Recording, recorded: PlayedPolicy, policy: PlayedPolicy, fleet: FleetChoice): Replay {
@@ -57,7 +59,7 @@ export function replay(recording: Recording, recorded: PlayedPolicy, policy: Pla
     fromMs,
     toMs,
     policy: policy.asChosen ?? policy.name,
-    fleet: fleet.type === 'same' ? `the same ${recording.workers.length} workers` : `${fleet.workers} workers`,
+    fleet: fleet.type === 'same' ? `the same ${workersOf(recording.workers.length)}` : workersOf(fleet.workers),
     recordedPolicy: recorded.asChosen ?? recorded.name,
     really: outcomeOf(runs, really),
     same: outcomeOf(runs, same),

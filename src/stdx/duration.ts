@@ -19,7 +19,7 @@ export function parseDuration(text: string): number | undefined {
     totalMs += Number(match[1]) * unitMs[match[2]!]!
     end = part.lastIndex
   }
-  return Math.round(totalMs)
+  return totalMs <= Number.MAX_SAFE_INTEGER ? Math.round(totalMs) : undefined
 }
 
 /** Short text for people: `850 ms`, `12.3 s`, `4 m 05 s`, `2 h 10 m`. */

@@ -3,6 +3,7 @@ import { MusterError } from '../../protocol/errors.ts'
 import type { FleetChoice, Recording } from '../../scheduling/recording.ts'
 import { replay, type Outcome, type Replay } from '../../scheduling/replay.ts'
 import { formatDuration, parseDuration } from '../../stdx/duration.ts'
+import { parseClock, parseDate, parseInstant } from '../../stdx/instant.ts'
 import { connect } from '../connect.ts'
 import { Policies } from '../policies.ts'
 import { recordedPolicy } from '../recorded-policy.ts'
@@ -15,6 +16,7 @@ export type ReplayOptions = LookOptions & {
   readonly since?: string
   readonly workers?: number
   readonly fleet?: string
+  readonly log?: string
   readonly runs?: boolean
   readonly plugin?: readonly string[]
 }
@@ -23,13 +25,17 @@ export async function replayCommand(options: ReplayOptions): Promise<number> {
   const policies = await Policies.load(options.plugin)
   const policy = options.policy === undefined ? undefined : policies.named(options.policy)
   const fleet = fleetOf(options)
-  const query = queryOf(options, Date.now())
-  await using connection = await connect(options)
-  const recording = await connection.client.get<Recording>(`/recording?${query}`)
+  const recording =
+    options.log === undefined
+      ? await ofCoordinator(options)
+      : await ofArchive(options.log, options, policies.default.name)
   if (recording.runs.length === 0) {
     const why = recording.leftOut.length === 0 ? '' : ` (${recording.leftOut.join('; ')})`
     throw new MusterError('not_found', `there is no finished run to play again${why}`, {
-      hint: "'muster runs' lists runs; those can be played that the coordinator still keeps, or its history knows whole.",
+      hint:
+        options.log === undefined
+          ? "'muster runs' lists runs; those can be played that the coordinator still keeps, or its history knows whole."
+          : 'Of a log, --since 2h counts from when it was exported; without --from and --since all of it is played.',
     })
   }
   const { policy: recorded, unknown } = recordedPolicy(policies, recording)
@@ -48,19 +54,40 @@ function fleetOf({ workers, fleet }: ReplayOptions): FleetChoice {
   return workers === undefined ? { type: 'same' } : { type: 'made-up', workers }
 }
 
-/** `--since`: a duration back from now, or a time. */
-function queryOf({ from, since }: ReplayOptions, nowMs: number): string {
-  if ((from === undefined) === (since === undefined))
-    throw new MusterError('usage', 'expected --from RUN or --since TIME')
-  if (from !== undefined) return new URLSearchParams({ run: from }).toString()
-  const backMs = parseDuration(since!)
-  const atMs = backMs === undefined ? Date.parse(since!) : nowMs - backMs
-  if (Number.isNaN(atMs))
-    throw new MusterError(
-      'usage',
-      `--since: expected a duration such as 2h, or a time such as 2026-11-22T14:00:00Z, received '${since!}'`,
-    )
-  return new URLSearchParams({ sinceMs: String(Math.max(0, Math.round(atMs))) }).toString()
+async function ofCoordinator(options: ReplayOptions): Promise<Recording> {
+  const { from, since } = options
+  if (from !== undefined && since !== undefined)
+    throw new MusterError('usage', '--from and --since are alternatives: expected one of them')
+  if (from === undefined && since === undefined)
+    throw new MusterError('usage', 'expected --from RUN or --since TIME: where to begin')
+  const nowMs = Date.now()
+  const query: Record<string, string> =
+    from === undefined ? { sinceMs: String(sinceMsOf(since!, nowMs)) } : { run: from }
+  await using connection = await connect(options)
+  return await connection.client.get<Recording>(`/recording?${new URLSearchParams(query).toString()}`)
+}
+
+/** All of it, unless it is said from where on. */
+async function ofArchive(file: string, { from, since, server }: ReplayOptions, usual: string): Promise<Recording> {
+  if (server !== undefined) throw new MusterError('usage', '--log and --server are alternatives: expected one of them')
+  if (from !== undefined && since !== undefined)
+    throw new MusterError('usage', '--from and --since are alternatives: expected one of them')
+  const { recordingOfArchive } = await import('../recorded-archive.ts')
+  const sinceMs = (nowMs: number) => (since === undefined ? 0 : sinceMsOf(since, nowMs))
+  if (since !== undefined) sinceMs(Date.now())
+  return recordingOfArchive(file, { ...(from === undefined ? {} : { run: from }), sinceMs }, usual)
+}
+
+/** A duration back from `nowMs`, or a time. */
+function sinceMsOf(text: string, nowMs: number): number {
+  const backMs = parseDuration(text)
+  const atMs =
+    backMs === undefined
+      ? (parseClock(text, new Date(nowMs), 'last') ?? parseDate(text) ?? parseInstant(text))
+      : nowMs - backMs
+  if (atMs !== undefined) return Math.max(0, Math.round(atMs))
+  const expected = 'a duration such as 2h, a time such as 14:00, a day, or a time with its zone: 2026-11-22T14:00:00Z'
+  throw new MusterError('usage', `--since: expected ${expected}, received '${text}'`)
 }
 
 /** `unknown`: schedulers that were really used and can't be played here; `instead` stands in. */

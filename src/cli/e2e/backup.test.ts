@@ -38,6 +38,13 @@ test('a backup made while the coordinator runs is the same coordinator elsewhere
   const verified = await stage.json<Record<string, unknown>>(['log', 'verify', archive])
   assert.deepEqual([verified['runs'], verified['unfinishedRuns'], verified['missingBlobs']], [1, 0, 0])
 
+  // It can be played without any coordinator, and comes out as the coordinator's own recording does.
+  const played = await stage.json<object>(['replay', '--log', archive])
+  assert.deepEqual(played, await stage.json<object>(['replay', '--from', run, ...fleet.flags]))
+  const missing = await stage.muster(['replay', '--log', archive, '--from', 'r0none'])
+  assert.equal(missing.code, 2)
+  assert.match(missing.stderr, /no run r0none is in .*backup\.zst/)
+
   // Its history can be had only when nobody writes to it.
   const withHistory = await stage.muster(['log', 'export', ...place, '--with-history', '--to', stage.path('x')])
   assert.equal(withHistory.code, 2)
@@ -51,6 +58,7 @@ test('a backup made while the coordinator runs is the same coordinator elsewhere
 
   // The old one is out of the way: whatever is seen now comes from the archive.
   await rename(stage.path('coordinator'), stage.path('old'))
+  assert.deepEqual(await stage.json<object>(['replay', '--log', whole]), played)
   const imported = await stage.muster(['log', 'import', archive, ...place])
   assert.equal(imported.code, 0, imported.stderr)
   await fleet.serveAgain()
