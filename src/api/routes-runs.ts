@@ -23,6 +23,7 @@ import {
   type ContextRequest,
   type RunParams,
 } from './request-parts.ts'
+import { faultWords } from './schema-fault.ts'
 
 const hourMs = 3_600_000
 
@@ -195,8 +196,7 @@ function specOf(body: SubmitBody): SubmitRequest['spec'] {
 function bodyOf(body: unknown): ActionBody {
   if (body === null || body === undefined) return {}
   if (Value.Check(ActionBody, body)) return body
-  const [first] = Value.Errors(ActionBody, body)
-  throw new MusterError('request_invalid', `${first?.instancePath ?? 'body'}: ${first?.message ?? 'is not valid'}`)
+  throw new MusterError('request_invalid', faultWords(Value.Errors(ActionBody, body), 'body'))
 }
 
 function actionInput(

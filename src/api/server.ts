@@ -27,6 +27,7 @@ import { shareRoutes } from './routes-shares.ts'
 import { systemRoutes } from './routes-system.ts'
 import { taskRoutes } from './routes-tasks.ts'
 import { whyRoutes } from './routes-why.ts'
+import { faultWords } from './schema-fault.ts'
 
 const bodyBytesMax = 128 * 1024 * 1024
 /** A coordinator passes on to another what it may be sent itself, as a string in JSON: up to twice as long. */
@@ -40,10 +41,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
     return (input: unknown) => {
       const value: unknown = httpPart === 'body' ? input : Value.Convert(typed, input)
       if (check.Check(value)) return { value }
-      const [first] = check.Errors(value)
-      const at =
-        first?.instancePath === undefined || first.instancePath === '' ? (httpPart ?? 'request') : first.instancePath
-      return { error: new Error(`${at}: ${first?.message ?? 'is not valid'}`) }
+      return { error: new Error(faultWords(check.Errors(value), httpPart ?? 'request')) }
     }
   })
   app.setErrorHandler((error: FastifyError, request, reply) => {
