@@ -10,7 +10,7 @@ const commands = path.join(import.meta.dirname, 'commands')
 const coordinators = ['daemon', 'serve', 'log']
 const heavy = ['typebox', 'ajv', 'fastify', 'prom-client', '@opentelemetry/api']
 
-/** Loads modules and prints, as lines, which of them asked for what is heavy. */
+/** Loads modules and prints, as lines, which of them asked for what is heavy, and whether Node's own fetch is there. */
 const program = `
   import { registerHooks } from 'node:module'
   const [heavy, ...modules] = JSON.parse(process.argv[1])
@@ -22,6 +22,7 @@ const program = `
     },
   })
   for (const module of modules) await import(module)
+  if (process.moduleLoadList.some((name) => name.endsWith('/undici/undici'))) console.log('fetch')
 `
 
 function loadedBy(files: readonly string[]): string[] {
@@ -34,5 +35,7 @@ test('commands: only those that start a coordinator load its libraries', () => {
   const all = globSync('*.ts', { cwd: commands }).filter((file) => !file.endsWith('.test.ts'))
   const others = all.filter((file) => !coordinators.includes(path.basename(file, '.ts')))
   assert.deepEqual(loadedBy(others), [])
-  assert.notDeepEqual(loadedBy(coordinators.map((name) => `${name}.ts`)), [])
+  const theirs = loadedBy(coordinators.map((name) => `${name}.ts`))
+  assert.notDeepEqual(theirs, [])
+  assert.ok(!theirs.includes('fetch'), theirs.join('\n'))
 })

@@ -1,5 +1,5 @@
 /** The client's transport in Node: HTTP over TCP or a Unix socket, connections kept. */
-import http from 'node:http'
+import type { Agent, IncomingMessage } from 'node:http'
 import https from 'node:https'
 import { pipeline } from 'node:stream/promises'
 import { WebSocket } from 'ws'
@@ -7,6 +7,9 @@ import { SeveralAddresses } from '../client/several-addresses.ts'
 import { Unreachable, type FeedSocket, type Request, type Response, type Transport } from '../client/transport.ts'
 import { MusterError } from '../protocol/errors.ts'
 import { authorization, parseEndpoint, webSocketAddress, type Endpoint } from '../worker/endpoint.ts'
+
+// Not imported: see worker/endpoint.ts.
+const http = process.getBuiltinModule('node:http')
 
 /** A host that doesn't even refuse is away; one that is busy still takes connections. */
 const connectTimeoutMs = 5000
@@ -35,7 +38,7 @@ export function transportTo(
 
 export class NodeTransport implements Transport {
   readonly #endpoint: Endpoint
-  readonly #agent: http.Agent
+  readonly #agent: Agent
   readonly #silenceMaxMs: number
 
   /** `silenceMaxMs`: a feed whose coordinator says nothing for so long is closed. */
@@ -97,7 +100,7 @@ export class NodeTransport implements Transport {
   }
 
   /** A connection that breaks in the middle of an answer is as unreachable as one that never was. */
-  async *#content(incoming: http.IncomingMessage): AsyncGenerator<Uint8Array> {
+  async *#content(incoming: IncomingMessage): AsyncGenerator<Uint8Array> {
     try {
       for await (const bytes of incoming) yield bytes as Uint8Array
     } catch (error) {

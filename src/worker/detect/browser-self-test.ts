@@ -9,7 +9,7 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
-import http from 'node:http'
+import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import { endLeftovers } from '../process-tree.ts'
@@ -18,6 +18,9 @@ import { launchOf, type Launch } from './browser-launch.ts'
 import type { Browser } from './browsers.ts'
 import type { Host } from './probe.ts'
 import { isSelfTest, selfTestPage, type SelfTest } from './self-test-page.ts'
+
+// Not imported: see worker/endpoint.ts.
+const http = process.getBuiltinModule('node:http')
 
 const answerBytesMax = 64 * 1024
 
@@ -83,11 +86,7 @@ async function show(host: Host, browser: Browser, launch: Launch, showing: Showi
   }
 }
 
-function serve(
-  secret: string,
-  resolve: (answer: SelfTest) => void,
-  reject: (error: Error) => void,
-): Promise<http.Server> {
+function serve(secret: string, resolve: (answer: SelfTest) => void, reject: (error: Error) => void): Promise<Server> {
   const server = http.createServer((request, response) => {
     if (request.method === 'GET' && request.url === `/${secret}/`) {
       response.writeHead(200, {
