@@ -1,12 +1,13 @@
 /**
  * How a worker finds its coordinators on the local network without being told an address: each announces itself by
- * multicast DNS as a `_muster._tcp` service (DNS-SD, RFC 6763). An announcement names the coordinator's address and a
- * fingerprint of the worker token that it takes, so that a worker with a token finds the coordinators of its own cluster,
- * all of them, and nobody else's. The token itself is never sent: joining needs it as ever.
+ * multicast DNS as a `_muster._tcp` service (DNS-SD, RFC 6763). An announcement names the coordinator's address and has
+ * a seal on it that only who knows the worker token can make or check, so that a worker with a token finds the
+ * coordinators of its own cluster, all of them, and nobody else's: somebody on the network who repeats the seal beside
+ * an address of their own would be sent no token. The token itself is never announced: joining needs it as ever.
  *
  * `MUSTER_MDNS`: `off`, or the address of the interface to use, with a port other than 5353 if wanted.
  */
-import { createHash } from 'node:crypto'
+import { createHmac } from 'node:crypto'
 import { isIP } from 'node:net'
 import { hostname } from 'node:os'
 import type { Bonjour as BonjourClass, Service } from 'bonjour-service'
@@ -32,7 +33,7 @@ function settings(env: Readonly<Record<string, string | undefined>>): Settings |
   if (text === undefined || text === '') return {}
   if (text.toLowerCase() === 'off') return undefined
   const [, address, port] = /^(.*?)(?::(\d+))?$/.exec(text)!
-  if (isIP(address!) !== 4)
+  if (isIP(address!) !== 4 || (port !== undefined && !(Number(port) >= 1 && Number(port) <= 65535)))
     throw new MusterError(
       'config_invalid',
       `${variable}: expected 'off' or the IPv4 address of an interface, as ADDRESS or ADDRESS:PORT, received '${text}'`,
@@ -51,8 +52,8 @@ async function open(options: Settings, onError: (error: Error) => void): Promise
 }
 
 /** Says nothing of the token to who doesn't know it. */
-function fingerprint(token: string): string {
-  return createHash('sha256').update(`muster worker token ${token}`).digest('hex').slice(0, 16)
+function sealOf(workerToken: string, address: string): string {
+  return createHmac('sha256', workerToken).update(`muster coordinator at ${address}`).digest('hex').slice(0, 32)
 }
 
 /** Undefined where it is off, or the package is not installed: then workers have to be told the address. */
@@ -79,7 +80,7 @@ export async function announce(
     type,
     port: Number(port),
     host: `${hostname()}.local`,
-    txt: { address, token: fingerprint(workerToken) },
+    txt: { address, seal: sealOf(workerToken, address) },
     // Two coordinators of one name are two services; the probe would only delay the first answer.
     probe: false,
   })
@@ -101,15 +102,14 @@ export async function discover(
     })
   const failed = Promise.withResolvers<never>()
   const bonjour = await open(chosen, (error: Error) => failed.reject(error))
-  const own = fingerprint(workerToken)
   const found = new Set<string>()
   const others = new Set<string>()
   const done = Promise.withResolvers<void>()
   let timer = setTimeout(done.resolve, lookMs)
   const browser = bonjour.find({ type }, (service: Service) => {
-    const { address, token } = (service.txt ?? {}) as { readonly address?: unknown; readonly token?: unknown }
+    const { address, seal } = (service.txt ?? {}) as { readonly address?: unknown; readonly seal?: unknown }
     if (typeof address !== 'string' || !URL.canParse(address)) return
-    if (token !== own) return void others.add(address)
+    if (seal !== sealOf(workerToken, address)) return void others.add(address)
     if (found.size === 0) {
       clearTimeout(timer)
       timer = setTimeout(done.resolve, moreMs)

@@ -1,8 +1,11 @@
 /** Workers that are told a token and no address: multicast on the loopback interface, with a port of its own. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { Bonjour } from 'bonjour-service'
 import { freePorts } from '../../log/fixtures/etcd-cluster.ts'
+import { announce, discover } from '../discovery.ts'
 import { Stage } from './fixtures/stage.ts'
 
 test('a worker with a token finds the coordinators that take it, and no others', async () => {
@@ -30,8 +33,29 @@ test('a worker with a token finds the coordinators that take it, and no others',
   const off = await worker(one.token, { MUSTER_MDNS: 'off' }).ended
   assert.equal(off.code, 2)
   assert.match(off.stderr, /Looking for coordinators is off \(MUSTER_MDNS\); expected --join URL/)
-  const wrong = await worker(one.token, { MUSTER_MDNS: 'eth0' }).ended
-  assert.match(wrong.stderr, /MUSTER_MDNS: expected 'off' or the IPv4 address of an interface.*received 'eth0'/)
+  for (const odd of ['eth0', '127.0.0.1:99999', '127.0.0.1:0']) {
+    const wrong = await worker(one.token, { MUSTER_MDNS: odd }).ended
+    const words = `MUSTER_MDNS: expected 'off' or the IPv4 address of an interface, as ADDRESS or ADDRESS:PORT, received '${odd}'`
+    assert.ok(wrong.stderr.includes(words), wrong.stderr)
+    assert.equal(wrong.code, 2)
+  }
+})
+
+test('who repeats what a coordinator announces, with an address of their own, is sent no token', async () => {
+  const [port] = await freePorts(1)
+  const env = { MUSTER_MDNS: `127.0.0.1:${port}` }
+  const real = 'http://127.0.0.1:7357'
+  const announced = await announce({ address: real, workerToken: 'mw_secret', name: 'real' }, assert.fail, env)
+  const bonjour = new Bonjour({ interface: '127.0.0.1', bind: '0.0.0.0', port: port! } as object)
+  const heard = Promise.withResolvers<Record<string, string>>()
+  const browser = bonjour.find({ type: 'muster' }, ({ txt }) => heard.resolve(txt as Record<string, string>))
+  const txt = { ...(await heard.promise), address: 'http://127.0.0.1:6666' }
+  browser.stop()
+  const forged = bonjour.publish({ name: 'false', type: 'muster', port: 6666, txt, probe: false })
+  await once(forged, 'up')
+  assert.deepEqual(await discover('mw_secret', env), [real])
+  await announced!.stop()
+  await new Promise<void>((resolve) => bonjour.unpublishAll(() => bonjour.destroy(() => resolve())))
 })
 
 test('a worker that is told nothing says what it waits for', async () => {
