@@ -178,7 +178,9 @@ function onSignals(agent: Agent, end: (how: WorkerEnd) => void, log: WorkerLog):
   const received = (name: NodeJS.Signals): void => {
     if (!first) return end({ type: 'stopped' })
     first = false
-    log('info', `${name}: finishing ${agent.held} batch(es), then leaving; a second signal stops at once`)
+    const { held } = agent
+    const before = held === 0 ? '' : `finishing ${held === 1 ? 'its batch' : `its ${held} batches`}, then `
+    log('info', `${name}: ${before}leaving; a second signal stops at once`)
     agent.drain(name)
   }
   process.on('SIGTERM', received).on('SIGINT', received)
