@@ -8,7 +8,7 @@ import path from 'node:path'
 const commands = path.join(import.meta.dirname, 'commands')
 /** These have a coordinator in their own process, or read what one keeps. */
 const coordinators = ['daemon', 'serve', 'log']
-const heavy = ['typebox', 'ajv', 'fastify', 'prom-client', '@opentelemetry/api']
+const heavy = ['typebox', 'ajv', 'fastify', 'prom-client', '@opentelemetry/api', 'string-width']
 
 /** Loads modules and prints, as lines, which of them asked for what is heavy, and whether Node's own fetch is there. */
 const program = `

@@ -2,17 +2,17 @@
  * Columns for people, on stdout. Numbers to the right, also where some are missing. Names of workers, labels, files and
  * locks are others' text: what a terminal would obey is left out.
  */
-import stringWidth from 'string-width'
+import { textWidth } from './text-width.ts'
 import { plainText } from '../stdx/plain-text.ts'
 
 export function table(header: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
   const all = [header, ...rows].map((row) => row.map((cell) => plainText(String(cell))))
-  const widths = header.map((_, column) => Math.max(...all.map((row) => stringWidth(row[column] ?? ''))))
+  const widths = header.map((_, column) => Math.max(...all.map((row) => textWidth(row[column] ?? ''))))
   const right = header.map((_, column) => isNumeric(rows.map((row) => row[column])))
   const lines = all.map((row) =>
     row
       .map((cell, column) => {
-        const pad = ' '.repeat(widths[column]! - stringWidth(cell))
+        const pad = ' '.repeat(widths[column]! - textWidth(cell))
         return right[column] ? pad + cell : cell + pad
       })
       .join('  ')

@@ -1,5 +1,5 @@
 /** `muster why`: what a run or a file waits for, until when, and what would make it sooner. */
-import stringWidth from 'string-width'
+import { textWidth } from '../text-width.ts'
 import type { Attempt } from '../../scheduling/ended.ts'
 import type { Interval } from '../../scheduling/expected.ts'
 import { spanWords } from '../../scheduling/waiting-words.ts'
@@ -105,7 +105,7 @@ function wrapped(name: string, text: string, columns: number): string[] {
       line.trimEnd() === '' || line === name.padEnd(indent) || line.trimEnd().endsWith('-')
         ? `${line}${word}`
         : `${line} ${word}`
-    if (stringWidth(next) > columns && line.trim() !== '' && line !== name.padEnd(indent)) {
+    if (textWidth(next) > columns && line.trim() !== '' && line !== name.padEnd(indent)) {
       lines.push(line.trimEnd())
       line = `${' '.repeat(hang)}${word}`
     } else line = word === '-' ? `${line}- ` : next
