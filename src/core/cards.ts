@@ -12,6 +12,18 @@ function keyOf({ id, uuid, partOf }: Gpu): string {
   return partOf === undefined ? (uuid ?? id) : `${partOf}/${id}`
 }
 
+/** A list of cards never changes: a worker with others has another list. */
+const keys = new WeakMap<readonly Gpu[], ReadonlySet<string>>()
+
+function keysOf(gpus: readonly Gpu[]): ReadonlySet<string> {
+  let known = keys.get(gpus)
+  if (known === undefined) {
+    known = new Set(gpus.map(keyOf))
+    keys.set(gpus, known)
+  }
+  return known
+}
+
 /** Under this all slices of a card count together. */
 const slicesOf = (card: string) => `${card}/`
 
@@ -67,11 +79,10 @@ export function freeCards(state: State, worker: Worker, need: GpuNeed): string[]
  * lists now: until the batch ends, each of them may be.
  */
 function isInDoubt(state: State, { batches, capabilities: { gpus = [] } }: Worker): boolean {
-  let listed: Set<string> | undefined
+  const listed = keysOf(gpus)
   for (const id of batches) {
     const { grant } = state.batches.get(id)!
     if (grant?.gpus === undefined) continue
-    listed ??= new Set(gpus.map(keyOf))
     for (const key of cardsOf(grant)) {
       if (listed.has(key)) continue
       if (grant.cards === undefined || gpus.some((gpu) => gpu.uuid === undefined && gpu.partOf === undefined))

@@ -127,12 +127,11 @@ export function obstacleOn(state: State, run: Run, need: Need, worker: Worker): 
 
 /** Whether the run's own batches on the worker suffice to be in the way: with nobody else there it could not begin either. */
 export function waitsForItself(state: State, run: Run, need: Need, worker: Worker): boolean {
+  if (run.batches.size === 0) return false
   const { capabilities } = worker
-  if (!holdsBatchOf(run, worker)) return false
-  let cpus = cpusOf(run, need, worker)
+  let cpus = 0
   let memoryBytes = need.memoryBytes ?? 0
-  const resources = new Map(Object.entries(need.resources ?? {}))
-  const taken = new Set<string>()
+  let taken: Set<string> | undefined
   for (const id of worker.batches) {
     if (!run.batches.has(id)) continue
     const batch = state.batches.get(id)!
@@ -140,16 +139,26 @@ export function waitsForItself(state: State, run: Run, need: Need, worker: Worke
     if (need.exclusive || own.exclusive || !sharesHost(need)) return true
     cpus += batch.cpus
     memoryBytes += own.memoryBytes ?? 0
-    for (const [name, count] of resources) resources.set(name, count + ownNumber(own.resources, name))
     // Shared ones leave room, and how much depends on the others there.
-    if (need.gpus?.exclusive !== false || own.gpus?.exclusive !== false)
-      for (const gpu of batch.grant?.gpus ?? []) taken.add(gpu)
+    if (need.gpus === undefined || (need.gpus.exclusive === false && own.gpus?.exclusive === false)) continue
+    for (const gpu of batch.grant?.gpus ?? []) taken = (taken ?? new Set()).add(gpu)
   }
-  if (cpus > capabilities.cpus || memoryBytes > capabilities.memoryBytes) return true
-  for (const [name, count] of resources) if (count > ownNumber(capabilities.resources, name)) return true
-  if (need.gpus === undefined || taken.size === 0) return false
+  if (cpus === 0) return false
+  if (cpus + cpusOf(run, need, worker) > capabilities.cpus || memoryBytes > capabilities.memoryBytes) return true
+  for (const name in need.resources)
+    if (ownResource(state, run, worker, name) + need.resources[name]! > ownNumber(capabilities.resources, name))
+      return true
+  if (need.gpus === undefined || taken === undefined) return false
   const left = (capabilities.gpus ?? []).filter((gpu) => gpuFits(need.gpus!, gpu) && !taken.has(gpu.id))
   return left.length < need.gpus.count
+}
+
+/** What the run's batches on the worker have of a counted resource. */
+function ownResource(state: State, run: Run, worker: Worker, name: string): number {
+  let count = 0
+  for (const id of worker.batches)
+    if (run.batches.has(id)) count += ownNumber(needOf(run, state.batches.get(id)!.kind).resources, name)
+  return count
 }
 
 /** What a batch of this need is given on a worker without obstacles; undefined = nothing but CPUs. */

@@ -3,32 +3,19 @@
  * order; what one must wait for is kept for it against later runs (see reservations.ts). Within a run, the group that
  * fewest workers fit goes first. Pure: the same view gives the same placements.
  */
-import { hasReady, isReady } from '../core/due.ts'
-import type { Need } from '../core/entities.ts'
-import { isLocked, sharesHost } from '../core/holdings.ts'
-import type { Group, Run, State } from '../core/state.ts'
-import { Division } from './batch-size.ts'
+import { hasReady } from '../core/due.ts'
+import type { Lock, Need } from '../core/entities.ts'
+import { isLocked } from '../core/holdings.ts'
+import type { Run, State } from '../core/state.ts'
 import { FairTurns } from './fair-turns.ts'
 import { Fleets, measuredSpeed } from './fleet.ts'
+import { Handout } from './handout.ts'
 import { type Ordering, type Placement, sorted, type StrategyView, waitingRuns } from './ordering.ts'
-import { alikeFrom, placementOn } from './placement.ts'
 import { Reservations } from './reservations.ts'
 import { reserve } from './reserve.ts'
-import {
-  freeWorkers,
-  isFree,
-  isHeldUp,
-  isHopeless,
-  isStopped,
-  beginRound,
-  quotaPart,
-  quotaSpent,
-  readyGroups,
-  type Round,
-} from './round.ts'
+import { beginRound, isAllGiven, isHopeless, type Round } from './round.ts'
 import { type Line, type RunOrder, runOrderOf } from './run-order.ts'
 import { type Turn, Turns } from './turns.ts'
-import { whereabouts } from './whereabouts.ts'
 
 /**
  * All placements, one after the other, each in view of those before: whoever takes one applies it to state
@@ -48,12 +35,13 @@ export function* placeInOrder(view: StrategyView, ordering: Ordering): Generator
         ? oneByOne(round, sorted(ordering, view, waitingRuns(state, nowMs, mine), fleets, nowMs))
         : turnsOf(round, runOrderOf(state, ordering.keyed), view.kept === undefined)
     for (let turn = turns.next(); turn !== undefined; turn = turns.next()) {
-      // Nothing is left to give, or to keep.
-      if (state.free.size === 0) return
       const { run, groups } = turn
       if (mine !== undefined && !mine(run)) continue
-      yield* placementsOf(round, run, groups, Infinity)
-      reserve(round, run, groups)
+      const given = new Handout(round, run, groups)
+      for (let next = given.next(); next !== undefined; next = given.next()) yield next
+      // Nothing is left to give, so nothing need be kept.
+      if (isAllGiven(round)) return
+      reserve(round, run, given.groups)
     }
     return
   }
@@ -65,8 +53,10 @@ export function* placeInOrder(view: StrategyView, ordering: Ordering): Generator
   for (let run = turns.next(); run !== undefined && state.free.size > 0; run = turns.next()) {
     const before = state.lastToken
     if (!isHopeless(round, run)) {
-      yield* placementsOf(round, run, run.groups, 1)
-      if (state.lastToken === before) reserve(round, run, run.groups)
+      const given = new Handout(round, run, run.groups)
+      const next = given.next()
+      if (next !== undefined) yield next
+      if (state.lastToken === before) reserve(round, run, given.groups)
     }
     if (state.lastToken === before || !hasReady(run, nowMs)) turns.drop(run)
     else turns.gave(run)
@@ -120,9 +110,7 @@ function turnsOf(round: Round, order: RunOrder, alone: boolean): Turns {
     isSpent,
     // Locks that are held alone are nobody's in this round, however they are kept, and without them nothing begins.
     isBarred: ({ need }) =>
-      need.locks !== undefined &&
-      state.shares.size === 0 &&
-      need.locks.every(({ name }) => state.lockedAlone.has(name)),
+      need.locks !== undefined && state.shares.size === 0 && areHeldAlone(state.lockedAlone, need.locks),
     isOver: (line, next, first) => {
       if (isSpent(line, next)) return !first || !isContested(line)
       return !first && line.need.locks !== undefined && !mayHold(state, kept, next, line.need)
@@ -130,45 +118,12 @@ function turnsOf(round: Round, order: RunOrder, alone: boolean): Turns {
   })
 }
 
-function mayHold(state: State, kept: Reservations, run: Run, need: Need): boolean {
-  return !isLocked(state, need) && kept.mayLock(state, run, need)
+/** Every round asks for every line with locks. */
+function areHeldAlone(heldAlone: ReadonlySet<string>, locks: readonly Lock[]): boolean {
+  for (const { name } of locks) if (!heldAlone.has(name)) return false
+  return true
 }
 
-function* placementsOf(round: Round, run: Run, groups: readonly Group[], max: number): Generator<Placement> {
-  const { view, fleets, kept, nowMs } = round
-  const { state } = view
-  let left = max
-  for (const group of readyGroups(round, run, groups)) {
-    if (isStopped(state, run)) return
-    const { need } = group
-    if (isHeldUp(state, run, group) || !kept.mayLock(state, run, need) || !kept.maySpend(run)) continue
-    if (quotaSpent(state, run, need, nowMs) !== undefined) continue
-    const fleet = fleets.of(run, group)
-    const free = freeWorkers(round, run, group, fleet.workers)
-    if (free.length === 0) continue
-    const where = whereabouts(fleet.workers, nowMs)
-    const startupMs = run.startupMs ?? run.spec.startupMs
-    // Placing moves work from the queue to batches, and leaves the sum as it is.
-    const division = new Division({ state, run, group, fleet, speed: round.speed, startupMs, nowMs })
-    const mayGoOn = () =>
-      !isHeldUp(state, run, group) &&
-      isReady(run, group, nowMs) &&
-      // Each takes a place of a counted lock, and others may wait for the rest.
-      (need.locks === undefined || kept.mayLock(state, run, need))
-    let alike = 0
-    for (const [at, worker] of free.entries()) {
-      if (!mayGoOn()) break
-      alike = alike > 1 ? alike - 1 : alikeFrom(round, run, free, at)
-      // What was placed before it may be on its host, and want to be alone or apart there.
-      if (!isFree(state, run, group, worker)) continue
-      do {
-        if (!kept.leavesQuota(state, run, quotaPart(run, need, worker))) break
-        const placement = placementOn(division, worker, where, alike, at === free.length - 1)
-        if (!placement) break
-        yield placement
-        left -= 1
-        if (left === 0) return
-      } while (sharesHost(need) && mayGoOn() && isFree(state, run, group, worker))
-    }
-  }
+function mayHold(state: State, kept: Reservations, run: Run, need: Need): boolean {
+  return !isLocked(state, need) && kept.mayLock(state, run, need)
 }

@@ -22,7 +22,8 @@ export function placementOn(
   const { need } = group
   const cpus = cpusOf(run, need, worker)
   if (quotaInTheWay(state, run, need, cpus, nowMs)) return undefined
-  const allowed = Math.min(allowance(state, run, worker), need.batchMax ?? Infinity)
+  const tries = allowance(state, run, worker)
+  const allowed = Math.min(tries, need.batchMax ?? Infinity)
   if (allowed === 0) return undefined
   const own = speed(run, worker)
   const room = division.room(cpus, own, alike, last && freeCpus(worker) < 2 * cpus)
@@ -41,22 +42,17 @@ export function placementOn(
   }
   const { tasks } = picked
   if (tasks.length === 0) return undefined
-  const why =
-    allowance(state, run, worker) < Infinity
+  const words =
+    tries < Infinity
       ? `${tasks.length} tasks to try whether a breaker can close`
       : targetMs === Infinity
         ? `the only host that fits; ${tasks.length} tasks at once`
         : `${tasks.length} tasks, about ${Math.round(targetMs)} ms of the ${Math.round(group.queuedMs)} ms left`
   const given = givenUp(run, tasks, worker)
+  const why = given === '' ? words : `${words}; ${given}`
   const grant = grantOf(state, worker, need)
-  return {
-    run: run.id,
-    worker: worker.id,
-    tasks,
-    cpus,
-    ...(grant === undefined ? {} : { grant }),
-    why: given === '' ? why : `${why}; ${given}`,
-  }
+  if (grant === undefined) return { run: run.id, worker: worker.id, tasks, cpus, why }
+  return { run: run.id, worker: worker.id, tasks, cpus, grant, why }
 }
 
 /** From there on, how many of the same speed follow each other. */

@@ -22,7 +22,11 @@ export class Reservations {
   /** Whole workers, and the run for which. */
   readonly workers = new Map<WorkerId, RunId>()
   readonly #hosts = new Set<string>()
-  readonly #parts = new Set<string>()
+  /** Hosts, by the anti-affinity whose place is kept there. */
+  readonly #apart = new Map<string, Set<string>>()
+  /** Workers whose cards are kept, and by the name of a counted resource those of which that is. */
+  readonly #gpus = new Set<WorkerId>()
+  readonly #resources = new Map<string, Set<WorkerId>>()
   readonly #locks = new Map<string, KeptLock[]>()
   readonly #scopes = new Map<string, RunId>()
   readonly #quotaParts = new Map<string, Part & { readonly run: RunId }>()
@@ -36,12 +40,12 @@ export class Reservations {
   /** Returns whether the whole worker is kept, and not only a part of what it has. */
   keepWorker(run: Run, worker: Worker, need: Need, obstacle: Obstacle): boolean {
     const { host } = worker.capabilities
-    if (need.antiAffinity !== undefined) this.#parts.add(`${host} apart ${need.antiAffinity}`)
+    if (need.antiAffinity !== undefined) addTo(this.#apart, need.antiAffinity, host)
     switch (obstacle.type) {
       case 'gpus':
       case 'resource':
-        if (need.gpus !== undefined) this.#parts.add(`${worker.id} gpus`)
-        for (const name in need.resources) this.#parts.add(`${worker.id} resource ${name}`)
+        if (need.gpus !== undefined) this.#gpus.add(worker.id)
+        for (const name in need.resources) addTo(this.#resources, name, worker.id)
         return false
       // It gets the host as soon as the other batch has ended.
       case 'anti-affinity':
@@ -76,6 +80,11 @@ export class Reservations {
       if (rule?.cpus === undefined && rule?.gpus === undefined) continue
       if (!this.#quotaParts.has(scope)) this.#quotaParts.set(scope, { ...part, run: run.id })
     }
+  }
+
+  /** Whether anything is kept of quotas that are not spent. */
+  get keepsQuotaParts(): boolean {
+    return this.#quotaParts.size > 0 || this.#before?.keepsQuotaParts === true
   }
 
   /** A batch of the run leaves what is kept of quotas for those before it. */
@@ -122,10 +131,10 @@ export class Reservations {
     const { host } = worker.capabilities
     if (this.#before?.mayUse(worker, need) === false) return false
     if (this.workers.has(worker.id) || this.#hosts.has(host)) return false
-    if (this.#parts.size === 0) return true
-    if (need.antiAffinity !== undefined && this.#parts.has(`${host} apart ${need.antiAffinity}`)) return false
-    if (need.gpus !== undefined && this.#parts.has(`${worker.id} gpus`)) return false
-    for (const name in need.resources) if (this.#parts.has(`${worker.id} resource ${name}`)) return false
+    if (need.antiAffinity !== undefined && this.#apart.get(need.antiAffinity)?.has(host)) return false
+    if (need.gpus !== undefined && this.#gpus.has(worker.id)) return false
+    if (this.#resources.size > 0)
+      for (const name in need.resources) if (this.#resources.get(name)?.has(worker.id)) return false
     return true
   }
 }
@@ -140,4 +149,10 @@ function leavesPlace(lock: Lock, before: readonly KeptLock[], holders: number): 
     places += one.places
   }
   return holders + places < max
+}
+
+function addTo(sets: Map<string, Set<string>>, name: string, one: string): void {
+  const set = sets.get(name)
+  if (set) set.add(one)
+  else sets.set(name, new Set([one]))
 }

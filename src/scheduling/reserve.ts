@@ -1,4 +1,6 @@
 /** What a run that has had its turn still waits for is kept for it; what keeping means is in reservations.ts. */
+import { isReady } from '../core/due.ts'
+import type { Need } from '../core/entities.ts'
 import { fits } from '../core/fit.ts'
 import { cpusOf, isLocked, quotaInTheWay, slotsOn, waitsForItself } from '../core/holdings.ts'
 import type { Group, Run, Worker } from '../core/state.ts'
@@ -18,50 +20,69 @@ import {
 } from './round.ts'
 import { isOutOfPatience, wantsLocksKept } from './soon.ts'
 
-/** What can't be given to the run now is kept for it, unless it wants or may have no more. */
+/**
+ * What can't be given to the run now is kept for it, unless it wants or may have no more. `groups`: those that were ready
+ * when its turn began.
+ */
 export function reserve(round: Round, run: Run, groups: readonly Group[]): void {
-  const { view, open, fleets, kept } = round
-  const { state } = view
+  const { state } = round.view
   if (atWorkerLimit(run) || isStopped(state, run)) return
-  for (const group of readyGroups(round, run, groups)) {
-    const { need } = group
-    const { workers } = fleets.of(run, group)
-    const spent = quotaSpent(state, run, need, round.nowMs)
-    if (spent !== undefined) {
-      if (workers.length > 0) kept.keepScope(run, spent.scope)
-      continue
-    }
-    const quotaOn = (worker: Worker) => quotaInTheWay(state, run, need, cpusOf(run, need, worker), round.nowMs)
-    const mayHave = (worker: Worker) => quotaOn(worker) === undefined
-    const hit = state.shares.size > 0 && workers.length > 0 ? quotaOn(workers[0]!) : undefined
-    if (hit) kept.keepScope(run, hit.scope)
-    else if (state.shares.size > 0 && workers.length > 0 && isOutOfPatience(run, round.nowMs))
-      kept.keepQuotaPart(state, run, quotaPart(run, need, workers[0]!))
-    if (need.locks !== undefined && workers.some(mayHave) && wantsLocksKept(state, run, need, workers, round.nowMs))
-      kept.keepLocks(run, need, batchesLeft(run, group, workers))
-    if (isLocked(state, need)) continue
-    // The same for whoever asks for the same.
-    const claim = claimOf(state, run, group)
-    if (round.wanted.has(claim)) continue
-    const few = open.size < workers.length ? open : workers
-    let left = group.queuedCount
-    let selfish = false
-    for (const worker of group.queuedCount < open.size ? emptiestFirst(few) : few) {
-      // No more of them than it could ever use. One that is kept only gets emptier, so the emptiest stays the first.
-      if (left === 0) break
-      if (kept.workers.has(worker.id)) continue
-      if (few === open ? !fits(run, group, worker) : !open.has(worker)) continue
-      const obstacle = obstacleFor(state, run, group, worker)
-      if (obstacle === undefined || !mayHave(worker)) continue
-      // Until then others may have the rest of it.
-      if (waitsForItself(state, run, need, worker)) {
-        selfish = true
-        continue
-      }
-      if (kept.keepWorker(run, worker, need, obstacle)) left -= 1
-    }
-    if (left > 0 && !selfish) round.wanted.add(claim)
+  for (const group of groups) if (isReady(run, group, round.nowMs)) reserveFor(round, run, group)
+}
+
+function reserveFor(round: Round, run: Run, group: Group): void {
+  const { view, fleets, kept, nowMs } = round
+  const { state } = view
+  const { need } = group
+  const { workers } = fleets.of(run, group)
+  const spent = quotaSpent(state, run, need, nowMs)
+  if (spent !== undefined) {
+    if (workers.length > 0) kept.keepScope(run, spent.scope)
+    return
   }
+  if (state.shares.size > 0 && workers.length > 0) {
+    const hit = quotaInTheWay(state, run, need, cpusOf(run, need, workers[0]!), nowMs)
+    if (hit) kept.keepScope(run, hit.scope)
+    else if (isOutOfPatience(run, nowMs)) kept.keepQuotaPart(state, run, quotaPart(run, need, workers[0]!))
+  }
+  if (
+    need.locks !== undefined &&
+    workers.some((worker) => mayHave(round, run, need, worker)) &&
+    wantsLocksKept(state, run, need, workers, nowMs)
+  )
+    kept.keepLocks(run, need, batchesLeft(run, group, workers))
+  if (isLocked(state, need)) return
+  // The same for whoever asks for the same.
+  const claim = claimOf(state, run, group)
+  if (!round.wanted.has(claim) && keepWorkers(round, run, group, workers)) round.wanted.add(claim)
+}
+
+/** Of those that it could use later on, as many as it has tasks; whether that is all that there are, and nothing is left for others. */
+function keepWorkers(round: Round, run: Run, group: Group, workers: readonly Worker[]): boolean {
+  const { view, open, kept } = round
+  const { state } = view
+  const { need } = group
+  const few = open.size < workers.length ? open : workers
+  let left = group.queuedCount
+  let selfish = false
+  for (const worker of left < open.size ? emptiestFirst(few) : few) {
+    // No more of them than it could ever use. One that is kept only gets emptier, so the emptiest stays the first.
+    if (left === 0) return false
+    if (kept.workers.has(worker.id)) continue
+    if (few === open ? !fits(run, group, worker) : !open.has(worker)) continue
+    const obstacle = obstacleFor(state, run, group, worker)
+    if (obstacle === undefined || !mayHave(round, run, need, worker)) continue
+    // Until then others may have the rest of it.
+    if (waitsForItself(state, run, need, worker)) selfish = true
+    else if (kept.keepWorker(run, worker, need, obstacle)) left -= 1
+  }
+  return left > 0 && !selfish
+}
+
+/** As far as its quotas go. */
+function mayHave({ view, nowMs }: Round, run: Run, need: Need, worker: Worker): boolean {
+  const { state } = view
+  return state.shares.size === 0 || quotaInTheWay(state, run, need, cpusOf(run, need, worker), nowMs) === undefined
 }
 
 /** Most batches that the run could still begin of the group, if all that fits were its own. */
@@ -94,7 +115,7 @@ export function* keeping(
   const kept = new Reservations()
   const round = beginRound({ ...view, nowMs }, { fleets, speed: measuredSpeed, kept })
   for (const run of runs) {
-    reserve(round, run, run.groups)
+    reserve(round, run, readyGroups(round, run, run.groups))
     yield { run, kept }
   }
 }

@@ -63,16 +63,28 @@ function openWorkers(view: View, nowMs: number): Set<Worker> {
   return open
 }
 
+/** Beyond so many workers with CPUs to give it is not looked whether all of them are kept: there is something else to do. */
+const lookedAtMax = 16
+
+/** Nothing is left that anybody could be given: no CPU, but on workers that are kept as a whole. */
+export function isAllGiven({ view, open, kept }: Round): boolean {
+  const { free, workers } = view.state
+  if (free.size > lookedAtMax) return false
+  for (const id of free) if (!kept.workers.has(id) && open.has(workers.get(id)!)) return false
+  return true
+}
+
 /** For nothing that it asks for is there room any more, and all of that is kept for somebody before it. */
 export function isHopeless(round: Round, run: Run): boolean {
   const { view, rooms, wanted, nowMs } = round
   const { state } = view
-  return run.groups.every((group) => {
-    if (!isReady(run, group, nowMs)) return true
+  for (const group of run.groups) {
+    if (!isReady(run, group, nowMs)) continue
     if (group.need.locks !== undefined) return false
-    if (state.shares.size === 0 && !fitsSomebodyOpen(round, run, group)) return true
-    return wanted.has(claimOf(state, run, group)) && rooms.get(placeOf(run, group))?.length === 0
-  })
+    if (state.shares.size === 0 && !fitsSomebodyOpen(round, run, group)) continue
+    if (!wanted.has(claimOf(state, run, group)) || rooms.get(placeOf(run, group))?.length !== 0) return false
+  }
+  return true
 }
 
 function fitsSomebodyOpen({ open, fleets, openFits }: Round, run: Run, group: Group): boolean {
@@ -88,8 +100,12 @@ function fitsSomebodyOpen({ open, fleets, openFits }: Round, run: Run, group: Gr
 /** Those with tasks to place, the one that fewest workers fit first. */
 export function readyGroups({ fleets, nowMs }: Round, run: Run, groups: readonly Group[]): readonly Group[] {
   if (groups.length === 1) return isReady(run, groups[0]!, nowMs) ? groups : []
-  const count = (group: Group) => fleets.of(run, group).workers.length
-  return groups.filter((group) => isReady(run, group, nowMs)).sort((a, b) => count(a) - count(b) || a.kind - b.kind)
+  const ready: Group[] = []
+  for (const group of groups) if (isReady(run, group, nowMs)) ready.push(group)
+  if (ready.length < 2) return ready
+  const ranked = ready.map((group) => ({ group, fitting: fleets.of(run, group).workers.length }))
+  ranked.sort((a, b) => a.fitting - b.fitting || a.group.kind - b.group.kind)
+  return ranked.map((one) => one.group)
 }
 
 /** By the breaker of its project and suite. */
@@ -122,13 +138,15 @@ export function freeWorkers(round: Round, run: Run, group: Group, fitting: reado
   const { need } = group
   // Whichever are fewer are looked through.
   const place = placeOf(run, group)
-  const here =
-    round.rooms.get(place) ??
-    (open.size < fitting.length
-      ? [...open].filter((worker) => fits(run, group, worker))
-      : fitting.filter((worker) => open.has(worker)))
-  // Within a round there is only ever less: those without room now need not be looked at again.
-  const room = here.filter((worker) => kept.mayUse(worker, need) && obstacleOn(state, run, need, worker) === undefined)
+  // Within a round there is only ever less: those without room then need not be looked at again.
+  const before = round.rooms.get(place)
+  if (before?.length === 0) return before
+  const few = before ?? (open.size < fitting.length ? open : fitting)
+  const room: Worker[] = []
+  for (const worker of few) {
+    if (few === open ? !fits(run, group, worker) : few === fitting && !open.has(worker)) continue
+    if (kept.mayUse(worker, need) && obstacleOn(state, run, need, worker) === undefined) room.push(worker)
+  }
   round.rooms.set(place, room)
   const free = sharesHost(need) ? room : room.filter((worker) => !holdsBatchOf(run, worker))
   if (free.length < 2) return free

@@ -27,11 +27,10 @@ const lookedAtMax = 64
 
 /** Whether locks are to be kept for a batch of the run that some of these workers fit. */
 export function wantsLocksKept(state: State, run: Run, need: Need, workers: readonly Worker[], nowMs: number): boolean {
-  if (isOutOfPatience(run, nowMs)) return true
-  for (let at = 0; at < workers.length && at < lookedAtMax; at += 1)
-    if (canTakeSoon(state, run, need, workers[at]!, nowMs)) return true
-  // One of so many others will be free soon.
-  return workers.length > lookedAtMax
+  // One of so many will be free soon.
+  if (workers.length > lookedAtMax || isOutOfPatience(run, nowMs)) return true
+  for (const worker of workers) if (canTakeSoon(state, run, need, worker, nowMs)) return true
+  return false
 }
 
 function canTakeSoon(state: State, run: Run, need: Need, worker: Worker, nowMs: number): boolean {

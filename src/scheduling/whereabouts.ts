@@ -35,10 +35,11 @@ export function mayRunOn(where: Whereabouts, task: Task, worker: Worker): boolea
 
 /** Said of a batch in which something runs where it would rather not; empty when nothing does. */
 export function givenUp(run: Run, tasks: readonly number[], worker: Worker): string {
-  const count = tasks.filter((index) => {
-    const avoid = run.tasks[index]!.again?.avoid
-    return avoid !== undefined && avoids(avoid, worker)
-  }).length
+  let count = 0
+  for (const index of tasks) {
+    const { again } = run.tasks[index]!
+    if (again?.avoid !== undefined && avoids(again.avoid, worker)) count += 1
+  }
   if (count === 0) return ''
   const which = tasks.length === 1 ? 'it' : `${count} of them`
   return `${which} should run elsewhere, but no other worker that fits came in time`
