@@ -18,6 +18,7 @@ import {
   takeHoldings,
   warmUp,
 } from './holdings.ts'
+import { noteLeft } from './queue-changes.ts'
 import { Refused, type Assign, type End, type Report, type Start } from './input.ts'
 import { runOf } from './run.ts'
 import { recoveriesOf } from './recovery.ts'
@@ -436,6 +437,9 @@ export function applyBatchEnded(state: State, run: Run, event: BatchEnded, atMs:
   // Snapshots of older versions hold sums that are not exact.
   group.openMs = group.batches.size === 0 ? 0 : group.openMs - batch.openMs
   for (const recovery of event.recoveries ?? []) countRecovery(state.recoveries, recovery, state.atMs, state.limits)
-  if (event.startupMs !== null) run.startupMs = Math.min(run.startupMs ?? Infinity, event.startupMs)
+  if (event.startupMs !== null) {
+    run.startupMs = Math.min(run.startupMs ?? Infinity, event.startupMs)
+    noteLeft(state, run)
+  }
   if (event.output !== undefined) run.outputs.push({ batch: batch.id, worker: batch.worker, blob: event.output })
 }

@@ -7,6 +7,7 @@
 import { freeCards, useCards } from './cards.ts'
 import type { Capabilities, Gpu, Grant, GpuNeed, Lock, Need } from './entities.ts'
 import { gpuFits, ownNumber } from './fit.ts'
+import { noteSpent } from './queue-changes.ts'
 import { ruleOfScope, type Shares } from './shares.ts'
 import { countRunning, emptySpent, spendBatch, spentHoursMs } from './spent.ts'
 import type { Batch, Held, Placed, Run, State, Worker } from './state.ts'
@@ -352,6 +353,7 @@ function move(state: State, run: Run, worker: Worker, batch: Batch, need: Need, 
     spent.batches += by
     countRunning(spent, batch, by)
   }
+  noteSpent(state, { run: run.id, scopes: scopesOf(run), assignedAtMs: batch.assignedAtMs, by })
 }
 
 /** Where it counts by the host. */

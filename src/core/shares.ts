@@ -22,3 +22,7 @@ export function ruleOfScope(shares: Shares, scope: string): ShareRule | undefine
   if (shares.size === 0) return undefined
   return shares.get(scope) ?? shares.get(scope.startsWith('project:') ? 'project:*' : 'user:*')
 }
+
+export function hasQuota(rule: ShareRule | undefined): boolean {
+  return rule !== undefined && (rule.cpus !== undefined || rule.gpus !== undefined || rule.cpuHours !== undefined)
+}

@@ -3,6 +3,7 @@
  * ended in slots of five minutes, and of those that run up to now. Whole numbers, so that every coordinator comes to the
  * same sum, in whatever order it came to know of them.
  */
+import { ruleOfScope, type Shares } from './shares.ts'
 import type { Batch, Spent, State } from './state.ts'
 
 const slotMs = 300_000
@@ -19,6 +20,11 @@ export function spentHoursMs(spent: Spent, nowMs: number): number {
   let sumMs = Math.min(spent.cpus * windowMs, Math.max(0, spent.cpus * (nowMs - originMs) - spent.sinceCpuMs))
   for (const slot of spent.slots) if (isWithin(slot.atMs, nowMs)) sumMs += slot.cpuMs
   return sumMs
+}
+
+/** When the slot ends that a moment is in: until then only batches that begin or end change who has had more by then. */
+export function slotEndMs(nowMs: number): number {
+  return (Math.floor(nowMs / slotMs) + 1) * slotMs
 }
 
 /** A slot of a clock that was ahead doesn't count before its time. */
@@ -68,4 +74,17 @@ function addToSlot({ slots }: Spent, atMs: number, cpuMs: number): void {
 export function forgetSpent(state: State): void {
   for (const [scope, spent] of state.spent)
     if (spent.batches === 0 && spentHoursMs(spent, state.atMs) === 0) state.spent.delete(scope)
+}
+
+/** No CPU is left of the scope's quota, or no time: whatever it is, nothing of the scope can begin. */
+export function isShut(
+  { shares, spent: all }: Pick<State, 'spent'> & { readonly shares: Shares },
+  scope: string,
+  nowMs: number,
+): boolean {
+  const rule = ruleOfScope(shares, scope)
+  const spent = rule && all.get(scope)
+  if (!rule || !spent) return false
+  if (rule.cpus !== undefined && spent.batches > 0 && spent.cpus + 1 > rule.cpus) return true
+  return rule.cpuHours !== undefined && spentHoursMs(spent, nowMs) >= rule.cpuHours * 3_600_000
 }

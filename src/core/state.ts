@@ -23,7 +23,7 @@ import type {
 import { emptyBreakers, type Breakers } from './breaker-state.ts'
 import { emptyLetters, type Letters, type Mishap } from './letter-state.ts'
 import { defaultLimits, type Limits } from './limits.ts'
-import { emptyQueueChanges, type QueueChanges } from './queue-changes.ts'
+import { emptyQueueChanges, emptySpentChanges, type QueueChanges, type SpentChanges } from './queue-changes.ts'
 import type { KindTable } from './recovery-table.ts'
 import { noShares, type Shares } from './shares.ts'
 
@@ -280,6 +280,7 @@ export type State = {
   atMs: number
   queuedCount: number
   readonly queueChanges: QueueChanges
+  readonly spentChanges: SpentChanges
   readonly runs: Map<RunId, Run>
   /** Ids of runs that may still need work, oldest first. */
   readonly active: Set<RunId>
@@ -332,6 +333,7 @@ export function emptyState(limits: Limits = defaultLimits, shares: Shares = noSh
     atMs: 0,
     queuedCount: 0,
     queueChanges: emptyQueueChanges(),
+    spentChanges: emptySpentChanges(),
     runs: new Map(),
     active: new Set(),
     finished: [],
@@ -361,10 +363,11 @@ export function emptyState(limits: Limits = defaultLimits, shares: Shares = noSh
 
 /** Another state in the same object, which others hold. What is kept beside it must notice: its versions go on rising. */
 export function replaceState(state: State, fresh: State): void {
-  const { fleetVersion, queueChanges } = state
+  const { fleetVersion, queueChanges, spentChanges } = state
   Object.assign(state, fresh)
   state.fleetVersion += fleetVersion + 1
   state.queueChanges.from += queueChanges.from + queueChanges.runs.length + 1
+  state.spentChanges.from += spentChanges.from + spentChanges.of.length + 1
 }
 
 export function emptyByState(): Record<TaskState, number> {

@@ -6,7 +6,7 @@ import { addWake } from './due.ts'
 import { enqueue } from './group.ts'
 import type { RetryCause, TaskIndex, TaskState } from './entities.ts'
 import type { Event, TaskEnded, TaskReported, TaskRequeued, TaskStarted, TaskUnblocked } from './events.ts'
-import { noteQueue } from './queue-changes.ts'
+import { noteLeft, noteQueue } from './queue-changes.ts'
 import { causeOf, countIsolated, kindOf, recoveryLevels } from './recovery-table.ts'
 import { bookedMs, expectedMs, type Again, type Run, type State, type Task } from './state.ts'
 import { assertTransition } from './task-state.ts'
@@ -20,6 +20,7 @@ export function moveTask(state: State, run: Run, index: TaskIndex, to: TaskState
     const taskMs = expectedMs(run, task)
     group.queuedCount -= 1
     if (group.queuedCount === 0) noteQueue(state, run)
+    else noteLeft(state, run)
     group.queuedMs -= taskMs
     run.queuedCount -= 1
     run.queuedMs -= taskMs
@@ -38,6 +39,7 @@ export function moveTask(state: State, run: Run, index: TaskIndex, to: TaskState
     const taskMs = expectedMs(run, task)
     group.queuedCount += 1
     if (group.queuedCount === 1) noteQueue(state, run)
+    else noteLeft(state, run)
     group.queuedMs += taskMs
     run.queuedCount += 1
     run.queuedMs += taskMs

@@ -3,7 +3,7 @@ import { isOpen } from '../core/breaker.ts'
 import { workerScope } from '../core/breaker-state.ts'
 import { fits } from '../core/fit.ts'
 import { cpusOf, scopesOf, slotsByLocks, slotsByQuota, slotsOn } from '../core/holdings.ts'
-import { noShares, type Shares } from '../core/shares.ts'
+import { hasQuota, noShares, ruleOfScope, type Shares } from '../core/shares.ts'
 import type { Group, Run, State, Worker } from '../core/state.ts'
 
 export type View = {
@@ -109,7 +109,7 @@ const askedWithin = new WeakMap<Group, Asked>()
 
 function askedOf({ shares }: State, run: Run, group: Group): Asked {
   const plain = asked.get(group) ?? findAsked(run, group)
-  return shares.size === 0 ? plain : (askedWithin.get(group) ?? quoteAsked(run, group, plain))
+  return shares.size === 0 ? plain : (askedWithin.get(group) ?? quoteAsked(shares, run, group, plain))
 }
 
 function findAsked(run: Run, group: Group): Asked {
@@ -123,8 +123,14 @@ function findAsked(run: Run, group: Group): Asked {
   return known
 }
 
-function quoteAsked(run: Run, group: Group, { place, all, line }: Asked): Asked {
+function quoteAsked(shares: Shares, run: Run, group: Group, plain: Asked): Asked {
   const scopes = scopesOf(run)
+  // Weights say who is first, but nothing of what anybody can have.
+  if (!scopes.some((scope) => hasQuota(ruleOfScope(shares, scope)))) {
+    askedWithin.set(group, plain)
+    return plain
+  }
+  const { place, all, line } = plain
   const quote = (demand: Demand) => demandOf([scopes, demand.text])
   const known = { place: quote(place), all: quote(all), line: quote(line) }
   askedWithin.set(group, known)
@@ -144,6 +150,11 @@ export function claimOf(state: State, run: Run, group: Group): Demand {
 /** Of groups for which this is the same, all are held up by the same locks and, where shares are configured, quotas. */
 export function lineOf(state: State, run: Run, group: Group): Demand {
   return askedOf(state, run, group).line
+}
+
+/** The same, whoever's quotas hold them up. */
+export function plainLineOf(run: Run, group: Group): Demand {
+  return (asked.get(group) ?? findAsked(run, group)).line
 }
 
 /** Who fits whom stays as it is until a worker comes, goes or changes; so it is looked at once and not at every decision. */
@@ -174,6 +185,11 @@ function listsOf({ state, availableVersion }: View): Lists['byPlace'] | undefine
     lists.set(state, known)
   }
   return known.byPlace
+}
+
+/** Another object whenever groups may count on other workers than before; undefined where nobody says when that is. */
+export function fleetsMarkOf(view: View): unknown {
+  return listsOf(view)
 }
 
 function openBreakers(state: State): string {

@@ -35,7 +35,7 @@ export function forecasts(view: WatchedView, fleets: Fleets, nowMs: number): Rea
   }
   const heldUp = new HeldUp(view, fleets, nowMs)
   let position = 0
-  for (const run of sortRuns(byUrgencyAndShare, view, waitingRuns(view.state, nowMs), fleets, nowMs)) {
+  for (const run of sortRuns(byUrgencyAndShare, view, waitingRuns(view.state, nowMs), nowMs)) {
     if (run.startedAtMs !== undefined) continue
     position += 1
     const durationMs = durationOf(fleets, run)

@@ -2,7 +2,7 @@
 import { hasReady } from '../core/due.ts'
 import type { Assign } from '../core/input.ts'
 import type { Group, Run, State, Worker } from '../core/state.ts'
-import { type FairOrder, FairTurns } from './fair-turns.ts'
+import { sortInTurn } from './fair-turns.ts'
 import { Fleets, type Speed, type View } from './fleet.ts'
 import type { Reservations } from './reservations.ts'
 import { type KeyedOrder, sortRuns } from './run-order.ts'
@@ -19,11 +19,9 @@ export type StrategyView = View & {
 
 /** What tells one strategy from another that places in order. */
 export type Ordering = {
-  /** How runs are served: by an order that is kept from round to round, by shares as they change, or sorted each time. */
+  /** How runs are served: by an order that is kept from round to round, or sorted each time. One with `inTurn`: `turn: 'batch'`. */
   readonly keyed?: KeyedOrder
-  /** With `turn: 'batch'` only. */
-  readonly fair?: FairOrder
-  /** Sorts runs with work to hand out, the next one first; may drop some. Used where the others are absent. */
+  /** Sorts runs with work to hand out, the next one first; may drop some. Used where the other is absent. */
   readonly sort?: (view: View, waiting: Run[], fleets: Fleets, nowMs: number) => Run[]
   /** run: everything that it can be given, before the next run's turn. batch: one batch, then all are sorted again. */
   readonly turn: 'run' | 'batch'
@@ -46,15 +44,9 @@ export function waitingRuns(state: State, nowMs: number, mine?: (run: Run) => bo
   return waiting
 }
 
-export function sorted(
-  { keyed, fair, sort }: Ordering,
-  view: View,
-  waiting: Run[],
-  fleets: Fleets,
-  nowMs: number,
-): Run[] {
-  if (keyed !== undefined) return sortRuns(keyed, view, waiting, fleets, nowMs)
-  if (fair !== undefined) return FairTurns.sort(view.state, waiting, fair, nowMs)
+export function sorted({ keyed, sort }: Ordering, view: View, waiting: Run[], fleets: Fleets, nowMs: number): Run[] {
+  if (keyed?.inTurn !== undefined) return sortInTurn(keyed, view.state, waiting, nowMs)
+  if (keyed !== undefined) return sortRuns(keyed, view, waiting, nowMs)
   return sort === undefined ? waiting : sort(view, waiting, fleets, nowMs)
 }
 

@@ -14,8 +14,8 @@ import { type Ordering, type Placement, sorted, type StrategyView, waitingRuns }
 import { Reservations } from './reservations.ts'
 import { reserve } from './reserve.ts'
 import { beginRound, isAllGiven, isHopeless, type Round } from './round.ts'
-import { type Line, type RunOrder, runOrderOf } from './run-order.ts'
-import { type Turn, Turns } from './turns.ts'
+import { type RunOrder, runOrderOf } from './run-order.ts'
+import { type RoundSoFar, type Turn, Turns } from './turns.ts'
 
 /**
  * All placements, one after the other, each in view of those before: whoever takes one applies it to state
@@ -33,7 +33,7 @@ export function* placeInOrder(view: StrategyView, ordering: Ordering): Generator
     const turns =
       ordering.keyed === undefined
         ? oneByOne(round, sorted(ordering, view, waitingRuns(state, nowMs, mine), fleets, nowMs))
-        : turnsOf(round, runOrderOf(state, ordering.keyed), view.kept === undefined)
+        : turnsOf(round, runOrderOf(view, ordering.keyed, nowMs), view.kept === undefined)
     for (let turn = turns.next(); turn !== undefined; turn = turns.next()) {
       const { run, groups } = turn
       if (mine !== undefined && !mine(run)) continue
@@ -45,14 +45,13 @@ export function* placeInOrder(view: StrategyView, ordering: Ordering): Generator
     }
     return
   }
-  const waiting = waitingRuns(state, nowMs, mine)
   const turns =
-    ordering.fair === undefined
-      ? new SortedTurns(waiting, (runs) => sorted(ordering, view, runs, fleets, nowMs))
-      : new FairTurns(state, waiting, ordering.fair, nowMs)
+    ordering.keyed === undefined
+      ? new SortedTurns(waitingRuns(state, nowMs, mine), (runs) => sorted(ordering, view, runs, fleets, nowMs))
+      : fairTurnsOf(round, runOrderOf(view, ordering.keyed, nowMs), view)
   for (let run = turns.next(); run !== undefined && state.free.size > 0; run = turns.next()) {
     const before = state.lastToken
-    if (!isHopeless(round, run)) {
+    if (!isHopeless(round, run) && round.kept.maySpend(run)) {
       const given = new Handout(round, run, run.groups)
       const next = given.next()
       if (next !== undefined) yield next
@@ -91,7 +90,8 @@ function oneByOne(round: Round, runs: readonly Run[]): { readonly next: () => Tu
   const next = () => {
     while (at < runs.length) {
       const run = runs[at++]!
-      if (!isHopeless(round, run)) return { run, groups: run.groups }
+      // Who keeps a quota that it needs comes before it.
+      if (!isHopeless(round, run) && round.kept.maySpend(run)) return { run, groups: run.groups }
     }
     return undefined
   }
@@ -99,23 +99,25 @@ function oneByOne(round: Round, runs: readonly Run[]): { readonly next: () => Tu
 }
 
 function turnsOf(round: Round, order: RunOrder, alone: boolean): Turns {
-  const { view, fleets, nowMs, kept, rooms, wanted } = round
+  return new Turns(order, round.nowMs, soFar(round, order, alone))
+}
+
+function fairTurnsOf(round: Round, order: RunOrder, { state, mine, kept }: StrategyView): FairTurns {
+  return new FairTurns(order, state, round.nowMs, soFar(round, order, kept === undefined), mine)
+}
+
+/** `alone`: nobody else places in this round. */
+function soFar({ view, kept, rooms, wanted }: Round, order: RunOrder, alone: boolean): RoundSoFar {
   const { state } = view
-  const isContested = (line: Line) => !alone || order.isContested(line)
-  const isSpent = (line: Line, next: Run) =>
-    (wanted.has(line.claim) && rooms.get(line.place)?.length === 0) || !kept.maySpend(next)
-  return new Turns(order, state, fleets, nowMs, {
-    isContested,
-    isHopeless: (run) => isHopeless(round, run),
-    isSpent,
+  return {
+    isContested: (line) => !alone || order.isContested(line),
+    isSpent: (line) => wanted.has(line.claim) && rooms.get(line.place)?.length === 0,
+    maySpend: (run) => kept.maySpend(run),
+    mayHold: (line, run) => mayHold(state, kept, run, line.need),
     // Locks that are held alone are nobody's in this round, however they are kept, and without them nothing begins.
-    isBarred: ({ need }) =>
-      need.locks !== undefined && state.shares.size === 0 && areHeldAlone(state.lockedAlone, need.locks),
-    isOver: (line, next, first) => {
-      if (isSpent(line, next)) return !first || !isContested(line)
-      return !first && line.need.locks !== undefined && !mayHold(state, kept, next, line.need)
-    },
-  })
+    isBarred: ({ need, claim, place }) =>
+      need.locks !== undefined && claim === place && areHeldAlone(state.lockedAlone, need.locks),
+  }
 }
 
 /** Every round asks for every line with locks. */

@@ -70,8 +70,32 @@ const mistakes: readonly Mistake[] = [
   },
   {
     name: 'a line is left in the wrong place',
-    file: 'scheduling/run-order.ts',
+    file: 'scheduling/line.ts',
     from: 'other.key === entry.key &&',
+    to: '',
+  },
+  {
+    name: 'what a project has under way is not noticed',
+    file: 'core/holdings.ts',
+    from: 'noteSpent(state, {',
+    to: 'if (batch.begun) noteSpent(state, {',
+  },
+  {
+    name: 'that less is left before a deadline is not noticed',
+    file: 'core/task.ts',
+    from: 'else noteLeft(state, run)',
+    to: '',
+  },
+  {
+    name: 'that a deadline comes near is not noticed',
+    file: 'scheduling/run-order.ts',
+    from: 'all || changesAtMs <= this.#nowMs',
+    to: 'all',
+  },
+  {
+    name: "what is left of a project's quota is not kept for whoever's own is spent",
+    file: 'scheduling/accounts.ts',
+    from: 'if (hit === undefined || hit.scope === project) return false',
     to: '',
   },
 ]

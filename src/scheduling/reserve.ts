@@ -3,6 +3,7 @@ import { isReady } from '../core/due.ts'
 import type { Need } from '../core/entities.ts'
 import { fits } from '../core/fit.ts'
 import { cpusOf, isLocked, quotaInTheWay, slotsOn, waitsForItself } from '../core/holdings.ts'
+import { isShut } from '../core/spent.ts'
 import type { Group, Run, Worker } from '../core/state.ts'
 import type { Fleets } from './fleet.ts'
 import { claimOf, measuredSpeed, type View } from './fleet.ts'
@@ -37,7 +38,8 @@ function reserveFor(round: Round, run: Run, group: Group): void {
   const { workers } = fleets.of(run, group)
   const spent = quotaSpent(state, run, need, nowMs)
   if (spent !== undefined) {
-    if (workers.length > 0) kept.keepScope(run, spent.scope)
+    // Of one that is spent altogether there is nothing to keep.
+    if (workers.length > 0 && !isShut(state, spent.scope, nowMs)) kept.keepScope(run, spent.scope)
     return
   }
   if (state.shares.size > 0 && workers.length > 0) {

@@ -3,7 +3,7 @@
  * scope has more of, as a part of what the fleet has (Ghodsi et al. 2011, dominant resource fairness); what it had within
  * the last hour breaks ties, so that a project of many short runs is no better off than one of a few long ones.
  */
-import { scopesOf } from '../core/holdings.ts'
+import { type Scopes, scopesOf } from '../core/holdings.ts'
 import { ruleOfScope } from '../core/shares.ts'
 import { spentHoursMs } from '../core/spent.ts'
 import type { Run, State } from '../core/state.ts'
@@ -36,14 +36,14 @@ function sumUp(state: State): Totals {
 /** Smaller = further below its share. The first of a pair decides, the second breaks ties. */
 export type Standing = readonly [dominant: number, spentMs: number]
 
-export function compareStandings(a: Standing, b: Standing): number {
-  return a[0] - b[0] || a[1] - b[1]
+export function standingOf(state: State, run: Run, totals: Totals, nowMs: number): Standing {
+  return standingOfScopes(state, scopesOf(run), totals, nowMs)
 }
 
-export function standingOf(state: State, run: Run, totals: Totals, nowMs: number): Standing {
+export function standingOfScopes(state: State, scopes: Scopes, totals: Totals, nowMs: number): Standing {
   let dominant = 0
   let spentMs = 0
-  for (const scope of scopesOf(run)) {
+  for (const scope of scopes) {
     const spent = state.spent.get(scope)
     if (!spent) continue
     const weight = ruleOfScope(state.shares, scope)?.weight ?? 1

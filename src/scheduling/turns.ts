@@ -1,35 +1,26 @@
 /**
  * Whose turn it is within one round: the heads of lines, as a heap. A line leaves as soon as nothing is left for anybody in it,
- * so that those who stand in it are not asked one by one.
+ * so that those who stand in it are not asked one by one. The lines of an account come in when its first run would be next,
+ * and not before: mostly a round is over by then.
  */
-import type { Group, Run, State } from '../core/state.ts'
-import type { Fleets } from './fleet.ts'
-import {
-  compareEntries,
-  comparison,
-  type Entry,
-  keyNow,
-  type Line,
-  type Ranked,
-  type RunOrder,
-  standings,
-} from './run-order.ts'
-import type { Standing } from './share.ts'
+import type { Group, Run } from '../core/state.ts'
+import { type Account, compareRanks, type Rank } from './accounts.ts'
+import type { Demand } from './fleet.ts'
+import { compareEntries, type Entry, type Line } from './line.ts'
+import { rankOf, type RunOrder } from './run-order.ts'
 
-/** Where somebody is in a line; of no line: a run whose place moves. */
-type Source = {
-  readonly line: Line | undefined
+/** Where somebody is in a line. */
+type Source = Rank & {
+  readonly line: Line
+  readonly account: Account
   at: number
-  entry: Entry | undefined
-  run: Run
-  key: number
-  readonly standing: Standing | undefined
+  entry: Entry
   /** Other lines with the same claim, which come after this one and may never be asked; undefined: each has its own source. */
   others: readonly Line[] | undefined
 }
 
-function groupsIn({ line, entry }: Source): readonly Group[] | undefined {
-  return entry?.stands.find((stand) => stand.line === line)?.groups
+function groupsIn({ line, entry }: Source): readonly Group[] {
+  return entry.stands.find((stand) => stand.line === line)?.groups ?? []
 }
 
 /** A run, and those of its groups that something may still be done for in this round. */
@@ -39,40 +30,91 @@ export type Turn = { readonly run: Run; readonly groups: readonly Group[] }
 export type RoundSoFar = {
   /** Nobody in the line can be given anything, nor does it matter what is kept for them. */
   readonly isBarred: (line: Line) => boolean
-  /** The same of everybody with the same claim from `next` on, but that locks may have to be kept for them. */
-  readonly isSpent: (line: Line, next: Run) => boolean
-  /** The same of the line from `next` on; `first`: nobody of it has had a turn. */
-  readonly isOver: (line: Line, next: Run, first: boolean) => boolean
+  /** The same of everybody with the same claim, but that locks may have to be kept for them. */
+  readonly isSpent: (line: Line) => boolean
+  /** Nobody before the run keeps its quotas. */
+  readonly maySpend: (run: Run) => boolean
+  /** Of a line with locks that is not spent: they may be given to the run. */
+  readonly mayHold: (line: Line, run: Run) => boolean
   readonly isContested: (line: Line) => boolean
-  /** The run can be given nothing, and be kept nothing that isn't kept already. */
-  readonly isHopeless: (run: Run) => boolean
+}
+
+/** What is over for everybody in a round. */
+export class Over {
+  readonly #round: RoundSoFar
+  /** What somebody asked for who had a turn. */
+  readonly #tried = new Set<Demand>()
+  readonly #over = new Set<Demand>()
+
+  constructor(round: RoundSoFar) {
+    this.#round = round
+  }
+
+  get count(): number {
+    return this.#over.size
+  }
+
+  /** Nothing is left for this run or anybody after it in the line, nor does it matter what is kept for them. */
+  isOver(line: Line, run: Run): boolean {
+    const { demand } = line
+    if (this.#over.has(demand)) return true
+    if (!this.#isOver(line, run)) return false
+    this.#over.add(demand)
+    return true
+  }
+
+  #isOver(line: Line, run: Run): boolean {
+    const { isSpent, isContested, mayHold } = this.#round
+    const tried = this.#tried.has(line.demand)
+    if (isSpent(line)) return tried || !isContested(line)
+    return tried && line.need.locks !== undefined && !mayHold(line, run)
+  }
+
+  /** For all in the account. */
+  isAllOver({ lines }: Account): boolean {
+    for (const demand of lines.keys()) if (!this.#over.has(demand)) return false
+    return true
+  }
+
+  try({ demand }: Line): void {
+    this.#tried.add(demand)
+  }
 }
 
 /** One round: all waiting runs once, the next one first, but for those in lines that are over meanwhile. */
 export class Turns {
   readonly #heap: Source[] = []
-  readonly #compare: (a: Ranked, b: Ranked) => number
+  readonly #order: RunOrder
+  readonly #accounts: readonly Account[]
+  readonly #nowMs: number
   readonly #round: RoundSoFar
-  readonly #standing: (run: Run) => Standing | undefined
+  readonly #over: Over
+  /** So many of the accounts have come in. */
+  #come = 0
   /** Those at whose head the run was that is served now. */
   readonly #served: Source[] = []
 
-  constructor(order: RunOrder, state: State, fleets: Fleets, nowMs: number, round: RoundSoFar) {
-    const { keyed } = order
-    this.#compare = comparison(keyed, state, nowMs)
+  constructor(order: RunOrder, nowMs: number, round: RoundSoFar) {
+    this.#order = order
+    this.#accounts = order.ranking()
+    this.#nowMs = nowMs
     this.#round = round
-    this.#standing = standings({ keyed, state, nowMs })
-    for (const lines of order.claims.values()) {
-      const first = this.#firstOf(lines)
-      if (first !== undefined) this.#heap.push(this.#sourceOf(first, lines.length === 1 ? undefined : lines))
+    this.#over = new Over(round)
+  }
+
+  /** Accounts whose first run is not after the first in the heap. */
+  #comeIn(): void {
+    while (this.#come < this.#accounts.length) {
+      const account = this.#accounts[this.#come]!
+      const { scopes, rank } = account
+      if (scopes !== undefined && this.#heap.length > 0 && compareRanks(rank!, this.#heap[0]!) > 0) return
+      this.#come += 1
+      if (scopes !== undefined && (this.#over.isAllOver(account) || !this.#round.maySpend(rank!.head.run))) continue
+      for (const lines of account.claims.values()) {
+        const first = this.#firstOf(lines)
+        if (first !== undefined) this.#push(this.#sourceOf(account, first, lines.length === 1 ? undefined : lines))
+      }
     }
-    for (const run of order.moving.values()) {
-      if (round.isHopeless(run)) continue
-      const key = keyNow(keyed, run, fleets, nowMs)
-      const standing = this.#standing(run)
-      this.#heap.push({ line: undefined, at: 0, entry: undefined, run, key, standing, others: undefined })
-    }
-    for (let at = (this.#heap.length >> 1) - 1; at >= 0; at -= 1) this.#sink(at)
   }
 
   #firstOf(lines: readonly Line[]): Line | undefined {
@@ -84,57 +126,62 @@ export class Turns {
     return first
   }
 
-  #sourceOf(line: Line, others: readonly Line[] | undefined): Source {
+  #sourceOf(account: Account, line: Line, others: readonly Line[] | undefined): Source {
     const entry = line.entries[0]!
-    const { run, key } = entry
-    return { line, at: 0, entry, run, key, standing: this.#standing(run), others }
+    return { ...this.#rankOf(account, entry), line, account, at: 0, entry, others }
+  }
+
+  #rankOf({ scopes, standing }: Account, entry: Entry): Rank {
+    return rankOf(this.#order.keyed, scopes === undefined ? undefined : standing, entry, this.#nowMs)
   }
 
   next(): Turn | undefined {
     for (const source of this.#served) this.#goOn(source)
     this.#served.length = 0
-    while (this.#heap.length > 0) {
-      const { run } = this.#heap[0]!
-      while (this.#heap[0]?.run === run) {
+    for (;;) {
+      // Nobody asks for anything else.
+      if (this.#over.count === this.#order.demandCount) return undefined
+      this.#comeIn()
+      if (this.#heap.length === 0) return undefined
+      const { run } = this.#heap[0]!.entry
+      // Where it may not, nobody else of its account may: who keeps the quota has had its turn.
+      const maySpend = this.#round.maySpend(run)
+      while (this.#heap[0]?.entry.run === run) {
         const source = this.#pop()
-        if (source.line === undefined) {
-          if (!this.#round.isHopeless(run)) this.#served.push(source)
-        } else if (!this.#round.isOver(source.line, run, source.at === 0)) this.#served.push(source)
-        else this.#spread(source)
+        if (!maySpend) continue
+        if (this.#over.isOver(source.line, run)) this.#spread(source)
+        else this.#served.push(source)
       }
-      if (this.#served.length > 0) return { run, groups: this.#groupsOf(run) }
+      if (this.#served.length === 0) continue
+      for (const { line } of this.#served) this.#over.try(line)
+      return { run, groups: this.#groups() }
     }
-    return undefined
   }
 
   /** The others of a claim get a turn each, unless nothing is left for any of them. */
   #spread(source: Source): void {
-    const { line, run, others } = source
-    if (line === undefined || others === undefined) return
+    const { line, account, others } = source
+    if (others === undefined) return
     source.others = undefined
     const { isSpent, isContested, isBarred } = this.#round
-    const spent = isSpent(line, run)
+    const spent = isSpent(line)
     for (const other of others)
       if (other !== line && (!spent || isContested(other)) && !isBarred(other))
-        this.#push(this.#sourceOf(other, undefined))
+        this.#push(this.#sourceOf(account, other, undefined))
   }
 
-  #groupsOf(run: Run): readonly Group[] {
-    if (this.#served.length === 1) return groupsIn(this.#served[0]!) ?? run.groups
-    const groups: Group[] = []
-    for (const source of this.#served) groups.push(...(groupsIn(source) ?? []))
-    return groups
+  #groups(): readonly Group[] {
+    if (this.#served.length === 1) return groupsIn(this.#served[0]!)
+    return this.#served.flatMap(groupsIn)
   }
 
   #goOn(source: Source): void {
-    if (source.line === undefined) return
     this.#spread(source)
     source.at += 1
     const next = source.line.entries[source.at]
     if (next === undefined) return
     source.entry = next
-    source.run = next.run
-    source.key = next.key
+    Object.assign(source, this.#rankOf(source.account, next))
     this.#push(source)
   }
 
@@ -144,7 +191,7 @@ export class Turns {
     heap.push(source)
     while (at > 0) {
       const parent = (at - 1) >> 1
-      if (this.#compare(heap[parent]!, source) <= 0) break
+      if (compareRanks(heap[parent]!, source) <= 0) break
       heap[at] = heap[parent]!
       at = parent
     }
@@ -157,20 +204,20 @@ export class Turns {
     const last = heap.pop()!
     if (heap.length > 0) {
       heap[0] = last
-      this.#sink(0)
+      this.#sink()
     }
     return first
   }
 
-  #sink(from: number): void {
+  #sink(): void {
     const heap = this.#heap
-    const source = heap[from]!
-    let at = from
+    const source = heap[0]!
+    let at = 0
     for (;;) {
       let child = 2 * at + 1
       if (child >= heap.length) break
-      if (child + 1 < heap.length && this.#compare(heap[child + 1]!, heap[child]!) < 0) child += 1
-      if (this.#compare(heap[child]!, source) >= 0) break
+      if (child + 1 < heap.length && compareRanks(heap[child + 1]!, heap[child]!) < 0) child += 1
+      if (compareRanks(heap[child]!, source) >= 0) break
       heap[at] = heap[child]!
       at = child
     }

@@ -17,9 +17,21 @@ export function priorityKey(run: Run): number {
   return run.priority * ageingMsPerPoint - run.createdAtMs
 }
 
-/** Larger = sooner. Of a run without a deadline the same at any time. */
-export function urgencyKey(run: Run, fleets: Fleets, nowMs: number): number {
-  return priorityKey(run) + deadlinePoints(run, fleets, nowMs) * ageingMsPerPoint
+/** Larger = sooner. It is the same until `changesAtMs`, as long as what is left and the workers for it are. */
+export function urgencyKey(
+  run: Run,
+  fleets: Fleets,
+  nowMs: number,
+): { readonly key: number; readonly changesAtMs: number } {
+  const { spec } = run
+  const key = priorityKey(run)
+  if (spec.deadlineAtMs === undefined) return { key, changesAtMs: Infinity }
+  const needMs = remainingMs(run, fleets)
+  const points = pointsAt(spec.deadlineAtMs - nowMs, needMs)
+  // A moment early: then it is looked at again until it has changed, and is never late by what division makes of it.
+  const changesAtMs =
+    points === deadlinePointsMax ? Infinity : spec.deadlineAtMs - (deadlinePointsMax * needMs) / (points + 1) - 1
+  return { key: key + points * ageingMsPerPoint, changesAtMs }
 }
 
 /** In whole points, for people and plugins. */
@@ -34,8 +46,10 @@ export function urgency(run: Run, fleets: Fleets, nowMs: number): number {
 /** All points when what is left takes all the time that is left; half of them when there is twice the time. */
 export function deadlinePoints(run: Run, fleets: Fleets, nowMs: number): number {
   if (run.spec.deadlineAtMs === undefined) return 0
-  const roomMs = run.spec.deadlineAtMs - nowMs
-  const needMs = remainingMs(run, fleets)
+  return pointsAt(run.spec.deadlineAtMs - nowMs, remainingMs(run, fleets))
+}
+
+function pointsAt(roomMs: number, needMs: number): number {
   if (roomMs <= needMs) return deadlinePointsMax
   return Math.floor((deadlinePointsMax * needMs) / roomMs)
 }
