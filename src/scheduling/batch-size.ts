@@ -7,6 +7,8 @@
  *   (Polychronopoulos & Kuck 1987) and factoring (Hummel, Schonberg & Flynn 1992).
  * - Else it costs nearly every worker another start-up: two standard deviations of the batch, and nothing where
  *   that is less than a few start-ups. The errors of its files partly cancel each other out; that of its worker stays.
+ *
+ * `npm run bench -- attainable` compares with plans that are searched for, knowing how far estimates may be off.
  */
 import type { Run } from '../core/state.ts'
 import { latestMs, levelOf, othersDoneMs, type Level, type Undivided } from './level.ts'
@@ -21,6 +23,11 @@ const deviationUnknown = { file: 0.5, worker: 0.2 }
 const startupsWorth = 3
 /** So much of a start-up a worker may be late with the last of the work, rather than leave that for another process. */
 const lateStartups = 0.5
+/**
+ * So much of a start-up those who come back early take beyond their share, so that the last ones, which are late by what they
+ * were given already, need no process more.
+ */
+const earlyStartups = 0.1
 /** With more workers or batches than this, what single ones took makes no difference. */
 const preciseMax = 64
 /** A start-up is next to nothing when this many of them are less than what estimates may be off by. */
@@ -68,6 +75,13 @@ export class Division {
     return this.#next.ms
   }
 
+  /** Whether others were given a part of it before this moment. */
+  get #isUnderWay(): boolean {
+    const { state, group, nowMs } = this.undivided
+    const [oldest] = group.batches
+    return oldest !== undefined && state.batches.get(oldest)!.assignedAtMs < nowMs
+  }
+
   /** For a worker of this speed that has so many CPUs to give; `last`: nobody else is free. */
   room(cpus: number, speed: number, alike: number, last: boolean): Room {
     const { run, fleet, startupMs } = this.undivided
@@ -76,7 +90,7 @@ export class Division {
     const deviation = deviationOf(run)
     if (own >= fleet.cpus)
       return { targetMs: Infinity, withheldMs: 0, longestMs: Infinity, startMs, deviation, alike: 1, lateMs: Infinity }
-    const fairMs = Math.max(0, this.#nextMs - startupMs) * own
+    const fairMs = Math.max(0, this.#nextMs - startupMs) * own + (this.#isUnderWay ? earlyStartups * startMs : 0)
     const offMs = (this.#level.ms - startupMs) * own * uncertaintyOf(run)
     const part = offMs > 0 ? Math.max(0, 0.5 * (1 - (cheapStart * startMs) / offMs)) : 0
     return {
