@@ -34,7 +34,9 @@ function loadedBy(files: readonly string[]): string[] {
 test('commands: only those that start a coordinator load its libraries', () => {
   const all = globSync('*.ts', { cwd: commands }).filter((file) => !file.endsWith('.test.ts'))
   const others = all.filter((file) => !coordinators.includes(path.basename(file, '.ts')))
-  assert.deepEqual(loadedBy(others), [])
+  // Loaded by `muster run` where there is a configuration.
+  const later = ['../../runners/config-schema.ts']
+  assert.deepEqual(loadedBy([...others, ...later]), [])
   const theirs = loadedBy(coordinators.map((name) => `${name}.ts`))
   assert.notDeepEqual(theirs, [])
   assert.ok(!theirs.includes('fetch'), theirs.join('\n'))

@@ -2,83 +2,85 @@
  * The shape of `muster.config.*`, for checking what came out of a file. Loaded only when there is one. Each
  * `description` says what was expected there, in the words of the error message.
  */
-import Type from 'typebox'
-import { Value } from 'typebox/value'
 import { MusterError } from '../protocol/errors.ts'
 import { retryCauses, retryPlaces } from '../protocol/retry-causes.ts'
 import { parseDuration } from '../stdx/duration.ts'
+import {
+  array,
+  choice,
+  fits,
+  integer,
+  isObject,
+  number,
+  object,
+  optional,
+  record,
+  string,
+  union,
+  type Shape,
+} from './config-shapes.ts'
 import type { MusterConfig } from './config-types.ts'
 import { quoted } from './quoted.ts'
 import { orderSchemas } from './requires-schema.ts'
 import { parseRetryRule, retryRuleKeys } from './retry-rule.ts'
 import { firstMistake } from './suite-order.ts'
 
-const text = (description: string) => Type.String({ minLength: 1, description })
-const texts = (description: string) => Type.Array(Type.String({ minLength: 1, description: 'a text' }), { description })
-const argv = (description: string) => Type.Array(Type.String({ description: 'a text' }), { minItems: 1, description })
-const map = (description: string) => Type.Record(Type.String(), Type.String({ description: 'a text' }), { description })
-const choice = (...names: readonly string[]) =>
-  Type.Union(
-    names.map((name) => Type.Literal(name)),
-    { description: `one of ${names.join(', ')}` },
-  )
+const text = (description: string) => string({ minLength: 1, description })
+const texts = (description: string) => array(string({ minLength: 1, description: 'a text' }), { description })
+const argv = (description: string) => array(string({ description: 'a text' }), { minItems: 1, description })
+const map = (description: string) => record(string({ description: 'a text' }), { description })
 
-const ruleSchema = Type.Object(
+const ruleSchema = object(
   {
-    max: Type.Optional(Type.Number({ description: 'a whole number from 0 to 100' })),
-    backoff: Type.Optional(text('a duration such as "2s", or the first and the longest: "2s..1m"')),
-    factor: Type.Optional(Type.Number({ description: 'a number from 1 to 100' })),
-    jitter: Type.Optional(Type.Number({ description: 'a number from 0 to 1' })),
-    where: Type.Optional(choice(...retryPlaces)),
+    max: optional(number({ description: 'a whole number from 0 to 100' })),
+    backoff: optional(text('a duration such as "2s", or the first and the longest: "2s..1m"')),
+    factor: optional(number({ description: 'a number from 1 to 100' })),
+    jitter: optional(number({ description: 'a number from 0 to 1' })),
+    where: optional(choice(...retryPlaces)),
   },
-  { additionalProperties: false, description: `an object: { ${retryRuleKeys.join(', ')} }` },
+  { description: `an object: { ${retryRuleKeys.join(', ')} }` },
 )
-const retrySchema = Type.Object(Object.fromEntries(retryCauses.map((cause) => [cause, Type.Optional(ruleSchema)])), {
-  additionalProperties: false,
+const retrySchema = object(Object.fromEntries(retryCauses.map((cause) => [cause, optional(ruleSchema)])), {
   description: `an object: { ${retryCauses.join(', ')} }`,
 })
 
-const suiteSchema = Type.Object(
+const suiteSchema = object(
   {
     name: text('a name, e.g. "unit"'),
-    framework: Type.Optional(choice('vitest', 'jest', 'mocha', 'node', 'playwright', 'pytest', 'go', 'command')),
-    cwd: Type.Optional(text('a directory, relative to the configuration file')),
-    paths: Type.Optional(texts('a list of paths')),
-    args: Type.Optional(texts('a list of arguments')),
-    env: Type.Optional(map('variables and their values')),
-    labels: Type.Optional(map('labels and their values')),
+    framework: optional(choice('vitest', 'jest', 'mocha', 'node', 'playwright', 'pytest', 'go', 'command')),
+    cwd: optional(text('a directory, relative to the configuration file')),
+    paths: optional(texts('a list of paths')),
+    args: optional(texts('a list of arguments')),
+    env: optional(map('variables and their values')),
+    labels: optional(map('labels and their values')),
     ...orderSchemas,
-    retries: Type.Optional(Type.Integer({ minimum: 0, description: 'a whole number, 0 or more' })),
-    retry: Type.Optional(retrySchema),
-    timeout: Type.Optional(text('a duration such as "90s" or "5m"')),
-    setup: Type.Optional(text('a command line, e.g. "npm ci"')),
-    discover: Type.Optional(
-      Type.Union(
-        [
-          texts('a list of file patterns'),
-          Type.Object({ command: argv('a command and its arguments') }, { additionalProperties: false }),
-        ],
-        { description: 'a list of file patterns, or { command: [program, ...arguments] }' },
-      ),
+    retries: optional(integer({ minimum: 0, description: 'a whole number, 0 or more' })),
+    retry: optional(retrySchema),
+    timeout: optional(text('a duration such as "90s" or "5m"')),
+    setup: optional(text('a command line, e.g. "npm ci"')),
+    discover: optional(
+      union([texts('a list of file patterns'), object({ command: argv('a command and its arguments') })], {
+        description: 'a list of file patterns, or { command: [program, ...arguments] }',
+      }),
     ),
-    run: Type.Optional(argv('a command and its arguments, e.g. ["bats", "{files}"]')),
-    results: Type.Optional(choice('junit', 'exit-code')),
+    run: optional(argv('a command and its arguments, e.g. ["bats", "{files}"]')),
+    results: optional(choice('junit', 'exit-code')),
   },
-  { additionalProperties: false, description: 'a suite: { name, … }' },
+  { description: 'a suite: { name, … }' },
 )
 
-const configSchema = Type.Object(
+export const configSchema = object(
   {
-    suites: Type.Optional(Type.Array(suiteSchema, { description: 'a list of suites' })),
-    env: Type.Optional(texts('a list of names of environment variables')),
-    fallback: Type.Optional(choice('none', 'local', 'local-when-busy')),
+    suites: optional(array(suiteSchema, { description: 'a list of suites' })),
+    env: optional(texts('a list of names of environment variables')),
+    fallback: optional(choice('none', 'local', 'local-when-busy')),
   },
-  { additionalProperties: false, description: 'an object: { suites, env, fallback }' },
+  { description: 'an object: { suites, env, fallback }' },
 )
 
 /** Returns `value` as a configuration, or throws config_invalid naming the file and the place in it. */
 export function checkConfig(file: string, value: unknown): MusterConfig {
-  if (!Value.Check(configSchema, value)) throw describe(file, value)
+  if (!fits(configSchema, value)) throw describe(file, value)
   const config = value as MusterConfig
   const names = new Set<string>()
   for (const [index, suite] of (config.suites ?? []).entries()) {
@@ -111,17 +113,9 @@ export function checkConfig(file: string, value: unknown): MusterConfig {
   return config
 }
 
-type SchemaNode = {
-  readonly description?: string
-  readonly properties?: Readonly<Record<string, SchemaNode>>
-  readonly patternProperties?: Readonly<Record<string, SchemaNode>>
-  readonly items?: SchemaNode
-  readonly anyOf?: readonly SchemaNode[]
-}
-
 /** The first thing that is wrong, as deep as the schema can say it. */
 function describe(file: string, value: unknown): MusterError {
-  let schema = configSchema as unknown as SchemaNode
+  let schema: Shape = configSchema
   let current = value
   let place = ''
   // Descends while exactly the part below is to blame, so that the message names the smallest part.
@@ -135,7 +129,7 @@ function describe(file: string, value: unknown): MusterError {
       if (unknown !== undefined)
         return invalid(file, join(place, unknown), `one of ${known.join(', ')}`, `the unknown key '${unknown}'`)
     }
-    const next = children(schema, current).find(([, part, child]) => !Value.Check(part as Type.TSchema, child))
+    const next = children(schema, current).find(([, part, child]) => !fits(part, child))
     if (next === undefined) break
     place = join(place, next[0])
     schema = next[1]
@@ -147,21 +141,17 @@ function describe(file: string, value: unknown): MusterError {
   return invalid(file, place, schema.description ?? 'another value', shorten(current))
 }
 
-function children(schema: SchemaNode, value: unknown): readonly (readonly [string | number, SchemaNode, unknown])[] {
+function children(schema: Shape, value: unknown): readonly (readonly [string | number, Shape, unknown])[] {
   if (Array.isArray(value) && schema.items !== undefined) {
     const items = schema.items
     return value.map((one: unknown, index) => [index, items, one] as const)
   }
   if (!isObject(value)) return []
-  const any = Object.values(schema.patternProperties ?? {})[0]
+  const any = schema.additionalProperties === false ? undefined : schema.additionalProperties
   return Object.entries(value).flatMap(([key, one]) => {
     const part = schema.properties?.[key] ?? any
     return part === undefined ? [] : [[key, part, one] as const]
   })
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function join(place: string, key: string | number): string {

@@ -1,66 +1,54 @@
 /** The shape of `requires`, `rules` and what belongs to the order of suites in `muster.config.*`; see config-schema.ts. */
-import Type from 'typebox'
-import { GpuVendorSchema } from '../protocol/needs.ts'
 import { priorityNames } from '../protocol/priority.ts'
+import { array, boolean, choice, integer, object, optional, record, string, union } from './config-shapes.ts'
 
-const strict = { additionalProperties: false }
 /** As the API takes them. */
 const pattern = '^[^\\u0000-\\u001f\\u007f-\\u009f]*$'
-const name = (description = 'a name on one line') => Type.String({ minLength: 1, maxLength: 256, pattern, description })
-const count = Type.Integer({
+const name = (description = 'a name on one line') => string({ minLength: 1, maxLength: 256, pattern, description })
+const count = integer({
   minimum: 1,
   maximum: Number.MAX_SAFE_INTEGER,
   description: 'a whole number of at least 1',
 })
-const flag = Type.Boolean({ description: 'true or false' })
+const flag = boolean({ description: 'true or false' })
 const bytes = (example: string) => name(`an amount such as "${example}"`)
 const oneOrMore = (description: string) =>
-  Type.Union([Type.String({ minLength: 1 }), Type.Array(Type.String({ minLength: 1 }), { minItems: 1 })], {
+  union([string({ minLength: 1 }), array(string({ minLength: 1 }), { minItems: 1 })], {
     description,
   })
 
-export const requiresSchema = Type.Object(
+export const requiresSchema = object(
   {
-    cpus: Type.Optional(count),
-    memory: Type.Optional(bytes('8GiB')),
-    gpus: Type.Optional(
-      Type.Union(
+    cpus: optional(count),
+    memory: optional(bytes('8GiB')),
+    gpus: optional(
+      union(
         [
           count,
-          Type.Object(
-            {
-              count: Type.Optional(count),
-              memory: Type.Optional(bytes('16GiB')),
-              vendor: Type.Optional(GpuVendorSchema),
-              exclusive: Type.Optional(flag),
-            },
-            strict,
-          ),
+          object({
+            count: optional(count),
+            memory: optional(bytes('16GiB')),
+            vendor: optional(choice('nvidia', 'amd', 'intel', 'other')),
+            exclusive: optional(flag),
+          }),
         ],
         { description: 'a number of cards, or { count, memory, vendor, exclusive }' },
       ),
     ),
-    resources: Type.Optional(Type.Record(Type.String(), count, { description: 'names and whole numbers from 1' })),
-    where: Type.Optional(
-      Type.String({ minLength: 1, description: 'an expression such as "os == linux and gpu.memory >= 24GiB"' }),
+    resources: optional(record(count, { description: 'names and whole numbers from 1' })),
+    where: optional(
+      string({ minLength: 1, description: 'an expression such as "os == linux and gpu.memory >= 24GiB"' }),
     ),
-    locks: Type.Optional(
-      Type.Array(
-        Type.Union(
+    locks: optional(
+      array(
+        union(
           [
             name(),
-            Type.Object(
-              {
-                name: name(),
-                mode: Type.Optional(
-                  Type.Union([Type.Literal('exclusive'), Type.Literal('shared')], {
-                    description: 'one of exclusive, shared',
-                  }),
-                ),
-                max: Type.Optional(count),
-              },
-              strict,
-            ),
+            object({
+              name: name(),
+              mode: optional(choice('exclusive', 'shared')),
+              max: optional(count),
+            }),
           ],
           {
             description: "a name, or { name, mode: 'exclusive' or 'shared' }, or { name, max: a whole number from 1 }",
@@ -69,50 +57,45 @@ export const requiresSchema = Type.Object(
         { description: 'a list of locks' },
       ),
     ),
-    exclusive: Type.Optional(flag),
-    affinity: Type.Optional(name()),
-    antiAffinity: Type.Optional(name()),
-    spread: Type.Optional(name()),
-    together: Type.Optional(name()),
-    batch: Type.Optional(
-      Type.Union([count, Type.Object({ max: count }, strict)], {
+    exclusive: optional(flag),
+    affinity: optional(name()),
+    antiAffinity: optional(name()),
+    spread: optional(name()),
+    together: optional(name()),
+    batch: optional(
+      union([count, object({ max: count })], {
         description: 'a whole number of at least 1, or { max }',
       }),
     ),
   },
   {
-    ...strict,
     description:
       'an object: { cpus, memory, gpus, resources, where, locks, exclusive, affinity, antiAffinity, spread, together, batch }',
   },
 )
 
-const ruleSchema = Type.Object(
+const ruleSchema = object(
   {
-    files: Type.Optional(oneOrMore('a pattern of files, or several')),
-    tags: Type.Optional(oneOrMore('a tag, or several')),
-    requires: Type.Optional(requiresSchema),
-    dependsOn: Type.Optional(oneOrMore('a pattern of files, or several')),
+    files: optional(oneOrMore('a pattern of files, or several')),
+    tags: optional(oneOrMore('a tag, or several')),
+    requires: optional(requiresSchema),
+    dependsOn: optional(oneOrMore('a pattern of files, or several')),
   },
-  { ...strict, description: 'a rule: { files, tags, requires, dependsOn }' },
+  { description: 'a rule: { files, tags, requires, dependsOn }' },
 )
 
 /** Keys of a suite. */
 export const orderSchemas = {
-  requires: Type.Optional(requiresSchema),
-  rules: Type.Optional(Type.Array(ruleSchema, { description: 'a list of rules' })),
-  after: Type.Optional(oneOrMore('the name of another suite, or several')),
-  onDependencyFailure: Type.Optional(
-    Type.Union([Type.Literal('skip'), Type.Literal('run')], { description: 'one of skip, run' }),
-  ),
-  priority: Type.Optional(
-    Type.Union(
-      [...Object.keys(priorityNames).map((one) => Type.Literal(one)), Type.Integer({ minimum: -1000, maximum: 1000 })],
+  requires: optional(requiresSchema),
+  rules: optional(array(ruleSchema, { description: 'a list of rules' })),
+  after: optional(oneOrMore('the name of another suite, or several')),
+  onDependencyFailure: optional(choice('skip', 'run')),
+  priority: optional(
+    union(
+      [...Object.keys(priorityNames).map((one) => string({ const: one })), integer({ minimum: -1000, maximum: 1000 })],
       { description: `one of ${Object.keys(priorityNames).join(', ')}, or a whole number from -1000 to 1000` },
     ),
   ),
-  deadline: Type.Optional(name('a duration such as "20m", or a time such as "14:00"')),
-  admission: Type.Optional(
-    Type.Union([Type.Literal('warn'), Type.Literal('refuse')], { description: 'one of warn, refuse' }),
-  ),
+  deadline: optional(name('a duration such as "20m", or a time such as "14:00"')),
+  admission: optional(choice('warn', 'refuse')),
 }
