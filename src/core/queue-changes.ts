@@ -5,7 +5,6 @@
  * Follows from what happens; a snapshot doesn't hold it.
  */
 import type { RunId } from './entities.ts'
-import type { Scopes } from './holdings.ts'
 
 export type QueueChanges = {
   /** Position of the first one in `runs`. */
@@ -17,7 +16,7 @@ export type SpentChanges = {
   /** Position of the first one in `of`. */
   from: number
   /** A batch of the run, assigned then, began (1) or ended (-1), which counts for its project and user. */
-  of: { readonly run: RunId; readonly scopes: Scopes; readonly assignedAtMs: number; readonly by: 1 | -1 }[]
+  of: { readonly run: RunId; readonly scopes: readonly [project: string, user: string]; readonly assignedAtMs: number; readonly by: 1 | -1 }[]
 }
 
 /** Whoever is further behind than this looks at all runs, which costs no more. */

@@ -7,65 +7,16 @@
  * An account whose quota is spent altogether is in nobody's way and has nothing to be given; it comes back when its
  * quota does.
  */
-import { quotaInTheWay, type Scopes } from '../core/holdings.ts'
-import { isShut, slotEndMs } from '../core/spent.ts'
+import type { Scopes } from '../core/holdings.ts'
+import { slotEndMs } from '../core/spent.ts'
 import type { State } from '../core/state.ts'
-import type { Demand } from './fleet.ts'
-import { compareEntries, type Entry, type Line, type Ranked } from './line.ts'
-import { type Standing, standingOfScopes, totalsOf } from './share.ts'
-
-/** Where an account, or one of its runs, stands among others: smaller first, then by `head`. */
-export type Rank = { first: number; second: number; third: number; head: Ranked }
-
-export function compareRanks(a: Rank, b: Rank): number {
-  return a.first - b.first || a.second - b.second || a.third - b.third || compareEntries(a.head, b.head)
-}
+import { Account, compareRanks, type Rank } from './account.ts'
+import { standingOfScopes, totalsOf } from './share.ts'
 
 /** How accounts are compared. */
 export type Rule = {
   /** Rank of an account by its first run, and when it will be another though nothing happens. */
   readonly rank: (account: Account, state: State, nowMs: number) => Rank & { readonly changesAtMs: number }
-}
-
-export class Account {
-  /** Undefined: everybody, where shares don't matter. */
-  readonly scopes: Scopes | undefined
-  readonly lines = new Map<Demand, Line>()
-  /** Lines that ask for the same of a worker, by that; they differ in locks. */
-  readonly claims = new Map<Demand, Line[]>()
-  /** In order, and by when they were given something last; only where runs are given batches in turn. */
-  readonly entries: Entry[] = []
-  readonly bySince: Entry[] = []
-  standing: Standing = [0, 0]
-  rank: Rank | undefined
-  changesAtMs = Infinity
-  isChanged = false
-
-  constructor(scopes: Scopes | undefined) {
-    this.scopes = scopes
-  }
-
-  /** The first of its runs. */
-  head(): Entry | undefined {
-    let head: Entry | undefined
-    for (const { entries } of this.lines.values())
-      if (head === undefined || compareEntries(entries[0]!, head) < 0) head = entries[0]
-    return head
-  }
-
-  /** Its quotas leave nothing for any of its runs, and nobody can have what they would keep. */
-  isClosed(state: State, nowMs: number): boolean {
-    if (this.scopes === undefined || state.shares.size === 0) return false
-    const [project, user] = this.scopes
-    if (isShut(state, project, nowMs)) return true
-    if (!isShut(state, user, nowMs)) return false
-    for (const { need, entries } of this.lines.values()) {
-      const hit = quotaInTheWay(state, entries[0]!.run, need, need.cpus ?? 1, nowMs)
-      // What is left of its project's is kept for it.
-      if (hit === undefined || hit.scope === project) return false
-    }
-    return true
-  }
 }
 
 /** Runs of one project, or of one user. */

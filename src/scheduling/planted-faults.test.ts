@@ -70,7 +70,7 @@ const mistakes: readonly Mistake[] = [
   },
   {
     name: 'a line is left in the wrong place',
-    file: 'scheduling/line.ts',
+    file: 'scheduling/account.ts',
     from: 'other.key === entry.key &&',
     to: '',
   },
@@ -94,7 +94,7 @@ const mistakes: readonly Mistake[] = [
   },
   {
     name: "what is left of a project's quota is not kept for whoever's own is spent",
-    file: 'scheduling/accounts.ts',
+    file: 'scheduling/account.ts',
     from: 'if (hit === undefined || hit.scope === project) return false',
     to: '',
   },

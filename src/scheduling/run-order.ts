@@ -1,7 +1,7 @@
 /**
  * Runs with work to hand out in the order in which a strategy serves them, kept from one decision to the next: with
  * thousands of waiting runs, sorting them whenever a worker becomes free would cost more than everything else. Groups that
- * ask for the same stand in one line (line.ts), and runs of one project and user in one account where shares matter
+ * ask for the same stand in one line (account.ts), and runs of one project and user in one account where shares matter
  * (accounts.ts). What is kept here follows from state, and any coordinator comes to the same order.
  *
  * It can be kept because time changes the place of few: a point of priority is worth a fixed time of waiting, so two runs
@@ -13,9 +13,19 @@ import { type Scopes, scopesOf } from '../core/holdings.ts'
 import { hasQuota } from '../core/shares.ts'
 import { slotEndMs } from '../core/spent.ts'
 import type { Run, State } from '../core/state.ts'
-import { Account, Accounts, compareRanks, type Rank, type Rule } from './accounts.ts'
+import {
+  Account,
+  compareEntries,
+  compareRanks,
+  compareSince,
+  type Entry,
+  indexOf,
+  isIn,
+  type Line,
+  type Rank,
+} from './account.ts'
+import { Accounts, type Rule } from './accounts.ts'
 import { claimOf, type Demand, Fleets, fleetsMarkOf, lineOf, placeOf, plainLineOf, type View } from './fleet.ts'
-import { compareEntries, compareSince, type Entry, indexOf, isIn, type Line } from './line.ts'
 import { type Standing, standingOfScopes, totalsOf } from './share.ts'
 
 export type KeyedOrder = {

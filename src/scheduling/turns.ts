@@ -4,9 +4,8 @@
  * and not before: mostly a round is over by then.
  */
 import type { Group, Run } from '../core/state.ts'
-import { type Account, compareRanks, type Rank } from './accounts.ts'
+import { type Account, compareEntries, compareRanks, type Entry, type Line, type Rank } from './account.ts'
 import type { Demand } from './fleet.ts'
-import { compareEntries, type Entry, type Line } from './line.ts'
 import { rankOf, type RunOrder } from './run-order.ts'
 
 /** Where somebody is in a line. */
