@@ -42,6 +42,8 @@ export type RunPlan = {
   /** The files are all that the framework would run. */
   readonly complete: boolean
   /** Only what failed last was asked for, and nothing did: these are all files. */
+  /** A process of the framework runs one test at a time. */
+  readonly serial: boolean
   readonly nothingFailed: boolean
   readonly notices: readonly string[]
 }
@@ -105,7 +107,8 @@ export async function planRun(flags: PlanFlags, get: Get, signal: AbortSignal): 
   const complete = files.length === listing.files.length
   // Of a part of the files it is no news that a rule is about others.
   if (complete && flags.paths.length === 0) for (const words of unused.slice(0, unusedShownMax)) notices.push(words)
-  return { suite, detected, project, paths, args, files, fileBytes, needs, complete, nothingFailed, notices }
+  const { serial = false } = listing
+  return { suite, detected, project, paths, args, files, fileBytes, needs, serial, complete, nothingFailed, notices }
 }
 
 type Listed = Pick<RunPlan, 'suite' | 'project' | 'files'> & { readonly listing: Listing }

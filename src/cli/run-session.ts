@@ -15,7 +15,7 @@ import type { Interrupts } from './interrupts.ts'
 import type { Patience } from './persist.ts'
 import type { Reporter, RunInfo } from './reporters/reporter.ts'
 import { planRun, type RunPlan } from './run-plan.ts'
-import { placeOf, predict, submission, type RunTimes } from './submission.ts'
+import { cpusOf, placeOf, predict, submission, type RunTimes } from './submission.ts'
 
 const submitAwayMaxMs = 20_000
 /** A cluster that just lost its leader has another one by then. */
@@ -71,7 +71,8 @@ function patienceWith(connection: Connection, coordinator: RunCoordinator): Pati
 }
 
 export async function infoOf({ coordinator }: Session, { plan, known }: Planned, flags: RunFlags): Promise<RunInfo> {
-  const where = placeOf(await coordinator.connection, known, flags, coordinator.why)
+  const given = { ...flags, ...cpusOf(plan, flags) }
+  const where = placeOf(await coordinator.connection, known, given, coordinator.why)
   const predictedMs = predict(known, where.cpus, plan.needs)
   return {
     framework: plan.suite.detection.framework,

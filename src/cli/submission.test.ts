@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { PlanView } from '../client/client.ts'
 import type { FileNeeds } from './file-needs.ts'
-import { predict } from './submission.ts'
+import { cpusOf, predict } from './submission.ts'
 
 const known = (durationsMs: readonly (number | null)[], startupMs = 100): PlanView => ({
   durationsMs: [...durationsMs],
@@ -14,6 +14,14 @@ const needs = (list: FileNeeds['needs'], kinds: readonly number[]): FileNeeds =>
   needs: list,
   kinds,
   dependencies: [],
+})
+
+test('cpusOf: one CPU of each host where a process runs one test at a time, unless it is said', () => {
+  assert.deepEqual([cpusOf({ serial: true }, {}), cpusOf({ serial: false }, {})], [{ cpus: 1 }, {}])
+  assert.deepEqual(
+    [cpusOf({ serial: true }, { cpus: 4 }), cpusOf({ serial: false }, { cpus: 4 })],
+    [{ cpus: 4 }, { cpus: 4 }],
+  )
 })
 
 describe('predict', () => {

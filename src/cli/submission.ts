@@ -8,6 +8,7 @@ import { addressesOf, serverOf, type Connection } from './connect.ts'
 import type { FileNeeds } from './file-needs.ts'
 import { labelsOf, letterKindsOf } from './flags.ts'
 import { admissionFlag, afterFlag, deadlineFlag, priorityFlag, type NeedFlags } from './need-flags.ts'
+import { counted } from './reporters/text-fit.ts'
 import { retryOf } from './retry-flag.ts'
 import { runsBefore } from './suites-before.ts'
 import type { RunPlan } from './run-plan.ts'
@@ -32,6 +33,12 @@ export type SubmissionFlags = Pick<NeedFlags, 'deadline' | 'admission' | 'after'
 export type RunTimes = { readonly taskMs: number | undefined; readonly noWorkerMs: number }
 
 const taskTimeoutMs = 30 * 60_000
+
+/** Of each host: all, unless a process of the framework has no use for them. What is left other runs can have. */
+export function cpusOf({ serial }: Pick<RunPlan, 'serial'>, { cpus }: { readonly cpus?: number }): { cpus?: number } {
+  if (cpus !== undefined) return { cpus }
+  return serial ? { cpus: 1 } : {}
+}
 
 /** Uploads what the coordinator lacks of the workspace, when it is another host's. */
 export async function submission(
@@ -64,7 +71,7 @@ export async function submission(
     paths: [...plan.paths],
     args: [...plan.args],
     complete: plan.complete,
-    ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),
+    ...cpusOf(plan, flags),
     ...(flags.workers === undefined ? {} : { workersMax: flags.workers }),
     retries: flags.retries ?? suite.retries ?? 0,
     ...(retry === undefined ? {} : { retry }),
@@ -115,13 +122,13 @@ export function placeOf(
 ): { readonly words: string; readonly cpus: number } {
   if (connection.kind !== 'server') {
     const cpus = Math.min(flags.cpus ?? Infinity, availableCpus())
-    const words = `this host (${cpus} CPUs)`
+    const words = `this host (${counted(cpus, 'CPU')})`
     return { words: why === undefined ? words : `${words}, ${fallbackWords(why)}`, cpus }
   }
   const workers = known.workers.filter((worker) => worker.state === 'idle' || worker.state === 'busy')
   const cpus = workers.reduce((sum, worker) => sum + Math.min(worker.cpus, flags.cpus ?? Infinity), 0)
-  const words = `${connection.client.transport.address} (${workers.length} workers, ${cpus} CPUs)`
-  return { words: workers.length === 1 ? words.replace('workers', 'worker') : words, cpus }
+  const fleet = `${counted(workers.length, 'worker')}, ${counted(cpus, 'CPU')}`
+  return { words: `${connection.client.transport.address} (${fleet})`, cpus }
 }
 
 export function fallbackWords(why: string): string {

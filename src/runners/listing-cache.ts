@@ -13,7 +13,7 @@ import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/p
 import path from 'node:path'
 import type { Listing, ListRequest, Runner } from './runner.ts'
 
-const formatVersion = 2
+const formatVersion = 3
 const entriesMax = 200
 /** A workspace with more names than this is listed anew each time. */
 const namesMax = 500_000

@@ -97,6 +97,8 @@ export type Listing = {
    * Undefined = can't be known: never reuse.
    */
   readonly dependsOn?: readonly string[]
+  /** One process runs one test at a time, however many CPUs it is granted. */
+  readonly serial?: boolean
   /** Tags of the tests in a file, as far as the framework shows them. */
   readonly tags?: Readonly<Record<string, readonly string[]>>
   /** Files that the project wants to run in one place, by the name of their group. A file may be in several. */

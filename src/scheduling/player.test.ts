@@ -190,3 +190,11 @@ test('whatIf: of very many files it says the same as of a tenth of them, ten tim
     assert.ok(ratio > 9.8 && ratio < 10.2, `${pick}: ${few![pick]} and ${many![pick]}`)
   }
 })
+
+test('whatIf: of a run that uses one CPU of each worker, bound and efficiency are of those', () => {
+  const files = ['a', 'b', 'c', 'd']
+  const work = { spec: { ...plainSpec, cpus: 1 }, files, estimatesMs: [900, 900, 900, 900], startupMs: 100 }
+  const [one, four] = whatIf(work, [1, 4], { cpus: 8, speeds: [1] }, history).fleets
+  assert.deepEqual([one!.cpus, one!.expectedMs, one!.lowerBoundMs], [1, 3700, 3700])
+  assert.deepEqual([four!.cpus, four!.expectedMs, four!.lowerBoundMs, four!.efficiency], [4, 1000, 1000, 0.9])
+})

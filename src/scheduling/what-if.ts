@@ -29,6 +29,7 @@ export type FleetShape = {
 
 export type FleetPlan = {
   readonly workers: number
+  /** Those that the run has a use for: of each worker at most as many as it asks for. */
   readonly cpus: number
   /** As estimated, and from best to worst of what estimates may be off by. */
   readonly expectedMs: number
@@ -36,7 +37,7 @@ export type FleetPlan = {
   readonly toMs: number
   /** No schedule is shorter: all work over all CPUs, or the longest file. */
   readonly lowerBoundMs: number
-  /** Time in tests over time of all CPUs until the end, 0 to 1. */
+  /** Time in tests over time of these CPUs until the end, 0 to 1. */
   readonly efficiency: number
   readonly batches: number
 }
@@ -71,7 +72,7 @@ export function whatIf(work: Work, sizes: readonly number[], shape: FleetShape, 
   const fleets = sizes.map((workers) => planFleet(work, meansMs, workers, shape, strategy))
   const usualSpeed = shape.speeds.reduce((sum, speed) => sum + speed, 0) / shape.speeds.length
   const fastest = Math.max(...shape.speeds)
-  const perWorker = shape.cpus * usualSpeed
+  const perWorker = usedCpus(work.spec, shape.cpus) * usualSpeed
   const workersMax = longestMs === 0 ? 1 : Math.max(1, Math.ceil(workMs / perWorker / (longestMs / fastest)))
   return {
     files: work.files.length,
@@ -111,13 +112,14 @@ function planFleet(
   const expectedMs = played[0]!.endMs
   const workMs = meansMs.reduce((sum, ms) => sum + ms, 0)
   const ends = leans === onePlay ? leaningEnds(work, meansMs, workMs, expectedMs) : played.map((one) => one.endMs)
-  const power = speeds.reduce((sum, speed) => sum + speed * shape.cpus, 0)
+  const used = usedCpus(work.spec, shape.cpus)
+  const power = speeds.reduce((sum, speed) => sum + speed * used, 0)
   const fastest = Math.max(...speeds)
   const longestMs = meansMs.reduce((most, ms) => Math.max(most, ms), 0)
   const boundMs = work.startupMs / fastest + Math.max(workMs / power, longestMs / fastest)
   return {
     workers,
-    cpus: workers * shape.cpus,
+    cpus: workers * used,
     expectedMs: Math.round(expectedMs),
     fromMs: Math.round(Math.min(...ends)),
     toMs: Math.round(Math.max(...ends)),
@@ -125,6 +127,11 @@ function planFleet(
     efficiency: expectedMs === 0 ? 1 : Math.round((workMs / (power * expectedMs)) * 1000) / 1000,
     batches: played[0]!.batches.length,
   }
+}
+
+/** What needs say of CPUs is of one process of several; without that, one process has the host for itself. */
+function usedCpus({ cpus = Infinity, needs = [] }: RunSpec, all: number): number {
+  return needs.some((need) => need.cpus !== undefined) ? all : Math.min(cpus, all)
 }
 
 function isMeasured({ estimatesMs, measured }: Work, at: number): boolean {

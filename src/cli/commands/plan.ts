@@ -100,12 +100,13 @@ async function workOfRun({ client }: Connection, id: string): Promise<Work> {
   return { spec, files, estimatesMs, measured: files.map((_, task) => !expected.has(task)), kinds, startupMs }
 }
 
-function specOf({ suite, project, needs }: RunPlan): RunSpec {
+function specOf({ suite, project, needs, serial }: RunPlan): RunSpec {
   return plainRun({
     project,
     suite: suite.name,
     framework: suite.detection.framework,
     frameworkVersion: suite.detection.version,
+    ...(serial ? { cpus: 1 } : {}),
     ...(needs.needs.length === 0 ? {} : { needs: needs.needs as NonNullable<RunSpec['needs']> }),
   })
 }
@@ -128,7 +129,9 @@ function usualCpus(workers: readonly WorkerView[]): number {
 export function planText(result: WhatIf, cpus: number, speeds: readonly number[]): string {
   const { files, knownRatio, workMs, fleets, longest } = result
   const speed = speeds.length === 1 && speeds[0] === 1 ? '' : `, speed ${speeds.join(', ')}`
-  const head = `${counted(files, 'file')}, ${formatDuration(workMs)} of work · ${Math.round(knownRatio * 100)} % known from history · workers of ${cpus} ${cpus === 1 ? 'CPU' : 'CPUs'}${speed}`
+  const [used = cpus] = fleets.map((fleet) => fleet.cpus / fleet.workers)
+  const inUse = used === cpus ? '' : `, ${used} of them in use`
+  const head = `${counted(files, 'file')}, ${formatDuration(workMs)} of work · ${Math.round(knownRatio * 100)} % known from history · workers of ${cpus} ${cpus === 1 ? 'CPU' : 'CPUs'}${inUse}${speed}`
   const rows = fleets.map((fleet) => [
     fleet.workers,
     fleet.cpus,

@@ -161,6 +161,7 @@ function writeListing(mocha) {
     (file) => file.startsWith(cwd + path.sep) && !file.includes('/node_modules/'),
   )
   const files = [...new Set(mocha.files)].map((file) => taskName(cwd, file))
-  fs.writeFileSync(request.list, JSON.stringify({ files, modules }))
+  const serial = !mocha._runnerClass.prototype.isParallelMode()
+  fs.writeFileSync(request.list, JSON.stringify({ files, modules, serial }))
   process.exit(0)
 }

@@ -30,6 +30,7 @@ test('mocha: the npm script and the configuration decide what is listed and how 
   assert.equal(run.detection.strength, 'script')
   assert.match(run.detection.reason, /npm script "test": mocha --require test\/support\.cjs/)
   assert.deepEqual(run.listing.files, listed)
+  assert.equal(run.listing.serial, true)
   assert.ok(run.listing.dependsOn?.includes(path.join(suite, '.mocharc.yml')))
   assertComplete(run.events, listed)
   assert.equal(run.events.at(-1)?.type, 'end')
@@ -134,6 +135,7 @@ test('mocha: paths narrow the listing, and add nothing of the configuration', as
 test('mocha: the workers of --parallel report too', async () => {
   const cwd = path.join(fixtures, 'parallel')
   const run = await runBatch(mochaRunner, { cwd })
+  assert.equal(run.listing.serial, false)
   const expected = ['exit', 'load', 'one', 'three', 'two'].map((name) => `test/${name}.js`)
   assertComplete(run.events, expected)
   const files = collectFiles(run.events)

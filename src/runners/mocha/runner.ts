@@ -141,7 +141,7 @@ async function list(request: ListRequest): Promise<Listing> {
         hint: 'Run mocha itself to see the same error',
       })
     }
-    const { files, modules } = JSON.parse(text) as { files: string[]; modules: string[] }
+    const { files, modules, serial } = JSON.parse(text) as { files: string[]; modules: string[]; serial: boolean }
     const { cwd, entries } = request.project
     const named = [...request.paths, ...splitMochaArgs(request.args).specs]
     const kept = narrow(cwd, files, named)
@@ -151,7 +151,7 @@ async function list(request: ListRequest): Promise<Listing> {
     // An ES module's imports can't be seen from outside.
     const unknowable =
       entries.has('.mocharc.mjs') || (entries.has('.mocharc.js') && request.project.packageJson?.['type'] === 'module')
-    return { files: kept, ...(unknowable ? {} : { dependsOn: [...new Set([...configs, ...modules])] }) }
+    return { files: kept, serial, ...(unknowable ? {} : { dependsOn: [...new Set([...configs, ...modules])] }) }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

@@ -126,7 +126,11 @@ class Lister:
             self.files.add(task)
             for mark in item.iter_markers("xdist_group"):
                 self.groups.setdefault(task, set()).add(group_of(mark))
-        answer = {"files": sorted(self.files), "dependsOn": sorted(self.depends_on())}
+        answer = {
+            "files": sorted(self.files),
+            "serial": not runs_in_parallel(self.config.option),
+            "dependsOn": sorted(self.depends_on()),
+        }
         if self.groups:
             answer["groups"] = {task: sorted(names) for task, names in self.groups.items()}
         with open(self.output, "w", encoding="utf-8") as file:
@@ -152,6 +156,11 @@ class Lister:
             start = str(self.config.invocation_params.dir)
             for task in self.files:
                 yield os.path.normpath(os.path.join(start, task))
+
+
+def runs_in_parallel(option):
+    """pytest-xdist's options, and those of pytest-parallel."""
+    return any(getattr(option, name, None) for name in ("numprocesses", "tx", "workers", "tests_per_worker"))
 
 
 def mentions_group(path):

@@ -312,7 +312,7 @@ test('pytestRunner.detect: says what gave it away, or what is missing', async ()
 test('pytest: the listing knows groups of pytest-xdist, from files that mention them and only where it is used', async () => {
   await using project = await inlineProject({
     // Stands for pytest-xdist: the listing looks whether a plugin of this name is there.
-    'xdist.py': '',
+    'xdist.py': 'def pytest_addoption(parser):\n  parser.addoption("--numprocesses")\n',
     'pytest.ini': '[pytest]\naddopts = -p xdist\nmarkers = xdist_group: as pytest-xdist has it\npythonpath = .\n',
     'test_a.py': 'import pytest\npytestmark = pytest.mark.xdist_group("db")\ndef test_x(): pass\n',
     'test_b.py':
@@ -328,4 +328,7 @@ test('pytest: the listing knows groups of pytest-xdist, from files that mention 
   assert.ok(listing.dependsOn!.includes(`${project.cwd}/test_plain.py`))
   const without = await pytestRunner.list({ ...request, detection, paths: [], args: ['-o', 'addopts='] })
   assert.equal(without.groups, undefined)
+  // What is installed says nothing: it has to be switched on.
+  const parallel = await pytestRunner.list({ ...request, detection, paths: [], args: ['--numprocesses', '4'] })
+  assert.deepEqual([listing.serial, without.serial, parallel.serial], [true, true, false])
 })
