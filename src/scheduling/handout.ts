@@ -4,7 +4,7 @@
  * generators, whose every step costs more than what it does here.
  */
 import { isReady } from '../core/due.ts'
-import { sharesHost } from '../core/holdings.ts'
+import { sharesHost, spreadOn } from '../core/holdings.ts'
 import type { Group, Run, Worker } from '../core/state.ts'
 import { Division } from './batch-size.ts'
 import type { Fleet } from './fleet.ts'
@@ -20,6 +20,8 @@ export class Handout {
   readonly groups: readonly Group[]
   #at = 0
   #portion: Portion | undefined
+  /** The portion has given something. */
+  #gave = false
 
   constructor(round: Round, run: Run, groups: readonly Group[]) {
     this.#round = round
@@ -31,7 +33,13 @@ export class Handout {
   next(): Placement | undefined {
     for (;;) {
       const placement = this.#portion?.next()
-      if (placement !== undefined) return placement
+      if (placement !== undefined) {
+        this.#gave = true
+        return placement
+      }
+      // What is spread goes round the hosts once more.
+      if (this.#gave && this.groups[this.#at - 1]!.need.spread !== undefined) this.#at -= 1
+      this.#gave = false
       const { state } = this.#round.view
       if (this.#at === this.groups.length || state.free.size === 0 || isStopped(state, this.#run)) return undefined
       this.#portion = portionOf(this.#round, this.#run, this.groups[this.#at++]!)
@@ -51,7 +59,10 @@ function portionOf(round: Round, run: Run, group: Group): Portion | undefined {
   return free.length === 0 ? undefined : new Portion(round, run, group, fleet, free)
 }
 
-/** Of one group, for as long as one of these workers can take a batch of it. */
+/**
+ * Of one group, for as long as one of these workers can take a batch of it. Of what is spread one for each host with
+ * fewest of it, however many that has room for.
+ */
 class Portion {
   readonly #round: Round
   readonly #run: Run
@@ -61,6 +72,8 @@ class Portion {
   readonly #division: Division
   /** Several batches may go to one worker. */
   readonly #shares: boolean
+  /** Batches of its spread that a host may have, to be given another one. */
+  readonly #spreadMax: number
   /** As it was when these workers were found free. */
   readonly #token: number
   #at = 0
@@ -77,7 +90,9 @@ class Portion {
     const startupMs = run.startupMs ?? run.spec.startupMs
     // Placing moves work from the queue to batches, and leaves the sum as it is.
     this.#division = new Division({ state, run, group, fleet, speed, startupMs, nowMs })
-    this.#shares = sharesHost(group.need)
+    const isSpread = group.need.spread !== undefined
+    this.#spreadMax = isSpread ? spreadOn(state, group.need, free[0]!) : Infinity
+    this.#shares = !isSpread && sharesHost(group.need)
     this.#token = state.lastToken
   }
 
@@ -111,8 +126,10 @@ class Portion {
 
   #isFree(at: number): boolean {
     const { state } = this.#round.view
+    const worker = this.#free[at]!
+    if (this.#spreadMax < spreadOn(state, this.#group.need, worker)) return false
     // Until something is placed they stay as they were found.
-    return state.lastToken === this.#token || isFree(state, this.#run, this.#group, this.#free[at]!)
+    return state.lastToken === this.#token || isFree(state, this.#run, this.#group, worker)
   }
 
   #on(at: number): Placement | undefined {

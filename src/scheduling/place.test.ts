@@ -135,6 +135,27 @@ test('placements: all at once is the same as one by one, whoever has which CPUs 
   fc.assert(property, { numRuns: 300 })
 })
 
+test('placements: what is spread goes to each host in turn, however many it has room for', () => {
+  for (const [cpus, files, expected] of [
+    [[4, 4], 4, [2, 2]],
+    [[1, 4], 4, [1, 3]],
+    [[8, 2, 4], 9, [4, 2, 3]],
+    [[1, 1], 5, [1, 1]],
+  ] as const) {
+    const state = emptyState()
+    advance(state, { type: 'raise-format', format: 3 }, 0)
+    for (const [at, count] of cpus.entries()) advance(state, join(`${at}`, { cpus: count }), 0)
+    const spec = { ...plainSpec, needs: [{ cpus: 1, spread: 'even', batchMax: 1 }] }
+    const names = Array.from({ length: files }, (_, file) => `${file}`)
+    advance(state, { type: 'submit', run: 'R', who: '', spec, files: names, estimates: names.map(() => 100) }, 0)
+    for (const next of placements({ state, available: () => true }, 100)) advance(state, next, 100)
+    assert.deepEqual(
+      cpus.map((_, at) => state.workers.get(`${at}`)!.batches.size),
+      expected,
+    )
+  }
+})
+
 test('placements: thousands of workers begin at once, without looking at all of them for each', () => {
   const state = emptyState()
   const count = 5000
