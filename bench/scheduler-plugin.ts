@@ -1,40 +1,75 @@
 /**
- * What the boundary of plugins costs. The same order of runs three times: by a strategy on state itself, as a plugin's that
- * sees a view of it and is called under guard, and by `history`, whose order is kept from round to round and not sorted
- * anew. Plugin against the first is the boundary; against the last, what somebody pays who replaces the default. All place
- * the same rounds of the same state, in turns; a round is what becomes one entry of the log.
+ * What the boundary of plugins costs, for each kind of scheduler: the same code once on state itself, called as it is, and
+ * once as a plugin's, which sees a view, is called under guard, and whose every answer is checked. Both decide the same,
+ * round for round, on states that are alike, in turns; a round is what becomes one entry of the log. What is put down is the
+ * time to decide: placements are applied outside of it, whoever made them.
+ *
+ * An order is given twice: as it is against the same order sorted at every round, and against `history`, whose order is kept
+ * up to date: what somebody pays who replaces the default.
  */
 import assert from 'node:assert/strict'
 import { advance } from '../src/core/advance.ts'
 import { readableFormat } from '../src/core/format.ts'
 import { emptyState, type State } from '../src/core/state.ts'
 import { plainSpec } from '../src/core/transcript.ts'
+import type { Run, Worker } from '../src/core/state.ts'
 import { prepareGuard } from '../src/plugins/guard.ts'
-import { definePlugin, largestFirst, orderedStrategy, placingStrategy } from '../src/plugins/plugin.ts'
+import {
+  definePlugin,
+  largestFirst,
+  orderedStrategy,
+  placingStrategy,
+  type Placement as PluginPlacement,
+  type PluginRun,
+  type PluginView,
+} from '../src/plugins/plugin.ts'
+import { choicesOf, type Choices } from '../src/scheduling/choices.ts'
+import { Fleets, speedOf } from '../src/scheduling/fleet.ts'
+import { type Placement, type StrategyView, waitingRuns } from '../src/scheduling/ordering.ts'
+import { freeCpus } from '../src/scheduling/round.ts'
 import { Registry } from '../src/plugins/registry.ts'
 import { builtinStrategies } from '../src/scheduling/strategies/builtin.ts'
-import { orderedStrategy as strategyOf } from '../src/scheduling/strategy.ts'
+import { orderedStrategy as strategyOf, type Strategy } from '../src/scheduling/strategy.ts'
 import { urgency } from '../src/scheduling/urgency.ts'
 import { SchedulerHost } from '../src/plugins/scheduler-host.ts'
 import { formatTable } from './table.ts'
 
 const roundPlacementsMax = 500
-const repeats = 13
+const repeats = 7
 const warmUps = 2
 
-const twins = definePlugin({
+const byUrgency = (runs: readonly PluginRun[]) => largestFirst(runs, (run) => run.urgency)
+const description = 'for the benchmark'
+
+/** One batch of each group at most, each on a worker of its own: as a list needs it. */
+function* firstOfEach(view: PluginView): Generator<PluginPlacement> {
+  const taken = new Set<string>()
+  for (const run of byUrgency(view.runs))
+    for (const group of run.groups) {
+      const worker = group.free.find((one) => !taken.has(one.id))
+      const batch = worker && group.batchOn(worker)
+      if (batch === undefined) continue
+      taken.add(batch.worker)
+      yield batch
+    }
+}
+
+const plugin = definePlugin({
   name: 'twins',
   schedulers: [
+    orderedStrategy({ name: 'order', description, order: byUrgency }),
     orderedStrategy({
-      name: 'history-twin',
-      description: 'history without shares, as a plugin',
-      order: (runs) => largestFirst(runs, (run) => run.urgency),
+      name: 'rank',
+      description,
+      order: byUrgency,
+      rank: (_run, _group, worker) => worker.cpusFree * worker.speed,
     }),
+    orderedStrategy({ name: 'batch', description, turn: 'batch', order: byUrgency }),
     placingStrategy({
-      name: 'placing-twin',
-      description: 'the same, choosing every worker itself',
+      name: 'generator',
+      description,
       *place(view) {
-        for (const run of largestFirst(view.runs, (one) => one.urgency))
+        for (const run of byUrgency(view.runs))
           for (const group of run.groups)
             for (const worker of group.free) {
               const batch = group.batchOn(worker)
@@ -43,18 +78,62 @@ const twins = definePlugin({
             }
       },
     }),
+    placingStrategy({ name: 'list', description, place: (view) => [...firstOfEach(view)] }),
   ],
 })
 
-/** The twin without a boundary. */
-const direct = strategyOf('history-direct', 'history without shares, sorted at every round', {
-  turn: 'run',
-  sort: (_view, waiting, fleets, nowMs) =>
-    waiting
-      .map((run) => ({ run, key: urgency(run, fleets, nowMs) }))
-      .sort((a, b) => b.key - a.key || a.run.createdAtMs - b.run.createdAtMs || (a.run.id < b.run.id ? -1 : 1))
-      .map((one) => one.run),
-})
+// The same without a boundary.
+
+function sort(_view: unknown, waiting: readonly Run[], fleets: Fleets, nowMs: number): Run[] {
+  return waiting
+    .map((run) => ({ run, key: urgency(run, fleets, nowMs) }))
+    .sort((a, b) => b.key - a.key || a.run.createdAtMs - b.run.createdAtMs || (a.run.id < b.run.id ? -1 : 1))
+    .map((one) => one.run)
+}
+
+function seen(view: StrategyView): { readonly runs: readonly Run[]; readonly choices: Choices } {
+  const fleets = new Fleets(view)
+  const runs = sort(view, waitingRuns(view.state, view.nowMs, view.mine), fleets, view.nowMs)
+  return { runs, choices: choicesOf(view, fleets) }
+}
+
+function* placed(view: StrategyView): Generator<Placement> {
+  const { runs, choices } = seen(view)
+  for (const run of runs)
+    for (const group of run.groups)
+      for (const worker of choices.workers(run, group)) {
+        const batch = choices.batch(run, group, worker)
+        if (batch === undefined) break
+        yield batch
+      }
+}
+
+function listed(view: StrategyView): readonly Placement[] {
+  const { runs, choices } = seen(view)
+  const taken = new Set<Worker>()
+  const list: Placement[] = []
+  for (const run of runs)
+    for (const group of run.groups) {
+      const worker = choices.workers(run, group).find((one) => !taken.has(one))
+      const batch = worker && choices.batch(run, group, worker)
+      if (batch === undefined) continue
+      taken.add(worker!)
+      list.push(batch)
+    }
+  return list
+}
+
+const unguarded: readonly Strategy[] = [
+  strategyOf('order-direct', description, { turn: 'run', sort }),
+  strategyOf('rank-direct', description, {
+    turn: 'run',
+    sort,
+    rank: (_run, _group, worker) => freeCpus(worker) * speedOf(worker),
+  }),
+  strategyOf('batch-direct', description, { turn: 'batch', sort }),
+  { name: 'generator-direct', description, place: placed },
+  { name: 'list-direct', description, place: listed },
+]
 
 type Size = { readonly workers: number; readonly runs: number; readonly tasks: number }
 
@@ -87,8 +166,8 @@ class Player {
   chosen = ''
 
   constructor(size: Size, strategy: string) {
-    const registry = new Registry([...builtinStrategies, direct])
-    registry.add('bench', twins)
+    const registry = new Registry([...builtinStrategies, ...unguarded])
+    registry.add('bench', plugin)
     const onFault = (name: string, kind: string) => assert.fail(`${name}: ${kind}`)
     this.#host = new SchedulerHost({ registry, roundMs: 60_000, onFault })
     this.#state = stateOf(size)
@@ -105,14 +184,14 @@ class Player {
     let placed = 0
     let decideMs = 0
     let sinceMs = performance.now()
-    for (const placement of this.#host.place({ state, available: () => true, nowMs })) {
+    this.#host.placeAll({ state, available: () => true, availableVersion: 0, nowMs }, (placement) => {
       decideMs += performance.now() - sinceMs
       advance(state, { type: 'assign', ...placement }, nowMs)
       placed += 1
       this.chosen += `${placement.run}>${placement.worker} `
-      if (placed === roundPlacementsMax) return decideMs
       sinceMs = performance.now()
-    }
+      return placed < roundPlacementsMax
+    })
     return decideMs + performance.now() - sinceMs
   }
 }
@@ -140,6 +219,11 @@ function quartile(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 4)]!
 }
 
+const kinds = ['order', 'rank', 'batch', 'generator', 'list'] as const
+type Kind = (typeof kinds)[number]
+/** With more runs, sorting them after every batch, or workers for every run, is all that there would be to see. */
+const runsMax = { order: Infinity, rank: Infinity, batch: 20, generator: Infinity, list: 100 }
+
 await prepareGuard()
 const sizes: readonly Size[] = [
   { workers: 4, runs: 3, tasks: 20 },
@@ -147,9 +231,10 @@ const sizes: readonly Size[] = [
   { workers: 1000, runs: 100, tasks: 500 },
   { workers: 1000, runs: 1000, tasks: 50 },
 ]
-const strategies = ['history', 'history-twin', 'placing-twin', 'history-direct'] as const
 const rows: (string | number)[][] = []
 for (const size of sizes) {
+  const measured = kinds.filter((kind) => size.runs <= runsMax[kind])
+  const strategies = ['history', ...measured.flatMap((kind) => [kind, `${kind}-direct`])]
   /** By strategy and number of the round: what it took each time. The same happens in it each time. */
   const times = strategies.map(() => Array.from({ length: roundsInRow }, (): number[] => []))
   for (let at = 0; at < repeats; at += 1) {
@@ -162,40 +247,30 @@ for (const size of sizes) {
         if (at >= warmUps) times[which]![round]!.push(tookMs)
       }
     }
-    for (const other of [1, 3]) assert.equal(players[0]!.chosen, players[other]!.chosen, 'all decide the same')
+    for (let which = 1; which < players.length; which += 2)
+      assert.equal(players[which]!.chosen, players[which + 1]!.chosen, `${strategies[which]} decides the same`)
   }
   const us = times.map((rounds) => rounds.map((took) => quartile(took) * 1000))
   const first = us.map((rounds) => rounds[0]!)
   const rest = us.map((rounds) => rounds.slice(1).reduce((sum, one) => sum + one, 0) / (roundsInRow - 1))
-  for (const [which, [builtIn, ordered, placing, plain]] of [
-    ['alone', first as [number, number, number, number]],
-    ['in a row', rest as [number, number, number, number]],
+  for (const [which, took] of [
+    ['alone', first],
+    ['in a row', rest],
   ] as const) {
-    rows.push([
-      `${size.workers} workers, ${size.runs} runs × ${size.tasks}`,
-      which,
-      Math.round(builtIn),
-      Math.round(plain),
-      Math.round(ordered),
-      `${(ordered / plain).toFixed(2)} ×`,
-      `${(ordered / builtIn).toFixed(2)} ×`,
-      `${(placing / plain).toFixed(1)} ×`,
-    ])
+    const of = (name: string) => took[strategies.indexOf(name)]!
+    const ratio = (kind: Kind) => {
+      if (!measured.includes(kind)) return '–'
+      const [guarded, direct] = [of(kind), of(`${kind}-direct`)]
+      return `${Math.round(guarded)}/${Math.round(direct)} = ${(guarded / direct).toFixed(2)}`
+    }
+    const fleet = `${size.workers} workers, ${size.runs} runs × ${size.tasks}`
+    rows.push([fleet, which, ...kinds.map(ratio), (of('order') / of('history')).toFixed(2)])
   }
 }
 console.log(
   formatTable({
-    title: 'deciding one round: built-in, the same order as a plugin, and a plugin that chooses every worker',
-    columns: [
-      'fleet and queue',
-      'round',
-      'history µs',
-      'direct µs',
-      'plugin µs',
-      'to direct',
-      'to history',
-      'place() to direct',
-    ],
+    title: 'deciding one round as a plugin and without the boundary, µs and their ratio',
+    columns: ['fleet and queue', 'round', ...kinds.map((kind) => kind), 'order to history'],
     rows,
     note: `each round's lower quartile of ${repeats - warmUps}; in a row: the mean of ${roundsInRow - 1} rounds, ${betweenMs} ms apart`,
   }),

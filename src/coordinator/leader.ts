@@ -22,7 +22,7 @@ import type { State, Worker } from '../core/state.ts'
 import { MusterError } from '../protocol/errors.ts'
 import { earlyProbes } from '../scheduling/early-probe.ts'
 import { defaultStrategy } from '../scheduling/strategies/builtin.ts'
-import type { Scheduler } from '../scheduling/strategy.ts'
+import type { Placement, Scheduler } from '../scheduling/strategy.ts'
 import { systemClock, type Clock } from '../stdx/clock.ts'
 import type { AppendOutcome } from './ports.ts'
 
@@ -392,7 +392,7 @@ export class Leader {
     for (const probe of earlyProbes(view, atMs)) take(probe)
     const { scheduler = plainScheduler } = this.#options
     let placed = 0
-    for (const next of scheduler.place({ ...view, nowMs: atMs })) {
+    const assign = (next: Placement) => {
       try {
         take({ type: 'assign', ...next })
       } catch (error) {
@@ -401,8 +401,11 @@ export class Leader {
       }
       placed += 1
       // The rest with the next entry, which follows every entry.
-      if (placed === roundPlacementsMax) break
+      return placed < roundPlacementsMax
     }
+    const round = { ...view, nowMs: atMs }
+    if (scheduler.placeAll) scheduler.placeAll(round, assign)
+    else for (const next of scheduler.place(round)) if (!assign(next)) break
     for (const fault of scheduler.takeFaults?.() ?? []) take(fault)
   }
 

@@ -33,13 +33,14 @@ export interface OrderedScheduler<Config = unknown> extends About {
 }
 
 /**
- * Chooses run, group and worker of every batch itself. Each placement costs a guarded call, unless a list of them is
- * returned at once; prefer an order.
+ * Chooses run, group and worker of every batch itself. Costs more than an order, which is asked for once in a while: it is
+ * called in every round.
  */
 export interface PlacingScheduler<Config = unknown> extends About {
   /**
-   * Placements, next one first, lazily: the view changes as they are taken. `group.batchOn(worker)` makes them. A list
-   * (an array) is read with one call, and nothing of it has seen what the ones before changed.
+   * Placements, next one first, lazily: the view shows what each that was taken has changed. `group.batchOn(worker)` makes
+   * them. A list (an array) is read at once, and nothing of it has seen what the ones before changed. What was taken before a
+   * call hangs or throws stands.
    */
   place(view: PluginView, config: Config): Iterable<Placement>
 }

@@ -2,11 +2,14 @@
  * Calls code of a plugin so that it can neither throw nor hang: what it throws is returned as words, and what takes too long
  * is ended in the middle. Synchronous code on this thread can be ended by V8 alone. Both ways that Node offers are here:
  * `Runtime.evaluate` of an in-process inspector session (its timer is one entry of a list: about 20 µs a call), and
- * `vm.Script` with a timeout (it starts a thread for every call: about 120 µs), for a Node without an inspector.
+ * `vm.Script` with a timeout (it starts a thread for every call: about 120 µs), for a Node without an inspector. Who has many
+ * calls to make in a row opens a section for them (watch.ts), in which each costs next to nothing.
  *
  * Neither holds what the plugin does later (timers, promises), or how much memory it takes.
  */
 import { Script } from 'node:vm'
+import { isMainThread } from 'node:worker_threads'
+import { Watch } from './watch.ts'
 
 export type Guarded<Value> =
   | { readonly type: 'ok'; readonly value: Value }
@@ -16,17 +19,28 @@ export type Guarded<Value> =
 /** What a host measures and ends a plugin's code with; the simulator has one of its own, whose time is made up. */
 export type Guard = {
   readonly nowMs: () => number
-  readonly call: <Value>(call: () => Value, timeoutMs: number) => Guarded<Value>
+  /** `nowMs`: what its clock says as the call begins, where that is known. */
+  readonly call: <Value>(call: () => Value, timeoutMs: number, nowMs?: number) => Guarded<Value>
+  /**
+   * Makes calls within `body` cheap. False: one of them took too long, and everything of `body` ended with it, just there;
+   * no `finally` was run. Absent: every call is guarded by itself, and one that took too long returns so.
+   */
+  readonly section?: (body: () => void) => boolean
 }
 
 /** Runs what `pending` holds; false: it was ended because its time was over. */
-type Runner = (timeoutMs: number) => boolean
+type Runner = (timeoutMs: number | undefined) => boolean
 
 let pending: () => void = () => undefined
 const name = '__musterGuardedCall'
 Object.defineProperty(globalThis, name, { value: () => pending() })
 
 let runner: Runner | undefined
+let inspector: Runner | undefined
+let watch: Watch | undefined
+let started: Watch | undefined
+
+const evaluation = { expression: `${name}()`, silent: true, returnByValue: true }
 
 async function inspectorRunner(): Promise<Runner> {
   const { Session } = await import('node:inspector')
@@ -35,13 +49,9 @@ async function inspectorRunner(): Promise<Runner> {
   return (timeout) => {
     let failed = false
     // Answers before it returns: the session is on this very thread.
-    session.post(
-      'Runtime.evaluate',
-      { expression: `${name}()`, timeout, silent: true, returnByValue: true },
-      (error) => {
-        failed = error !== null
-      },
-    )
+    session.post('Runtime.evaluate', { ...evaluation, timeout }, (error) => {
+      failed = error !== null
+    })
     return !failed
   }
 }
@@ -61,32 +71,64 @@ function scriptRunner(): Runner {
 
 /** Chooses the cheaper way where there is one; called while plugins are loaded. */
 export async function prepareGuard(way: 'inspector' | 'script' = 'inspector'): Promise<void> {
-  runner = way === 'script' || !process.features.inspector ? scriptRunner() : await inspectorRunner()
+  watch = undefined
+  if (way === 'script' || !process.features.inspector) {
+    runner = scriptRunner()
+    return
+  }
+  inspector ??= await inspectorRunner()
+  runner = inspector
+  // The inspector of the main thread is the one that another thread can reach.
+  if (isMainThread) watch = started ??= await Watch.start((run) => evaluated(run, undefined))
 }
 
 /** `call` must make what it returns of plain values: getters of a plugin's objects are a plugin's code, too. */
-export function guarded<Value>(call: () => Value, timeoutMs: number): Guarded<Value> {
-  runner ??= scriptRunner()
-  let outcome: Guarded<Value> = { type: 'late' }
-  const before = pending
-  pending = () => {
-    try {
-      outcome = { type: 'ok', value: call() }
-    } catch (error) {
-      outcome = { type: 'threw', why: wordsOf(error) }
-    }
+export function guarded<Value>(call: () => Value, timeoutMs: number, nowMs = performance.now()): Guarded<Value> {
+  // A plugin that calls a host: the call that it is in has its end.
+  if (watch?.place === 'plugin') return caught(call)
+  if (watch?.place === 'host') {
+    watch.begin(nowMs + timeoutMs)
+    const outcome = caught(call)
+    watch.over()
+    return outcome
   }
+  let outcome: Guarded<Value> = { type: 'late' }
+  const run = () => {
+    outcome = caught(call)
+  }
+  return evaluated(run, timeoutMs) ? outcome : { type: 'late' }
+}
+
+function caught<Value>(call: () => Value): Guarded<Value> {
   try {
-    return runner(Math.max(1, Math.ceil(timeoutMs))) ? outcome : { type: 'late' }
+    return { type: 'ok', value: call() }
+  } catch (error) {
+    return { type: 'threw', why: wordsOf(error) }
+  }
+}
+
+function evaluated(run: () => void, timeoutMs: number | undefined): boolean {
+  runner ??= scriptRunner()
+  const before = pending
+  pending = run
+  try {
+    return runner(timeoutMs === undefined ? undefined : Math.max(1, Math.ceil(timeoutMs)))
   } finally {
     pending = before
   }
 }
 
+/** Where there can be no section, every call in it is guarded by itself. */
+export function section(body: () => void): boolean {
+  if (watch?.mayBegin === true) return watch.section(body)
+  body()
+  return true
+}
+
 const wordsMax = 500
 
 /** That of this thread. */
-export const threadGuard: Guard = { nowMs: () => performance.now(), call: guarded }
+export const threadGuard: Guard = { nowMs: () => performance.now(), call: guarded, section }
 
 /** In here, not outside: `toString` and `message` are the plugin's, and may throw again. */
 function wordsOf(error: unknown): string {

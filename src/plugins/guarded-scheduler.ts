@@ -27,11 +27,19 @@ export class StrategyFault extends Error {
 /** Returned from within the guard, where throwing would be the plugin's. */
 type Found<Value> = { readonly value: Value } | { readonly fault: string }
 
+/** Whether a round of it is many calls, so that a section for them pays. */
+export function callsOften(scheduler: PluginScheduler): boolean {
+  return 'place' in scheduler || scheduler.rank !== undefined || scheduler.turn === 'batch'
+}
+
 /** The time that a strategy has in one round. */
-class Budget {
+export class Budget {
   readonly #guard: Guard
   readonly #allMs: number
   #leftMs: number
+  #what = ''
+  /** When the call that is under way began. */
+  #sinceMs: number | undefined
 
   constructor(guard: Guard, ms: number) {
     this.#guard = guard
@@ -40,18 +48,28 @@ class Budget {
   }
 
   call<Value>(what: string, call: () => Found<Value>): Value {
-    if (this.#leftMs <= 0) throw this.#hung(what)
+    this.#what = what
+    if (this.#leftMs <= 0) throw this.hung()
     const sinceMs = this.#guard.nowMs()
-    const outcome = this.#guard.call(call, this.#leftMs)
+    this.#sinceMs = sinceMs
+    const outcome = this.#guard.call(call, this.#leftMs, sinceMs)
     this.#leftMs -= this.#guard.nowMs() - sinceMs
-    if (outcome.type === 'late') throw this.#hung(what)
+    this.#sinceMs = undefined
+    if (outcome.type === 'late') throw this.hung()
     if (outcome.type === 'threw') throw new StrategyFault('threw', `${what} threw ${outcome.why}`)
     if ('fault' in outcome.value) throw new StrategyFault('nonsense', `${what}: ${outcome.value.fault}`)
     return outcome.value.value
   }
 
-  #hung(what: string): StrategyFault {
-    return new StrategyFault('hung', `${what} was ended: a round may take ${this.#allMs} ms`)
+  /** In the plugin's code, so far. */
+  get spentMs(): number {
+    const nowMs = this.#sinceMs === undefined ? 0 : this.#guard.nowMs() - this.#sinceMs
+    return this.#allMs - this.#leftMs + nowMs
+  }
+
+  /** Of the last call. */
+  hung(): StrategyFault {
+    return new StrategyFault('hung', `${this.#what} was ended: a round may take ${this.#allMs} ms`)
   }
 }
 
@@ -68,11 +86,9 @@ export function placeGuarded(
   scheduler: PluginScheduler,
   view: StrategyView,
   config: unknown,
-  guard: Guard,
-  roundMs: number,
+  budget: Budget,
   last: LastOrder,
 ): Iterable<Placement> {
-  const budget = new Budget(guard, roundMs)
   return 'order' in scheduler
     ? placeInOrder(view, orderingOf(scheduler, view, config, budget, last))
     : placements(scheduler, view, config, budget)
@@ -168,26 +184,36 @@ function readRanks(
   return { value: ranks }
 }
 
-function* placements(
+function placements(
   scheduler: PlacingScheduler,
   view: StrategyView,
   config: unknown,
   budget: Budget,
-): Generator<Placement> {
-  const { state, nowMs, mine, kept } = view
-  const waiting = waitingRuns(state, nowMs, mine)
-  if (waiting.length === 0) return
+): Iterable<Placement> {
+  const waiting = waitingRuns(view.state, view.nowMs, view.mine)
+  if (waiting.length === 0) return []
   const shown = new PluginView(view, new Fleets(view), waiting)
   const given = budget.call('place', () => readGiven(scheduler.place(shown, config)))
-  for (const placement of given.type === 'list' ? listed(given) : oneByOne(given.iterator, budget)) {
-    const run = state.runs.get(placement.run)
-    const worker = state.workers.get(placement.worker)
-    if (run && mine && !mine(run)) throw new StrategyFault('refused', `run ${run.id} is placed by another scheduler`)
-    const need = run?.groups[run.tasks[placement.tasks[0]!]?.kind ?? 0]?.need
-    if (worker && need && kept && !kept.mayUse(worker, need))
-      throw new StrategyFault('refused', `worker ${worker.id} is kept for a run of another scheduler`)
-    yield placement
+  const pull = given.type === 'list' ? listed(given) : oneByOne(given.iterator, budget)
+  // Plain objects: a generator more for every placement would cost as much as asking for it.
+  const next = (): IteratorResult<Placement, undefined> => {
+    const placement = pull()
+    if (placement === undefined) return { done: true, value: undefined }
+    checkWhose(placement, view)
+    return { done: false, value: placement }
   }
+  return { [Symbol.iterator]: () => ({ next }) }
+}
+
+/** Several strategies may share a round: each places its own, and leaves alone what those before it wait for. */
+function checkWhose(placement: Placement, { state, mine, kept }: StrategyView): void {
+  if (mine === undefined && kept === undefined) return
+  const run = state.runs.get(placement.run)
+  const worker = state.workers.get(placement.worker)
+  if (run && mine && !mine(run)) throw new StrategyFault('refused', `run ${run.id} is placed by another scheduler`)
+  const need = run?.groups[run.tasks[placement.tasks[0]!]?.kind ?? 0]?.need
+  if (worker && need && kept && !kept.mayUse(worker, need))
+    throw new StrategyFault('refused', `worker ${worker.id} is kept for a run of another scheduler`)
 }
 
 type Given =
@@ -210,23 +236,29 @@ function readGiven(given: unknown): Found<Given> {
 /** More than a round takes; the rest is asked for with the next one. */
 const listedMax = 1000
 
-function* listed({ placements, fault }: Extract<Given, { type: 'list' }>): Generator<Placement> {
-  yield* placements
-  if (fault !== undefined) throw new StrategyFault('nonsense', `place: ${fault}`)
-}
+/** The next one; undefined = there are no more. */
+type Pull = () => Placement | undefined
 
-function* oneByOne(iterator: Iterator<unknown>, budget: Budget): Generator<Placement> {
-  for (;;) {
-    const placement = budget.call('place', (): Found<Placement | undefined> => {
-      const next = iterator.next()
-      if (next.done) return { value: undefined }
-      const read = readPlacement(next.value)
-      return 'fault' in read ? read : { value: read }
-    })
-    if (placement === undefined) return
-    yield placement
+function listed({ placements, fault }: Extract<Given, { type: 'list' }>): Pull {
+  let at = 0
+  return () => {
+    const placement = placements[at++]
+    if (placement === undefined && fault !== undefined) throw new StrategyFault('nonsense', `place: ${fault}`)
+    return placement
   }
 }
+
+function oneByOne(iterator: Iterator<unknown>, budget: Budget): Pull {
+  const next = (): Found<Placement | undefined> => {
+    const { done, value } = iterator.next()
+    if (done) return none
+    const read = readPlacement(value)
+    return 'fault' in read ? read : { value: read }
+  }
+  return () => budget.call('place', next)
+}
+
+const none = { value: undefined }
 
 function isIterable(value: unknown): value is Iterable<unknown> {
   return (

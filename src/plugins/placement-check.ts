@@ -12,25 +12,24 @@ export function readPlacement(value: unknown): Placement | { readonly fault: str
   if (typeof run !== 'string') return { fault: `placement.run: expected the id of a run, received ${String(run)}` }
   if (typeof worker !== 'string')
     return { fault: `placement.worker: expected the id of a worker, received ${String(worker)}` }
-  if (!Array.isArray(tasks) || tasks.length === 0 || tasks.length > tasksMax)
-    return { fault: 'placement.tasks: expected a list of numbers of tasks, at least one' }
-  const indexes: number[] = []
-  for (const index of tasks as readonly unknown[]) {
+  const indexes: readonly unknown[] = Array.isArray(tasks) ? [...(tasks as readonly unknown[])] : []
+  if (indexes.length === 0 || indexes.length > tasksMax)
+    return { fault: `placement.tasks: expected a list of numbers of tasks, 1 to ${tasksMax} of them` }
+  for (const index of indexes) {
     if (!Number.isSafeInteger(index) || (index as number) < 0)
       return { fault: `placement.tasks: expected numbers of tasks, received ${String(index)}` }
-    indexes.push(index as number)
   }
   if (!Number.isSafeInteger(cpus)) return { fault: `placement.cpus: expected a whole number, received ${String(cpus)}` }
   const granted = readGrant(grant)
   if (granted !== undefined && 'fault' in granted) return granted
-  return {
+  const plain = {
     run,
     worker,
-    tasks: indexes,
+    tasks: indexes as number[],
     cpus: cpus as number,
-    ...(granted === undefined ? {} : { grant: granted }),
     why: typeof why === 'string' ? why.slice(0, whyMax) : 'a plugin placed it',
   }
+  return granted === undefined ? plain : { ...plain, grant: granted }
 }
 
 function readGrant(value: unknown): Placement['grant'] | { readonly fault: string } {

@@ -361,3 +361,53 @@ test('SchedulerHost: a strategy that nobody knows, or that is configured wrongly
   assert.match(table.host.faultOf({ strategy: 'none' })!.why, /expected one of history, fifo,.*keep/)
   assert.match(table.host.faultOf({ strategy: 'fifo', config: { a: 1 } })!.why, /expected no configuration/)
 })
+
+/** So many placements, then it hangs. */
+const stuckAfter = (max: number) =>
+  placing('stuck', function* (view: PluginView) {
+    let given = 0
+    for (const run of view.runs)
+      for (const worker of run.groups[0]!.free) {
+        while (given === max);
+        const batch = run.groups[0]!.batchOn(worker)
+        if (!batch) break
+        yield batch
+        given += 1
+      }
+  })
+
+for (const way of ['all', 'one by one'] as const) {
+  test(`SchedulerHost: what was placed before it hung stands, and the default places the rest; ${way}`, () => {
+    const table = new Table([stuckAfter(2), reversed], { roundMs: 50 })
+    table.choose('stuck')
+    for (const name of ['u', 'v', 'w', 'x']) table.worker(name)
+    for (const name of ['a', 'b', 'c', 'd']) table.run(name, 1)
+    const { placed, refused } = table.round(500, way)
+    assert.deepEqual(
+      placed.map((one) => one.run),
+      ['a', 'b', 'c', 'd'],
+    )
+    assert.deepEqual(refused, [])
+    assert.match(String(table.said[0]!.why), /place was ended: a round may take 50 ms/)
+    const { rounds, placements, faults, totalMs } = table.host.countsOf('stuck')
+    assert.deepEqual([rounds, placements, faults], [1, 2, 1])
+    assert.ok(totalMs >= 50)
+    assert.equal(table.host.countsOf('history').placements, 2)
+    assert.equal(table.state.batches.size, 4)
+    for (const worker of table.state.workers.values()) assert.equal(worker.cpusUsed, 1)
+  })
+
+  test(`SchedulerHost: one that hangs costs those that share its round nothing; ${way}`, () => {
+    const table = new Table([stuckAfter(1), reversed], { roundMs: 50 })
+    table.choose('reversed')
+    table.choose('stuck', { project: 'q' })
+    for (let at = 0; at < 12; at += 1) table.worker(`w${at}`)
+    for (let at = 0; at < 6; at += 1) {
+      table.run(`p${at}`, 1, { project: 'p' })
+      table.run(`q${at}`, 1, { project: 'q' })
+    }
+    const { placed } = table.round(500, way)
+    assert.equal(placed.length, 12, 'all of both')
+    assert.deepEqual([table.said.length, table.host.countsOf('stuck').faults], [1, 1])
+  })
+}

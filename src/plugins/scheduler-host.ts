@@ -17,7 +17,7 @@ import { totalsOf } from '../scheduling/share.ts'
 import type { Scheduler, Strategy } from '../scheduling/strategy.ts'
 import { defaultFaultLimits, Faults, type FaultKind, type FaultLimits } from './faults.ts'
 import { threadGuard, type Guard } from './guard.ts'
-import { orderGuarded, placeGuarded, StrategyFault, type LastOrder } from './guarded-scheduler.ts'
+import { Budget, callsOften, orderGuarded, placeGuarded, StrategyFault, type LastOrder } from './guarded-scheduler.ts'
 import type { Registered, Registry } from './registry.ts'
 
 export type HostOptions = {
@@ -62,6 +62,19 @@ type Part = {
   readonly projects: Set<string>
 }
 
+type Asking = {
+  readonly part: Part
+  readonly name: string
+  /** Of a plugin. */
+  readonly budget: Budget | undefined
+  /** Why its last placement was turned down. */
+  refused: string | undefined
+  /** Whether it is timed here, and what it took; `sinceMs` is undefined while what it returned is with the leader. */
+  readonly isTimed: boolean
+  ms: number
+  sinceMs: number | undefined
+}
+
 export class SchedulerHost implements Scheduler {
   readonly registry: Registry
   readonly #options: HostOptions
@@ -75,8 +88,8 @@ export class SchedulerHost implements Scheduler {
   readonly #orders = new Map<string, LastOrder>()
   /** Plugins' strategies that could not say in which order they serve runs, and until when they aren't asked. */
   readonly #silentUntilMs = new Map<string, number>()
-  /** Whose placement was yielded last, and whether it was turned down. */
-  #asked: { readonly name: string; refused: string | undefined } | undefined
+  /** Who is asked at the moment. */
+  #asking: Asking | undefined
 
   constructor(options: HostOptions) {
     this.#options = options
@@ -93,17 +106,46 @@ export class SchedulerHost implements Scheduler {
 
   *place(view: StrategyView): Generator<Placement, undefined> {
     const { state } = view
+    if (state.queuedCount > 0 && state.free.size > 0) yield* this.#round(this.#parts(state), view)
+  }
+
+  /**
+   * The same, for who needs no generator: `take` gets one after the other until it returns false. Plugins that are called
+   * for every placement, or batch, cost less so; one that hangs takes all between here and there with it.
+   */
+  placeAll(view: StrategyView, take: (placement: Placement) => boolean): void {
+    const { state } = view
     if (state.queuedCount === 0 || state.free.size === 0) return
     const parts = this.#parts(state)
+    const all = () => {
+      for (const placement of this.#round(parts, view)) if (!take(placement)) return
+    }
+    const { section } = this.#guard
+    if (section === undefined) return all()
+    while (parts.some(({ use: { code } }) => code.type === 'plugin' && callsOften(code.scheduler))) {
+      this.#asking = undefined
+      if (section(all)) return
+      this.#endedIn(this.#asking, view)
+    }
+    all()
+  }
+
+  #endedIn(asking: Asking | undefined, view: StrategyView): void {
+    if (asking?.budget === undefined) throw new Error('a plugin was ended that was not asked')
+    this.#told(view, asking, asking.budget.hung())
+    this.#replace(asking.part)
+  }
+
+  *#round(parts: readonly Part[], view: StrategyView): Generator<Placement, undefined> {
     if (parts.length === 1) yield* this.#turn(parts[0]!, view, Infinity)
     else if (parts.length > 1) yield* this.#several(parts, view)
   }
 
   refused(_placement: Placement, why: string): void {
-    const asked = this.#asked
-    if (asked === undefined) return
-    asked.refused = why
-    this.#counts.get(asked.name)!.refused += 1
+    const asking = this.#asking
+    if (asking === undefined) return
+    asking.refused = why
+    this.#counts.get(asking.name)!.refused += 1
   }
 
   *#several(parts: readonly Part[], view: StrategyView): Generator<Placement, undefined> {
@@ -147,42 +189,49 @@ export class SchedulerHost implements Scheduler {
     const fault = yield* this.#ask(part, view, max)
     if (fault === undefined) return view.state.lastToken - before < max
     if (part.use === this.#default.use) return true
-    // It has had its chance in this round.
-    part.use = this.#default.use
-    part.config = this.#default.config
+    this.#replace(part)
     const left = max - (view.state.lastToken - before)
     if (left > 0) yield* this.#ask(part, view, left)
     return view.state.lastToken - before < max
   }
 
+  /** It has had its chance in this round. */
+  #replace(part: Part): void {
+    part.use = this.#default.use
+    part.config = this.#default.config
+  }
+
   /** Undefined: all went well. */
   *#ask(part: Part, view: StrategyView, max: number): Generator<Placement, StrategyFault | undefined> {
     const { name, code } = part.use
-    const asked: { readonly name: string; refused: string | undefined } = { name, refused: undefined }
+    const budget = code.type === 'built-in' ? undefined : new Budget(this.#guard, this.#roundMs)
+    // Of a plugin that does all itself the budget knows what it took; clocks are read no more often than for others.
+    const isTimed = code.type === 'built-in' || 'order' in code.scheduler
+    const sinceMs = isTimed ? this.#guard.nowMs() : undefined
+    const asking: Asking = { part, name, budget, refused: undefined, ms: 0, sinceMs, isTimed }
+    this.#asking = asking
     const counts = this.#counts.get(name)!
-    let ms = 0
-    // Undefined while what it returned is with the leader.
-    let sinceMs: number | undefined = this.#guard.nowMs()
     let fault: StrategyFault | undefined
     try {
       const given =
         code.type === 'built-in'
           ? code.strategy.place(view, part.config)
-          : placeGuarded(code.scheduler, view, part.config, this.#guard, this.#roundMs, this.#lastOrder(part.key))
+          : placeGuarded(code.scheduler, view, part.config, budget!, this.#lastOrder(part.key))
       const iterator = given[Symbol.iterator]()
       for (let placed = 0; placed < max; placed += 1) {
         const next = iterator.next()
-        ms += this.#guard.nowMs() - sinceMs
-        sinceMs = undefined
+        if (isTimed) {
+          asking.ms += this.#guard.nowMs() - asking.sinceMs!
+          asking.sinceMs = undefined
+        }
         if (next.done) return undefined
-        this.#asked = asked
         counts.placements += 1
         yield next.value
-        if (asked.refused !== undefined) {
+        if (asking.refused !== undefined) {
           counts.placements -= 1
-          return (fault = new StrategyFault('refused', refusedWords(next.value, asked.refused)))
+          return (fault = new StrategyFault('refused', refusedWords(next.value, asking.refused)))
         }
-        sinceMs = this.#guard.nowMs()
+        if (isTimed) asking.sinceMs = this.#guard.nowMs()
       }
       return undefined
     } catch (error) {
@@ -193,16 +242,24 @@ export class SchedulerHost implements Scheduler {
       } else fault = error
       return fault
     } finally {
-      if (asked.refused !== undefined) fault ??= new StrategyFault('refused', asked.refused)
-      this.#asked = undefined
-      // It threw, or was ended: that took its time, too.
-      if (sinceMs !== undefined) ms += this.#guard.nowMs() - sinceMs
-      counts.rounds += 1
-      counts.totalMs += ms
-      if (ms > counts.longestMs) counts.longestMs = ms
-      this.#options.onRound?.(name, ms)
-      if (fault) this.#fault(view, name, fault)
+      if (asking.refused !== undefined) fault ??= new StrategyFault('refused', asking.refused)
+      this.#asking = undefined
+      this.#told(view, asking, fault)
     }
+  }
+
+  /** What came of asking: time, counts, and what it did wrong. */
+  #told(view: StrategyView, asking: Asking, fault: StrategyFault | undefined): void {
+    const { name, ms, sinceMs, isTimed, budget } = asking
+    const counts = this.#counts.get(name)!
+    // It threw, or was ended: that took its time, too.
+    const timedMs = sinceMs === undefined ? ms : ms + this.#guard.nowMs() - sinceMs
+    const allMs = isTimed ? timedMs : budget!.spentMs
+    counts.rounds += 1
+    counts.totalMs += allMs
+    if (allMs > counts.longestMs) counts.longestMs = allMs
+    this.#options.onRound?.(name, allMs)
+    if (fault) this.#fault(view, name, fault)
   }
 
   /** It only saves asking again: who has none asks. */

@@ -15,6 +15,8 @@ export type { Ordering, Placement, StrategyView } from './ordering.ts'
 /** What the leader asks: the chosen strategies, whoever they are from. */
 export type Scheduler = {
   readonly place: (view: StrategyView) => Iterable<Placement>
+  /** The same, given to `take` one after the other until it returns false; where there is both, this costs less. */
+  readonly placeAll?: (view: StrategyView, take: (placement: Placement) => boolean) => void
   /** A placement was turned down: it would have broken a rule. Nothing happened. */
   readonly refused: (placement: Placement, why: string) => void
   /** What strategies did wrong since this was asked last, to be remembered in the log. */
