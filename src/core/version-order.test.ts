@@ -16,6 +16,9 @@ const ascending = [
   '1.0.0',
   '1.0.1',
   '1.1.1_2',
+  '2.7.4',
+  '2.7.4p57',
+  '2.7.4p191',
   '3.13.0rc1',
   '3.13.0rc2',
   '3.13.0rc10',
@@ -46,6 +49,7 @@ test('versionOrder: what says the same is equal', () => {
     ['24.04', '24.4'],
     ['1.0.0+build.5', '1.0'],
     ['1.0.0-rc.1', '1.0.0rc1'],
+    ['153.7.0esr', '153.7'],
   ])
     assert.equal(versionOrder(one!, other!), 0, `${one} and ${other}`)
 })

@@ -2,13 +2,14 @@
  * The order of versions, as tools, browsers, drivers and kernels print them: `20.11.1`, `v22`, `1.0.0-rc.1`, `3.14.0rc2`,
  * `120.0.6099.109`, `6.8.0-49-generic`. Their numbers count first, and one that is missing is 0. A suffix that begins
  * with a letter is a pre-release and comes before its release; one that begins with a digit is a packager's revision
- * and comes after it (here semantic versioning says otherwise, and kernels and packages do not follow it). Numbers
- * within a suffix are compared as numbers. What follows `+` counts for nothing.
+ * and comes after it (here semantic versioning says otherwise, and kernels and packages do not follow it); so does a
+ * patch level (`2.7.4p191`, Ruby). Numbers within a suffix are compared as numbers. What follows `+` counts for nothing,
+ * and neither does `esr` (Firefox).
  */
 type Version = { readonly numbers: readonly string[]; readonly rank: -1 | 0 | 1; readonly suffix: readonly string[] }
 
 const shape =
-  /^v?(\d+(?:\.\d+)*)(?:((?:alpha|beta|dev|pre|rc|a|b)\d*)|-([a-z][a-z0-9.-]*)|[-_](\d[a-z0-9._-]*))?(?:\+[a-z0-9.-]+)?$/i
+  /^v?(\d+(?:\.\d+)*)(?:((?:alpha|beta|dev|pre|rc|a|b)\d*)|-([a-z][a-z0-9.-]*)|[-_](\d[a-z0-9._-]*)|(p\d+))?(?:esr)?(?:\+[a-z0-9.-]+)?$/i
 
 export function isVersion(text: string): boolean {
   return shape.test(text)
@@ -29,7 +30,7 @@ export function versionOrder(left: string, right: string): number | undefined {
 function parseVersion(text: string): Version | undefined {
   const match = shape.exec(text)
   if (!match) return undefined
-  const [, numbers = '', short, preRelease = short, revision] = match
+  const [, numbers = '', short, preRelease = short, packaged, revision = packaged] = match
   const suffix = preRelease ?? revision
   return {
     numbers: numbers.split('.'),

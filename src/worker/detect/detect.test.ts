@@ -61,6 +61,32 @@ describe('Detection', () => {
     assert.equal(gpus.length, 2)
   })
 
+  it('tells versions as far as they can be compared', async () => {
+    using host = new PlantedHost().files(machine)
+    for (const [tool, answer] of [
+      ['git', 'git version 2.45.1.windows.1'],
+      ['ruby', 'ruby 2.7.4p191 (2021-07-07 revision a21a3b7d23) [x86_64-linux]'],
+      ['clang', 'clang version 19.0.0git (https://github.com/llvm/llvm-project)'],
+      ['gcc', 'gcc (Debian 12.2.0-14+deb12u1) 12.2.0'],
+      ['java', 'openjdk version "1.8.0_292"'],
+      ['python3', 'Python 3.15.0a1+'],
+      ['node', 'v26.0.0-nightly20261122abc'],
+      ['docker', 'Docker version 28.2.2, build e6534b4'],
+    ] as const)
+      host.program(tool, `echo '${answer}'`)
+    await using found = detection(host)
+    assert.deepEqual((await found.complete).tools, {
+      clang: '19.0.0',
+      docker: '28.2.2',
+      gcc: '12.2.0-14',
+      git: '2.45.1',
+      java: '1.8.0_292',
+      node: '26.0.0-nightly20261122abc',
+      python3: '3.15.0a1',
+      ruby: '2.7.4p191',
+    })
+  })
+
   it('does not let a start wait for what hangs, and tells it when it has come', async () => {
     using host = new PlantedHost().files(machine)
     const gate = path.join(host.directory, 'gate')

@@ -30,6 +30,10 @@ const tools: Readonly<Record<string, Tool>> = {
   nvcc: { names: ['nvcc'] },
   adb: { names: ['adb'] },
 }
+
+/** As far as expressions can compare it: of git's `2.45.1.windows.1` the numbers. */
+const versionIn = /\d+(\.\d+)+((alpha|beta|dev|pre|rc|a|b)\d*|p\d+|-\w[\w.-]*|_\d\w*)?/
+
 export type FoundTools = {
   /** `unknown` until it has answered, or when it did not; without those that failed. */
   readonly versions: Record<string, string>
@@ -70,7 +74,7 @@ export async function findTools(
           signal: host.signal,
           stderrToo: true,
         })
-        const version = /\d+(\.\d+)+[\w.-]*/.exec(text)?.[0]
+        const version = versionIn.exec(text)?.[0]
         if (version === undefined) throw new Error(`${path.basename(file)} printed no version`)
         found.versions[tool] = version
         remembered.set(`tool ${file}`, print, version)
