@@ -46,12 +46,18 @@ function checkScheduler(fail: Fail, value: unknown): void {
   if (configSchema !== undefined && !isObject(configSchema)) fail('.configSchema', 'a JSON Schema', configSchema)
   if (typeof order !== 'function' && typeof place !== 'function')
     fail('', 'a function order(runs, view, config) or a function place(view, config)', value)
+  for (const [key, code] of Object.entries({ order, rank, place }))
+    if (isAsync(code)) fail(`.${key}`, 'a function that is not async: decisions are made at once', code)
   if (order !== undefined && place !== undefined) fail('', 'one of order and place', value)
   if (turn !== undefined && turn !== 'run' && turn !== 'batch') fail('.turn', "'run' or 'batch'", turn)
   if (rank !== undefined && typeof rank !== 'function') fail('.rank', 'a function', rank)
   if (place !== undefined && (turn !== undefined || rank !== undefined))
     fail('', 'turn and rank only beside order', value)
   checkKeys((at, expected, received) => fail(`.${at}`, expected, received), '', value, schedulerKeys)
+}
+
+function isAsync(code: unknown): boolean {
+  return Object.prototype.toString.call(code).startsWith('[object Async')
 }
 
 function checkKeys(fail: Fail, at: string, value: object, known: readonly string[]): void {
@@ -77,7 +83,8 @@ const wordsMax = 200
 
 function words(value: unknown): string {
   if (value === undefined) return 'nothing'
-  if (typeof value === 'function') return 'a function'
+  if (typeof value === 'function') return isAsync(value) ? 'an async function' : 'a function'
   if (isObject(value)) return `an object with ${Object.keys(value).join(', ') || 'nothing in it'}`.slice(0, wordsMax)
+  if (typeof value === 'bigint' || typeof value === 'symbol') return String(value).slice(0, wordsMax)
   return String(JSON.stringify(value)).slice(0, wordsMax)
 }

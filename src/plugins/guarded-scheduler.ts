@@ -11,6 +11,7 @@ import type { OrderedScheduler, PlacingScheduler, PluginScheduler } from './cont
 import type { FaultKind } from './faults.ts'
 import type { Guard } from './guard.ts'
 import { readPlacement } from './placement-check.ts'
+import { removeStain, stainWords } from './stain.ts'
 import { PluginRun, PluginView } from './view.ts'
 
 export class StrategyFault extends Error {
@@ -55,7 +56,9 @@ export class Budget {
     const outcome = this.#guard.call(call, this.#leftMs, sinceMs)
     this.#leftMs -= this.#guard.nowMs() - sinceMs
     this.#sinceMs = undefined
+    const stain = removeStain()
     if (outcome.type === 'late') throw this.hung()
+    if (stain !== undefined) throw new StrategyFault('nonsense', `${what}: ${stainWords(stain)}`)
     if (outcome.type === 'threw') throw new StrategyFault('threw', `${what} threw ${outcome.why}`)
     if ('fault' in outcome.value) throw new StrategyFault('nonsense', `${what}: ${outcome.value.fault}`)
     return outcome.value.value

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
+import type { MusterError } from '../protocol/errors.ts'
 import { loadPlugins } from './load.ts'
 import type { Registry } from './registry.ts'
 
@@ -51,7 +53,26 @@ for (const [what, text, words] of [
   ['no default export', 'export const a = 1', /Cannot use plugin \S+p\.ts: expected a default export, received none/],
   ['no plugin', 'export default 3', /its default export of plugin \S+p\.ts: expected an object made by definePlugin/],
   ['code that throws', 'throw new TypeError("oh")', /Cannot load plugin \S+p\.ts: TypeError: oh/],
-  ['code that is none', 'export default {', /Cannot load plugin \S+p\.ts: SyntaxError/],
+  ['code that throws, at its line', '\n\nthrow new Error("oh")', /Cannot load plugin \S+p\.ts: Error: oh, at line 3$/],
+  ['code that throws words', 'throw "oh"', /Cannot load plugin \S+p\.ts: it threw 'oh'$/],
+  ['code that throws nothing', 'throw null', /Cannot load plugin \S+p\.ts: it threw null$/],
+  ['code that is none', '\nexport default { a:,', /Cannot load plugin \S+p\.ts: SyntaxError.*, at line 2$/],
+  [
+    'code that throws when it is looked at',
+    'export default { get contract() { throw new Error("oh") } }',
+    /Cannot use.* oh/,
+  ],
+  ['a number where a name is', plugin('', 'name: 1n'), /Cannot use name of plugin \S+p\.ts: .*received 1$/],
+  [
+    'a decision that is not made at once',
+    plugin('order: async (runs) => runs'),
+    /\.order .*received an async function$/,
+  ],
+  [
+    'what changes all objects',
+    `Object.prototype.evil = 1\n${plugin('')}`,
+    /Cannot use plugin \S+p\.ts: expected the prototypes .* received 'evil'/,
+  ],
   ['a wrong name', plugin("name: 'Mine'"), /schedulers\[0\]\.name of plugin \S+p\.ts: expected lower-case letters/],
   [
     'a name that Muster has',
@@ -101,4 +122,30 @@ test('loadPlugins: refuses what is not there, two of one name, and TypeScript in
   const described = '{"name": "typed", "type": "module", "main": "main.ts"}'
   const typed = { 'node_modules/typed/package.json': described, 'node_modules/typed/main.ts': plugin('') }
   await refused(typed, ['typed'], /Cannot load plugin \S+main\.ts: .*node_modules/)
+})
+
+test('loadPlugins: what can not be loaded says what to do', async () => {
+  const hinted = (text: string, hint: RegExp) =>
+    assert.rejects(load({ 'p.ts': text }, ['./p.ts']), (error: MusterError) => hint.test(error.hint ?? ''))
+  await hinted('enum A { B }\nexport default A', /no enums, namespaces/)
+  await hinted("import x from './none.ts'\nexport default x", /looked for from its own folder/)
+  await assert.rejects(load({ 'p/a.ts': '' }, ['./p']), { message: /expected a file, received a directory/ })
+  await assert.rejects(load({ 'p.txt': '' }, ['./p.txt']), (error: MusterError) => /\.ts, \.mts/.test(error.hint ?? ''))
+})
+
+test('loadPlugins: one that ends the process while it is loaded is named', async () => {
+  const directory = await mkdtemp(path.join(tmpdir(), 'muster-plugins-'))
+  try {
+    await writeFile(path.join(directory, 'p.mjs'), 'process.exit(0)')
+    const url = new URL('./load.ts', import.meta.url).href
+    const from = JSON.stringify(path.join(directory, 'coordinator.json'))
+    const code = `const { loadPlugins } = await import('${url}'); await loadPlugins([{ plugin: './p.mjs', from: ${from} }])`
+    const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', code], {
+      encoding: 'utf8',
+    })
+    assert.equal(status, 2)
+    assert.match(stderr, /Cannot load plugin \S+p\.mjs: it ended the process while it was loaded/)
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
 })

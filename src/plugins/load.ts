@@ -3,14 +3,16 @@
  * JavaScript. `import … from 'muster/plugin'` leads to the Muster that is running, installed beside the plugin or not. A
  * plugin's own code runs here for the first time; what it does while it is loaded is waited for only so long.
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { findPackageJSON, registerHooks } from 'node:module'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { inspect } from 'node:util'
 import { MusterError } from '../protocol/errors.ts'
 import { plainText } from '../stdx/plain-text.ts'
 import { prepareGuard } from './guard.ts'
 import { Registry } from './registry.ts'
+import { removeStain, stainWords } from './stain.ts'
 
 /** `from`: the file that names it, for paths that begin with `.` and for packages; or a directory. */
 export type Wanted = {
@@ -33,7 +35,13 @@ export async function loadPlugins(wanted: readonly Wanted[]): Promise<Registry> 
     const file = fileOf(one)
     if (loaded.has(file)) continue
     loaded.add(file)
-    registry.add(file, await defaultExport(file))
+    const exported = await defaultExport(file)
+    try {
+      registry.add(file, exported)
+    } catch (cause) {
+      // Looking at what it is may run its code.
+      throw cause instanceof MusterError ? cause : notUsable(`Cannot use plugin ${file}`, file, cause)
+    }
   }
   return registry
 }
@@ -45,6 +53,11 @@ function isPath(plugin: string): boolean {
 function fileOf({ plugin, from, namedBy = from }: Wanted): string {
   if (isPath(plugin)) {
     const file = path.resolve(path.dirname(from), plugin)
+    if (statSync(file, { throwIfNoEntry: false })?.isDirectory() === true) {
+      throw new MusterError('config_invalid', `Cannot load plugin ${file}: expected a file, received a directory`, {
+        hint: `${namedBy} names it; name the file in it that has the plugin.`,
+      })
+    }
     if (existsSync(file)) return file
     throw new MusterError('config_invalid', `Cannot find plugin ${plugin}: expected a file, there is no ${file}`, {
       hint: `${namedBy} names it.`,
@@ -95,23 +108,61 @@ async function defaultExport(file: string): Promise<unknown> {
     resolve: (specifier, context, nextResolve) =>
       specifier === 'muster/plugin' ? { url: entry, shortCircuit: true } : nextResolve(specifier, context),
   })
+  const onExit = () => {
+    process.stderr.write(`muster: Cannot load plugin ${file}: it ended the process while it was loaded\n`)
+    process.exitCode = 2
+  }
+  process.once('exit', onExit)
   try {
     const module = await inTime(file, import(pathToFileURL(file).href) as Promise<{ readonly default?: unknown }>)
+    const stain = removeStain()
+    if (stain !== undefined) {
+      throw new MusterError('config_invalid', `Cannot use plugin ${file}: ${stainWords(stain)}`, {
+        hint: 'Everything else in the coordinator would see that, too.',
+      })
+    }
     if (module.default !== undefined) return module.default
     throw new MusterError('config_invalid', `Cannot use plugin ${file}: expected a default export, received none`, {
       hint: "Write 'export default definePlugin({ name, schedulers: [] })'.",
     })
   } catch (cause) {
     if (cause instanceof MusterError) throw cause
-    const { name, message, code } = cause as NodeJS.ErrnoException
-    const isTyped = code === 'ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING'
-    throw new MusterError('config_invalid', `Cannot load plugin ${file}: ${plainText(`${name}: ${message}`)}`, {
-      cause,
-      ...(isTyped ? { hint: 'Below node_modules Node takes JavaScript only: publish the plugin compiled.' } : {}),
-    })
+    throw notUsable(`Cannot load plugin ${file}`, file, cause)
   } finally {
+    process.off('exit', onExit)
     hooks.deregister()
   }
+}
+
+const hints: Readonly<Record<string, string>> = {
+  ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING:
+    'Below node_modules Node takes JavaScript only: publish the plugin compiled.',
+  ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX:
+    'Types are removed and nothing is translated: no enums, namespaces, or parameters that are properties.',
+  ERR_MODULE_NOT_FOUND: 'What a plugin imports is looked for from its own folder; relative paths end in .ts or .js.',
+  ERR_UNKNOWN_FILE_EXTENSION: 'Plugins are .ts, .mts, .js or .mjs files.',
+  ERR_IMPORT_ATTRIBUTE_MISSING: 'Plugins are .ts, .mts, .js or .mjs files.',
+}
+
+/** `cause` is whatever a plugin threw. */
+function notUsable(what: string, file: string, cause: unknown): MusterError {
+  const { code, stack } = cause instanceof Error ? (cause as NodeJS.ErrnoException) : {}
+  const hint = code === undefined ? undefined : hints[code]
+  const words = cause instanceof Error ? `${cause.name}: ${cause.message}` : `it threw ${inspect(cause)}`
+  return new MusterError('config_invalid', `${what}: ${plainText(words)}${placeIn(file, stack)}`, {
+    cause,
+    ...(hint === undefined ? {} : { hint }),
+  })
+}
+
+/** The first line of the file that a stack names: `path:LINE` above what can't be parsed, `path:LINE:COLUMN` elsewhere. */
+function placeIn(file: string, stack: string | undefined): string {
+  for (const name of [pathToFileURL(file).href, file]) {
+    const at = stack?.indexOf(`${name}:`) ?? -1
+    const line = at < 0 ? undefined : /^\d+/.exec(stack!.slice(at + name.length + 1))?.[0]
+    if (line !== undefined) return `, at line ${line}`
+  }
+  return ''
 }
 
 function inTime<Value>(file: string, work: Promise<Value>): Promise<Value> {

@@ -210,6 +210,19 @@ test('SchedulerHost: state can not be written to through the view', () => {
   assert.deepEqual(table.said, [])
 })
 
+test('SchedulerHost: what it puts on all objects is taken off again, and a fault', () => {
+  atFault(
+    ordered('stainer', (runs: readonly PluginRun[]) => {
+      ;(Object.prototype as { evil?: number }).evil = 1
+      ;(Array.prototype as { bad?: number }).bad = 1
+      return runs
+    }),
+    'nonsense',
+    /order: expected the prototypes of all objects and lists as they were, received '(evil|bad)'/,
+  )
+  assert.equal('evil' in {} || 'bad' in [], false)
+})
+
 test('SchedulerHost: faults that are old are forgotten', () => {
   const thrower = ordered('thrower', () => {
     throw new Error('oh')

@@ -19,6 +19,7 @@ import { defaultFaultLimits, Faults, type FaultKind, type FaultLimits } from './
 import { threadGuard, type Guard } from './guard.ts'
 import { Budget, callsOften, orderGuarded, placeGuarded, StrategyFault, type LastOrder } from './guarded-scheduler.ts'
 import type { Registered, Registry } from './registry.ts'
+import { removeStain } from './stain.ts'
 
 export type HostOptions = {
   readonly registry: Registry
@@ -131,6 +132,7 @@ export class SchedulerHost implements Scheduler {
   }
 
   #endedIn(asking: Asking | undefined, view: StrategyView): void {
+    removeStain()
     if (asking?.budget === undefined) throw new Error('a plugin was ended that was not asked')
     this.#told(view, asking, asking.budget.hung())
     this.#replace(asking.part)
