@@ -35,7 +35,11 @@ export function soonerThan(
   reorder: Reorder,
 ): readonly Sooner[] {
   const found: Sooner[] = []
-  for (const reason of reasons) found.push(...ofReason(situation, run, group, reason))
+  for (const reason of reasons) {
+    // Where something else has to go as well, no worker starts it now.
+    const isLast = reasons.every((other) => other === reason || 'any' in other)
+    found.push(...ofReason(situation, run, group, reason, isLast))
+  }
   if (reasons.some((reason) => placeDecides(situation, run, reason))) {
     const priority = priorityToBeNext(situation, run, reorder)
     if (priority !== undefined)
@@ -56,14 +60,19 @@ function placeDecides({ order = [] }: Situation, run: Run, reason: Reason): bool
   )
 }
 
-function ofReason({ view, nowMs, fleets }: Situation, run: Run, group: Group, reason: Reason): readonly Sooner[] {
+function ofReason(
+  { view, nowMs, fleets }: Situation,
+  run: Run,
+  group: Group,
+  reason: Reason,
+  isLast: boolean,
+): readonly Sooner[] {
+  const starts = isLast ? 'would start it now' : 'is needed, too'
   switch (reason.type) {
     case 'paused':
       return [{ type: 'resume', words: `'muster resume ${run.id}' lets it go on` }]
     case 'no-worker':
-      return [
-        { type: 'worker', words: `a worker${withWords(run, group)} would start it now: 'muster worker --join …'` },
-      ]
+      return [{ type: 'worker', words: `a worker${withWords(run, group)} ${starts}: 'muster worker --join …'` }]
     case 'no-fit': {
       const meant = reason.unknown?.filter((one) => one.similar !== undefined) ?? []
       if (meant.length > 0)
@@ -72,16 +81,18 @@ function ofReason({ view, nowMs, fleets }: Situation, run: Run, group: Group, re
           words: `'${one.similar!}' instead of '${one.name}' in what it requires, if that is what was meant`,
         }))
       const wanted = reason.nearest.lacks.map((lack) => lack.wanted).join(' and ')
-      return [{ type: 'worker', words: `a worker like ${reason.nearest.name} with ${wanted} would start it now` }]
+      return [{ type: 'worker', words: `a worker like ${reason.nearest.name} with ${wanted} ${starts}` }]
     }
     case 'busy': {
       const [first] = reason.workers
       const holder = first!.holders[0]
-      const more: Sooner[] = [{ type: 'worker', words: `one more worker${withWords(run, group)} would start it now` }]
+      const more: Sooner[] = []
+      if (isLast) more.push({ type: 'worker', words: `one more worker${withWords(run, group)} ${starts}` })
       if (holder) more.push({ type: 'wait', words: `${first!.name} may be free in ${spanWords(first!.free, nowMs)}` })
       return more
     }
     case 'reserved': {
+      if (!isLast) return []
       const leftMs = remainingMs(view.state.runs.get(reason.run)!, fleets)
       return [
         {

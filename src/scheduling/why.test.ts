@@ -152,6 +152,21 @@ test('explain: a lock and who holds it, since when and until about when', () => 
   assert.match(world.sooner('B'), /run A holds the lock for another/)
 })
 
+test('explain: no worker is said to start at once what also waits for something else', () => {
+  const lock = needs({ locks: [{ name: 'db', mode: 'exclusive' }] })
+  const world = new World().join('w').submit('A', lock).submit('B', lock)
+  assert.deepEqual(
+    world.reasons('B').map((reason) => reason.type),
+    ['lock', 'busy'],
+  )
+  assert.match(world.sooner('B'), /^run A holds the lock for another [^;]*; w may be free in [^;]*$/)
+  const paused = new World().submit('R').feed({ type: 'pause', run: 'R', who, why: 'x' })
+  assert.doesNotMatch(paused.sooner('R'), /would start it now/)
+  world.submit('C', { ...needs({ where: 'cpus >= 99' }), after: [{ run: 'A', when: 'finished' }] })
+  assert.match(world.sooner('C'), /with cpus >= 99 is needed, too/)
+  assert.doesNotMatch(world.sooner('C'), /would start it now/)
+})
+
 test('explain: of a lock whose holder is away no end is told before the holder is given up', () => {
   const lock = needs({ locks: [{ name: 'db', mode: 'exclusive' }], cpus: 1 })
   const world = new World().join('w').submit('A', lock).join('v').submit('B', lock)
