@@ -18,6 +18,12 @@ async function metricsOf(cluster: Coordinators, name: string): Promise<string> {
 
 const readyOf = (cluster: Coordinators, name: string): Promise<Response> => fetch(`${cluster.url(name)}/health/ready`)
 
+async function knowsOfTwo(cluster: Coordinators, leader: string): Promise<boolean> {
+  const client = cluster.client(leader)
+  const [run] = await client.runs()
+  return (await Array.fromAsync(client.tasks(run!.run, ['running']))).length === 2
+}
+
 test('a change of leader in the middle of a run: one trace, every attempt counted once, and told once', async () => {
   const scripts = (root: string) => files.map((name) => [`${name}.sh`, marked(name, root, gate(root))])
   await using stage = await Stage.open()
@@ -38,6 +44,8 @@ test('a change of leader in the middle of a run: one trace, every attempt counte
   await cluster.join('two')
   const running = stage.start(['run', ...cluster.flags, '--json'], { env: { MUSTER_DATA: stage.path('third') } })
   await until(() => Object.keys(marks(stage.root, 'begun')).length === 2, 'a file on each worker')
+  // It may die before it hears that they have begun; then nobody else can know when.
+  await until(() => knowsOfTwo(cluster, first), 'the leader to know of both')
   await cluster.kill(first)
   const killedAtMs = Date.now()
   const second = await cluster.leader(first)
