@@ -41,6 +41,7 @@ test('predictText: figures of every model, the one that is used marked, start-up
 
 test('predictText: with nothing to go by it says so, and what is needed', () => {
   assert.match(predictText([]), /no runs yet/)
+  assert.match(predictText([{ ...row, samples: 0, startups: [] }]), /^history knows no duration of a project 'shop': /)
   const figures = { mean: null, last: null, simple: null, learned: null }
   const why = 'needs 200 durations, 50 of them in the newest quarter; there are 3 and 0'
   const text = predictText([{ ...row, used: 'simple', why, samples: 3, heldOut: 0, figures, startups: [] }])

@@ -27,6 +27,8 @@ export function predictText(projects: readonly PredictRow[]): string {
 }
 
 function projectText(row: PredictRow): string {
+  if (row.samples === 0 && row.startups.length === 0)
+    return `history knows no duration of a project '${row.project}': 'muster predict' without a name shows those that it knows\n`
   const lines = [`project ${row.project} · ${counted(row.samples, 'duration')} · ${row.heldOut} held out, the newest`]
   lines.push(`used: ${row.used} (${row.why})`)
   const rows = (['mean', 'last', 'simple', 'learned'] as const).flatMap((name) => {
