@@ -16,6 +16,8 @@ import { formatTable } from './table.ts'
 const goalP99Us = 100
 const goalRatio = 0.7
 const completionsMax = 40_000
+/** So often smaller scenes are played: they are over in a moment, in which a single collection of garbage counts for much. */
+const playsOfSmall = 5
 
 const collect = (globalThis as { gc?: () => void }).gc
 const heapBytes = (): number => {
@@ -176,6 +178,14 @@ function play({ tasks, runs, workers, needy, perRound }: Scene): Figures {
 const quantile = (sorted: readonly number[], part: number): number =>
   sorted[Math.floor((sorted.length - 1) * part)] ?? 0
 
+/** Of several plays of a scene the one with the middle ratio; each decides the same. */
+function playSome(scene: Scene): Figures {
+  const plays = Array.from({ length: scene.tasks < 1_000_000 ? playsOfSmall : 1 }, () => play(scene))
+  return plays.sort((a, b) => completeRatioOf(a) - completeRatioOf(b))[plays.length >> 1]!
+}
+
+const completeRatioOf = ({ on, off }: Figures): number => off.completeMs / on.completeMs
+
 /** Exponent of growth between two sizes. */
 const exponent = (a: number, b: number, ratio: number): number => Math.log(b / a) / Math.log(ratio)
 
@@ -194,13 +204,14 @@ for (const { needy, perRound } of kinds) {
   let before: { readonly fillMs: number; readonly perPlaced: number } | undefined
   for (const tasks of [10_000, 100_000, 1_000_000]) {
     const scene = { tasks, runs: needy ? tasks / 1000 : 1, workers: tasks / 100, needy, perRound }
-    const { on, off, ...figures } = play(scene)
+    const figures = playSome(scene)
+    const { on, off } = figures
     const { placed, completions } = figures
     const sorted = figures.decisionsUs.toSorted((a, b) => a - b)
     const amortisedUs = (on.fillMs + on.completeMs - off.fillMs - off.completeMs) * (1000 / placed)
     const p99Us = quantile(sorted, 0.99)
     const submitRatio = on.submitMs === 0 ? 1 : off.submitMs / on.submitMs
-    const completeRatio = off.completeMs / on.completeMs
+    const completeRatio = completeRatioOf(figures)
     if (p99Us > goalP99Us || submitRatio < goalRatio || (perRound > 10 && completeRatio < goalRatio)) met = false
     rows.push([
       tasks,
@@ -215,7 +226,7 @@ for (const { needy, perRound } of kinds) {
       on.submitMs === 0 ? '-' : Math.round((1000 * Math.floor(scene.runs / 2) * (tasks / scene.runs)) / on.submitMs),
       on.submitMs === 0 ? '-' : submitRatio.toFixed(2),
       (1000 * completions) / on.completeMs,
-      completeRatio,
+      completeRatio.toFixed(2),
     ])
     const perPlaced = (on.fillMs + on.completeMs) / placed
     if (before && perRound === 10)
@@ -247,7 +258,7 @@ process.stdout.write(
       'of off',
     ],
     rows,
-    note: `Goals: p99 ≤ ${goalP99Us} µs, ≥ ${goalRatio} of the same with the decisions already made: ${met ? 'met' : 'missed'}. p50 and p99: of rounds, their time over what they placed. Per round: completions that are taken together, as they come while an entry is appended; at these rates a millisecond brings 30 to 60.`,
+    note: `Goals: p99 ≤ ${goalP99Us} µs, ≥ ${goalRatio} of the same with the decisions already made: ${met ? 'met' : 'missed'}. p50 and p99: of rounds, their time over what they placed. Per round: completions that are taken together, as they come while an entry is appended; at these rates a millisecond brings 30 to 60. Of ${playsOfSmall} plays of each scene the middle one, of the largest one play.`,
   })}\n`,
 )
 process.stdout.write(
