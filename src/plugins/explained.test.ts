@@ -3,11 +3,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { explain, type Why } from '../scheduling/why.ts'
 import { ordered, placing, Table } from './fixtures/table.ts'
-import { prepareGuard } from './guard.ts'
-
+import { prepareGuard, threadGuard, type Guard } from './guard.ts'
 import { largestFirst, type PluginRun } from './plugin.ts'
 
 await prepareGuard()
+
+/** However busy the machine is. */
+const unhurried: Guard = { nowMs: () => 0, call: (call) => threadGuard.call(call, 5000) }
 
 /** One busy worker; a, b and c wait. */
 function waitingAt(table: Table, strategy: string): (run: string) => Why {
@@ -27,7 +29,7 @@ function waitingAt(table: Table, strategy: string): (run: string) => Why {
 test('explained: a run has its place in the order of a plugin, and a priority that helps is found by trying', () => {
   const last = (runs: readonly PluginRun[]) =>
     largestFirst([...runs].reverse(), (run) => run.priority * 10 + (run.id === 'c' ? 5 : 0))
-  const why = waitingAt(new Table([ordered('last', last)], { roundMs: 5000 }), 'last')
+  const why = waitingAt(new Table([ordered('last', last)], { guard: unhurried }), 'last')
   const [a, c] = [why('a'), why('c')]
   assert.deepEqual([c.queuePosition, c.queueLength, c.strategy], [1, 3, 'last'])
   assert.equal(a.queuePosition, 2)

@@ -431,7 +431,8 @@ export class SchedulerHost implements Scheduler {
       const { recent, suspended } = this.#faults.of(state, name, nowMs)
       const last = recent.at(-1)
       if (last === undefined) continue
-      const words = `scheduler '${name}': ${recent.length} faults, last: ${last.why}`
+      const faults = recent.length === 1 ? 'a fault' : `${recent.length} faults, last`
+      const words = `scheduler '${name}': ${faults}: ${last.why}`
       const rest = suspended
         ? `; '${other}' places instead until somebody chooses it again: muster scheduler use ${name}`
         : ''
