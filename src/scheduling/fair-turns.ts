@@ -11,7 +11,7 @@ import { type Scopes, scopesOf } from '../core/holdings.ts'
 import { type Account, compareEntries, compareRanks, type Entry, type Rank } from './account.ts'
 import { type InTurn, type RunOrder, sinceOf, standings, type KeyedOrder } from './run-order.ts'
 import { standingOfScopes, totalsOf } from './share.ts'
-import { Over, type RoundSoFar } from './turns.ts'
+import { Over, type RoundSoFar, type Turn } from './turns.ts'
 
 /** An account in this round: what of it has had its turn. */
 type Party = Rank & {
@@ -48,7 +48,7 @@ export class FairTurns {
   }
 
   /** Whose turn it is; undefined: nobody waits any more for what is left. */
-  next(): Run | undefined {
+  next(): Turn | undefined {
     for (;;) {
       if (this.#over.count === this.#order.demandCount) return undefined
       this.#comeIn()
@@ -62,7 +62,8 @@ export class FairTurns {
     }
     const { run, stands } = this.#heap[0]!.head
     for (const { line } of stands) this.#over.try(line)
-    return run
+    // All of them: what is over for others may still have to be kept for it.
+    return { run, groups: run.groups }
   }
 
   /** It can't be given anything in this round. */
@@ -88,7 +89,7 @@ export class FairTurns {
   /** As it stands now; false: nothing can be given to it any more. */
   #look(party: Party): boolean {
     const { account } = party
-    if (this.#over.isAllOver(account)) return false
+    if (this.#over.isAllOver(account) || this.#round.isClosed(account)) return false
     const head = this.#headOf(party)
     if (head === undefined) return false
     const standing = standingOfScopes(this.#state, account.scopes!, totalsOf(this.#state), slotEndMs(this.#nowMs))

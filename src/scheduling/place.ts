@@ -49,10 +49,11 @@ export function* placeInOrder(view: StrategyView, ordering: Ordering): Generator
     ordering.keyed === undefined
       ? new SortedTurns(waitingRuns(state, nowMs, mine), (runs) => sorted(ordering, view, runs, fleets, nowMs))
       : fairTurnsOf(round, runOrderOf(view, ordering.keyed, nowMs), view)
-  for (let run = turns.next(); run !== undefined && state.free.size > 0; run = turns.next()) {
+  for (let turn = turns.next(); turn !== undefined && !isAllGiven(round); turn = turns.next()) {
+    const { run, groups } = turn
     const before = state.lastToken
     if (!isHopeless(round, run) && round.kept.maySpend(run)) {
-      const given = new Handout(round, run, run.groups)
+      const given = new Handout(round, run, groups)
       const next = given.next()
       if (next !== undefined) yield next
       if (state.lastToken === before) reserve(round, run, given.groups)
@@ -72,8 +73,9 @@ class SortedTurns {
     this.#waiting = sort(waiting)
   }
 
-  next(): Run | undefined {
-    return this.#waiting[0]
+  next(): Turn | undefined {
+    const run = this.#waiting[0]
+    return run && { run, groups: run.groups }
   }
 
   drop(run: Run): void {
@@ -107,12 +109,13 @@ function fairTurnsOf(round: Round, order: RunOrder, { state, mine, kept }: Strat
 }
 
 /** `alone`: nobody else places in this round. */
-function soFar({ view, kept, rooms, wanted }: Round, order: RunOrder, alone: boolean): RoundSoFar {
+function soFar({ view, kept, rooms, wanted, nowMs }: Round, order: RunOrder, alone: boolean): RoundSoFar {
   const { state } = view
   return {
     isContested: (line) => !alone || order.isContested(line),
     isSpent: (line) => wanted.has(line.claim) && rooms.get(line.place)?.length === 0,
     maySpend: (run) => kept.maySpend(run),
+    isClosed: (account) => account.isClosed(state, nowMs),
     mayHold: (line, run) => mayHold(state, kept, run, line.need),
     // Locks that are held alone are nobody's in this round, however they are kept, and without them nothing begins.
     isBarred: ({ need, claim, place }) =>

@@ -33,6 +33,8 @@ export type RoundSoFar = {
   readonly isSpent: (line: Line) => boolean
   /** Nobody before the run keeps its quotas. */
   readonly maySpend: (run: Run) => boolean
+  /** Its quotas leave nothing for any of its runs. */
+  readonly isClosed: (account: Account) => boolean
   /** Of a line with locks that is not spent: they may be given to the run. */
   readonly mayHold: (line: Line, run: Run) => boolean
   readonly isContested: (line: Line) => boolean
@@ -108,12 +110,17 @@ export class Turns {
       const { scopes, rank } = account
       if (scopes !== undefined && this.#heap.length > 0 && compareRanks(rank!, this.#heap[0]!) > 0) return
       this.#come += 1
-      if (scopes !== undefined && (this.#over.isAllOver(account) || !this.#round.maySpend(rank!.head.run))) continue
+      if (scopes !== undefined && this.#isOver(account, rank!.head.run)) continue
       for (const lines of account.claims.values()) {
         const first = this.#firstOf(lines)
         if (first !== undefined) this.#push(this.#sourceOf(account, first, lines.length === 1 ? undefined : lines))
       }
     }
+  }
+
+  /** Also for an account that was left something when the round began. */
+  #isOver(account: Account, head: Run): boolean {
+    return this.#over.isAllOver(account) || !this.#round.maySpend(head) || this.#round.isClosed(account)
   }
 
   #firstOf(lines: readonly Line[]): Line | undefined {
@@ -144,7 +151,7 @@ export class Turns {
       if (this.#heap.length === 0) return undefined
       const { run } = this.#heap[0]!.entry
       // Where it may not, nobody else of its account may: who keeps the quota has had its turn.
-      const maySpend = this.#round.maySpend(run)
+      const maySpend = this.#round.maySpend(run) && !this.#round.isClosed(this.#heap[0]!.account)
       while (this.#heap[0]?.entry.run === run) {
         const source = this.#pop()
         if (!maySpend) continue
