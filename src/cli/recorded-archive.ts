@@ -15,7 +15,7 @@ import type { Recording } from '../scheduling/recording.ts'
 import { checkArchive, partsOfFile, type Checked } from './archive-check.ts'
 import { writeFilePiece } from './archive-import.ts'
 
-export type ArchiveQuery = {
+type ArchiveQuery = {
   readonly run?: string
   /** When the archive was made is its now. */
   readonly sinceMs: (nowMs: number) => number

@@ -142,7 +142,7 @@ export function planText(result: WhatIf, cpus: number, speeds: readonly number[]
     fleet.batches,
   ])
   const body = table(['WORKERS', 'CPUS', 'EXPECTED', 'RANGE', 'BOUND', 'EFFICIENCY', 'BATCHES'], rows)
-  const limit = `more than ${result.workersMax} ${result.workersMax === 1 ? 'worker does' : 'workers do'} not help: ${longest.file} alone takes ${formatDuration(longest.ms)}`
+  const limit = `more than ${result.workersMax} ${result.workersMax === 1 ? 'worker does' : 'workers do'} not help: ${longest.file} alone takes ${formatDuration(longest.ms)}${knownRatio === 0 ? ', by a guess' : ''}`
   return `${head}\n${body}${[...gainWords(fleets), limit].join('\n')}\n`
 }
 
