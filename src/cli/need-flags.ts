@@ -7,6 +7,8 @@ import type { SubmitBody } from '../protocol/api.ts'
 import { lockOf } from '../runners/file-comments.ts'
 import type { LockText, Requires } from '../runners/requires.ts'
 import { parseBytes } from '../stdx/bytes.ts'
+import { plainText } from '../stdx/plain-text.ts'
+import { labelsOf } from './flags.ts'
 import { parseClock } from '../stdx/instant.ts'
 
 export type NeedFlags = {
@@ -39,8 +41,9 @@ export function requiresOf({ require = [], lock = [], gpus, memory }: NeedFlags)
 }
 
 /** Before anything is listed or started. */
-export function checkNeedFlags(flags: NeedFlags): void {
+export function checkNeedFlags(flags: NeedFlags & { readonly label?: readonly string[] }): void {
   requiresOf(flags)
+  labelsOf(flags.label ?? [])
   priorityFlag(flags.priority)
   deadlineFlag(flags.deadline)
   admissionFlag(flags.admission)
@@ -55,9 +58,10 @@ function joined(expressions: readonly string[]): string {
 function lockFlag(text: string): LockText {
   const colon = text.lastIndexOf(':')
   const name = colon < 0 ? text : text.slice(0, colon)
-  const lock = name === '' ? undefined : lockOf(name, colon < 0 ? undefined : text.slice(colon + 1))
+  const lock =
+    name === '' || /\p{Cc}/u.test(name) ? undefined : lockOf(name, colon < 0 ? undefined : text.slice(colon + 1))
   if (lock !== undefined) return lock
-  throw new MusterError('usage', `--lock: expected NAME, NAME:shared or NAME:N, received '${text}'`)
+  throw new MusterError('usage', `--lock: expected NAME, NAME:shared or NAME:N, received '${plainText(text)}'`)
 }
 
 export function priorityFlag(given: string | number | undefined): number | undefined {
