@@ -90,7 +90,8 @@ async function runTests(
   files: readonly string[],
   { id, compiled }: Surroundings,
 ): Promise<number> {
-  const concurrency = Math.max(2, Math.min(os.availableParallelism(), 8))
+  // One more than there are processors: many tests wait for a lease or a limit to pass.
+  const concurrency = Math.min(os.availableParallelism() + 1, 8)
   const args = ['--test', `--test-concurrency=${concurrency}`, `--test-timeout=${testTimeoutMs}`, ...options, ...files]
   const env = { NODE_COMPILE_CACHE: compiled, ...process.env, [marker]: id }
   const child = spawn(process.execPath, args, { cwd: root, stdio: 'inherit', env })

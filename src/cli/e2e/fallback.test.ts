@@ -105,7 +105,9 @@ test('a coordinator that does not come back: what has no result runs here, and t
     '--reporter',
     'plain',
   ])
-  await run.says(/b\.sh/)
+  // The results of the files, not only of the tests in them.
+  await run.says(/✓ t\/a\.sh \(/)
+  await run.says(/✗ t\/b\.sh \(/)
   await until(() => marks(here, 'begun')['c'] === 1 || marks(here, 'begun')['d'] === 1, 'the third file')
   stage.kill(fleet.server.pid)
   await run.says(/the coordinator is away/)
