@@ -72,7 +72,10 @@ test('fileNeeds: files with a lock of their own run one after another also withi
   assert.equal(cpusWith({}, db), undefined, 'of the whole run, against others')
   assert.equal(cpusWith({}, {}, db), undefined)
   assert.equal(cpusWith(db, { locks: [{ name: 'db', mode: 'shared' }] }), undefined, 'the later word counts')
-  const { needs, kinds } = of({ comments: comments({ 'z.ts': lock('db') }) })
+  const commented = { comments: comments({ 'z.ts': lock('db') }) }
+  // One CPU that is asked for also lets two processes of a run share a host; serial suites never meet themselves there.
+  assert.deepEqual(of({ ...commented, serial: true }).needs[1], { locks: [{ name: 'db', mode: 'exclusive' }] })
+  const { needs, kinds } = of(commented)
   assert.deepEqual(needs[kinds[3]!], { cpus: 1, locks: [{ name: 'db', mode: 'exclusive' }] })
 })
 

@@ -38,6 +38,8 @@ export type NeedSources = {
   readonly comments: ReadonlyMap<string, FileComments>
   /** Of the command line, for every file. */
   readonly flags: Requires
+  /** A process of the framework runs one test at a time anyway. */
+  readonly serial?: boolean
 }
 
 /** More pairs than this are a mistake in a pattern, and would take longer to send than to run. */
@@ -58,7 +60,8 @@ export function fileNeeds(sources: NeedSources): FoundNeeds {
     for (const group of sources.groups[file] ?? []) said.push(checked({ together: group }, project))
     const own = comments.get(file)
     if (own !== undefined) said.push(checked(own.requires, project))
-    const need = oneAtATime([base, ...said, flags].reduce(mergeNeeds), said)
+    const all = [base, ...said, flags].reduce(mergeNeeds)
+    const need = sources.serial ? all : oneAtATime(all, said)
     const key = needKey(need)
     let kind = known.get(key)
     if (kind === undefined) {

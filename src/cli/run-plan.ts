@@ -41,9 +41,9 @@ export type RunPlan = {
   readonly needs: FileNeeds
   /** The files are all that the framework would run. */
   readonly complete: boolean
-  /** Only what failed last was asked for, and nothing did: these are all files. */
   /** A process of the framework runs one test at a time. */
   readonly serial: boolean
+  /** Only what failed last was asked for, and nothing did: these are all files. */
   readonly nothingFailed: boolean
   readonly notices: readonly string[]
 }
@@ -122,6 +122,7 @@ async function needsOf(flags: PlanFlags, { suite, project, files, listing }: Lis
     groups: listing.groups ?? {},
     comments: await readComments(suite.project.cwd, files),
     flags: requiresOf(flags),
+    ...(listing.serial === undefined ? {} : { serial: listing.serial }),
   })
   const { needed } = flags
   if (needed === undefined) return found
