@@ -3,9 +3,11 @@
  * at any time: minutes go by in which nothing happens but that somebody has waited for longer, a deadline is nearer, and
  * what was spent an hour ago no longer counts.
  */
+import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { advance } from '../core/advance.ts'
+import type { Lock, Need } from '../core/entities.ts'
 import { Refused, type Input } from '../core/input.ts'
 import { defaultLimits } from '../core/limits.ts'
 import type { ShareRule } from '../core/shares.ts'
@@ -14,7 +16,9 @@ import { plainSpec } from '../core/transcript.ts'
 import { assertOrderIsKept } from './fixtures/kept-order.ts'
 import { join } from './fixtures/needs.ts'
 import { placements } from './fixtures/placing.ts'
+import type { Ordering } from './ordering.ts'
 import { builtinStrategies } from './strategies/builtin.ts'
+import { orderedStrategy } from './strategy.ts'
 
 const rule: fc.Arbitrary<ShareRule> = fc
   .record(
@@ -106,4 +110,55 @@ test('the order that is kept is what sorting would find, whoever waits, whatever
     }),
     { numRuns: 150, seed: 5 },
   )
+})
+
+test('groups of a run that differ in locks have one turn together', () => {
+  const state = emptyState()
+  const feed = (input: Input) => advance(state, input, 1)
+  const lock: Lock = { name: 'db', mode: 'counted', max: 1 }
+  const submitted = (run: string, needs: readonly Need[]): Input => {
+    const files = needs.map((_, kind) => `f${kind}`)
+    const kinds = [...needs.keys()]
+    return { type: 'submit', run, who: 'x', spec: { ...plainSpec, needs }, files, estimates: kinds.map(() => 9), kinds }
+  }
+  feed({ type: 'raise-format', format: 3 })
+  feed(join('w', { os: 'linux', arch: 'x64', cpus: 4, memoryBytes: 8, host: 'h', labels: {}, tools: {} }))
+  feed(submitted('holder', [{ cpus: 2, locks: [lock] }]))
+  feed({ type: 'assign', run: 'holder', worker: 'w', tasks: [0], cpus: 2, why: '' })
+  // The first waits for the lock, the second for the whole worker; the third asks for as much as the first, and may begin.
+  feed(submitted('run', [{ cpus: 1, locks: [lock] }, { cpus: 3 }, { cpus: 1 }]))
+  const view = { state, available: () => true, availableVersion: 0 }
+  assertOrderIsKept(state, 2)
+  for (const strategy of builtinStrategies) {
+    const [first] = placements(view, 2, strategy)
+    assert.deepEqual([first?.run, first?.tasks], ['run', [2]], strategy.name)
+  }
+})
+
+test('all are sorted again after a batch, also after the last one of a run', () => {
+  const state = emptyState()
+  const feed = (input: Input) => advance(state, input, 1)
+  const ordering: Ordering = {
+    turn: 'batch',
+    // Whoever has nothing under way first, by their names.
+    sort: (_view, waiting) =>
+      waiting.sort((a, b) => busyOf(a.spec.project) - busyOf(b.spec.project) || (a.id < b.id ? -1 : 1)),
+  }
+  const busyOf = (project: string) =>
+    [...state.runs.values()].filter((run) => run.spec.project === project && run.batches.size > 0).length
+  feed({ type: 'raise-format', format: 3 })
+  for (const host of ['h', 'i'])
+    feed(join(host, { os: 'linux', arch: 'x64', cpus: 1, memoryBytes: 8, host, labels: {}, tools: {} }))
+  for (const [run, project] of [
+    ['a', 'p'],
+    ['b', 'p'],
+    ['c', 'q'],
+  ] as const)
+    feed({ type: 'submit', run, who: 'x', spec: { ...plainSpec, project }, files: ['f'], estimates: [9] })
+  const runs: string[] = []
+  for (const next of placements({ state, available: () => true }, 2, orderedStrategy('busy', '', ordering))) {
+    feed(next)
+    runs.push(next.run)
+  }
+  assert.deepEqual(runs, ['a', 'c'])
 })

@@ -58,8 +58,10 @@ export function* placeInOrder(view: StrategyView, ordering: Ordering): Generator
       if (next !== undefined) yield next
       if (state.lastToken === before) reserve(round, run, given.groups)
     }
-    if (state.lastToken === before || !hasReady(run, nowMs)) turns.drop(run)
-    else turns.gave(run)
+    const gave = state.lastToken > before
+    if (!gave || !hasReady(run, nowMs)) turns.drop(run)
+    // Also of one that has no more: what it has been given counts for the others of its project and user.
+    if (gave) turns.gave(run)
   }
 }
 

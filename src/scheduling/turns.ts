@@ -155,8 +155,10 @@ export class Turns {
       while (this.#heap[0]?.entry.run === run) {
         const source = this.#pop()
         if (!maySpend) continue
-        if (this.#over.isOver(source.line, run)) this.#spread(source)
-        else this.#served.push(source)
+        const over = this.#over.isOver(source.line, run)
+        if (!over) this.#served.push(source)
+        // Groups of a run have one turn together: what is kept for the first ones must not keep the others waiting.
+        if (over || source.entry.stands.length > 1) this.#spread(source)
       }
       if (this.#served.length === 0) continue
       for (const { line } of this.#served) this.#over.try(line)
