@@ -3,7 +3,7 @@ import { builtinStrategies, defaultStrategy } from '../scheduling/strategies/bui
 import type { Strategy } from '../scheduling/strategy.ts'
 import { checkPlugin, invalid } from './check-plugin.ts'
 import { assertSchema, configCheck, type ConfigCheck } from './config.ts'
-import type { JsonSchema, PluginScheduler } from './contract.ts'
+import type { JsonSchema, OrderedScheduler, PluginScheduler } from './contract.ts'
 
 export type Source = { readonly plugin: string; readonly version?: string; readonly file: string }
 
@@ -57,7 +57,10 @@ export class Registry {
       seen.add(scheduler.name)
       assertSchema(scheduler.configSchema, `schedulers[${at}] of plugin ${file}`)
     }
-    for (const scheduler of schedulers) this.#add(scheduler, source, { type: 'plugin', scheduler })
+    for (const one of schedulers) {
+      const scheduler = asRead(one)
+      this.#add(scheduler, source, { type: 'plugin', scheduler })
+    }
   }
 
   #add(
@@ -68,5 +71,21 @@ export class Registry {
     const { name, description, configSchema } = about
     const check = configCheck(configSchema, `scheduler '${name}'${source === undefined ? '' : ` of ${source.file}`}`)
     this.#known.set(name, { name, description, configSchema, check, source, code })
+  }
+}
+
+/** Once, and never again: what it says of itself may be getters, and those would run unguarded in every round. */
+function asRead(scheduler: PluginScheduler): PluginScheduler {
+  const { name, description, configSchema } = scheduler
+  const about = { name, description, ...(configSchema === undefined ? {} : { configSchema }) }
+  if ('place' in scheduler && scheduler.place !== undefined) return { ...about, place: scheduler.place.bind(scheduler) }
+  const ordered = scheduler as OrderedScheduler
+  const { turn } = ordered
+  const rank = ordered.rank?.bind(ordered)
+  return {
+    ...about,
+    ...(turn === undefined ? {} : { turn }),
+    order: ordered.order.bind(ordered),
+    ...(rank === undefined ? {} : { rank }),
   }
 }

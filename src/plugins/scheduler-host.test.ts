@@ -424,3 +424,25 @@ for (const way of ['all', 'one by one'] as const) {
     assert.deepEqual([table.said.length, table.host.countsOf('stuck').faults], [1, 1])
   })
 }
+
+test('SchedulerHost: getters of a scheduler are asked once, when it is loaded, and never in a round', () => {
+  let loaded = false
+  const sly = {
+    ...ordered('sly', (runs: readonly PluginRun[]) => [...runs].reverse()),
+    get rank() {
+      if (loaded) throw new Error('outside of the guard')
+      return undefined
+    },
+  }
+  const table = new Table([sly], { roundMs: 5000 })
+  loaded = true
+  table.worker('w')
+  table.choose('sly')
+  table.run('a', 1)
+  table.run('b', 1)
+  assert.deepEqual(
+    table.round().placed.map((one) => one.run),
+    ['b'],
+  )
+  assert.deepEqual(table.said, [])
+})
