@@ -36,6 +36,10 @@ const shortestFirst = orderedStrategy<Config>({
       ),
     ]
   },
+  metrics: (view) => ({
+    waiting_runs: view.runs.length,
+    longest_wait_seconds: Math.max(0, ...view.runs.map((run) => view.nowMs - run.createdAtMs)) / 1000,
+  }),
 })
 
 export default definePlugin({ name: 'shortest-first', version: '0.1.0', schedulers: [shortestFirst] })

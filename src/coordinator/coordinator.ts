@@ -18,6 +18,7 @@ import type { Log, MemberCard, SharedLog } from '../log/log.ts'
 import { MemoryLog } from '../log/memory.ts'
 import { SqliteLog } from '../log/sqlite.ts'
 import type { ClusterView, MemberView } from '../protocol/api.ts'
+import type { OwnMetrics } from '../plugins/own-metrics.ts'
 import { Registry } from '../plugins/registry.ts'
 import { SchedulerHost } from '../plugins/scheduler-host.ts'
 import { MusterError } from '../protocol/errors.ts'
@@ -141,6 +142,7 @@ export class Coordinator implements AsyncDisposable {
   readonly #withoutWorker: WithoutWorker
   readonly #condition: Condition
   readonly #membership: Membership
+  readonly #view: WatchedView
   readonly #observers = new Set<(entry: Committed) => void>()
   readonly #firstPlace = Promise.withResolvers<void>()
   readonly overloadLimits: OverloadLimits
@@ -228,6 +230,7 @@ export class Coordinator implements AsyncDisposable {
         return seat.connectionsVersion
       },
     }
+    this.#view = view
     this.#submissions = new Submissions({
       view,
       contexts: parts.contexts,
@@ -421,8 +424,14 @@ export class Coordinator implements AsyncDisposable {
     return this.#membership.ofLeader('/cluster/scheduler', () => this.ownSchedulers())
   }
 
+  /** What a plugin's scheduler says of itself; undefined where it places nothing, and on a coordinator that doesn't lead. */
+  schedulerMetrics(name: string): OwnMetrics | undefined {
+    if (this.seat.role !== 'leading') return undefined
+    return this.scheduling.metricsOf({ ...this.#view, nowMs: Date.now() }, name)
+  }
+
   ownSchedulers(): SchedulersView {
-    return schedulersView(this.name, this.scheduling, this.state, Date.now())
+    return schedulersView(this.name, this.scheduling, { ...this.#view, nowMs: Date.now() })
   }
 
   /** Until the returned function is called. */

@@ -6,7 +6,7 @@ import { contractVersion, type Plugin } from './contract.ts'
 const namePattern = /^[a-z][a-z0-9-]{0,63}$/
 const nameWords = 'lower-case letters, digits and hyphens, beginning with a letter, 64 at most'
 const keys = ['name', 'version', 'contract', 'schedulers'] as const
-const schedulerKeys = ['name', 'description', 'configSchema', 'turn', 'order', 'rank', 'place'] as const
+const schedulerKeys = ['name', 'description', 'configSchema', 'turn', 'order', 'rank', 'place', 'metrics'] as const
 
 /** `from`: where it came from, as people know it. Throws MusterError config_invalid. */
 export function checkPlugin(from: string, value: unknown): Plugin {
@@ -39,18 +39,19 @@ type Fail = (place: string, expected: string, received: unknown) => never
 function checkScheduler(fail: Fail, value: unknown): void {
   if (!isObject(value))
     return fail('', 'a scheduler: { name, description, order } or { name, description, place }', value)
-  const { name, description, configSchema, turn, order, rank, place } = value
+  const { name, description, configSchema, turn, order, rank, place, metrics } = value
   if (typeof name !== 'string' || !namePattern.test(name)) fail('.name', nameWords, name)
   if (typeof description !== 'string' || description === '' || description !== plainText(description))
     fail('.description', 'one line of text', description)
   if (configSchema !== undefined && !isObject(configSchema)) fail('.configSchema', 'a JSON Schema', configSchema)
   if (typeof order !== 'function' && typeof place !== 'function')
     fail('', 'a function order(runs, view, config) or a function place(view, config)', value)
-  for (const [key, code] of Object.entries({ order, rank, place }))
+  for (const [key, code] of Object.entries({ order, rank, place, metrics }))
     if (isAsync(code)) fail(`.${key}`, 'a function that is not async: decisions are made at once', code)
   if (order !== undefined && place !== undefined) fail('', 'one of order and place', value)
   if (turn !== undefined && turn !== 'run' && turn !== 'batch') fail('.turn', "'run' or 'batch'", turn)
   if (rank !== undefined && typeof rank !== 'function') fail('.rank', 'a function', rank)
+  if (metrics !== undefined && typeof metrics !== 'function') fail('.metrics', 'a function', metrics)
   if (place !== undefined && (turn !== undefined || rank !== undefined))
     fail('', 'turn and rank only beside order', value)
   checkKeys((at, expected, received) => fail(`.${at}`, expected, received), '', value, schedulerKeys)

@@ -10,20 +10,26 @@ export const contractVersion = 1
 
 export type JsonSchema = Readonly<Record<string, unknown>>
 
-type About = {
+type About<Config> = {
   /** Lower case, digits and hyphens; unique among all that a coordinator knows. */
   readonly name: string
   /** One line: what it is for. */
   readonly description: string
   /** JSON Schema (draft 7) of its configuration; absent = it has none. Defaults in it are filled in. */
   readonly configSchema?: JsonSchema
+  /**
+   * Numbers about what it does now, by name (lower case, digits, underscores; 50 at most), for `muster scheduler stats` and
+   * `/metrics`. Asked for when somebody looks, never in a round, on the coordinator that leads. As pure as what it decides;
+   * it has 50 ms.
+   */
+  metrics?(view: PluginView, config: Config): Readonly<Record<string, number>>
 }
 
 /**
  * Says in which order runs are served and leaves the rest (which worker, how many tasks, locks, quotas, reservations) to
  * what all strategies share. Called once in a round with `turn: 'run'`, and not at all when there is nothing to choose.
  */
-export interface OrderedScheduler<Config = unknown> extends About {
+export interface OrderedScheduler<Config = unknown> extends About<Config> {
   /** run (default): a run gets everything that it can be given, then the next. batch: one batch, then all are ordered again. */
   readonly turn?: 'run' | 'batch'
   /** The runs with work to hand out, in the order in which they are to be served. What is left out comes last. */
@@ -36,7 +42,7 @@ export interface OrderedScheduler<Config = unknown> extends About {
  * Chooses run, group and worker of every batch itself. Costs more than an order, which is asked for once in a while: it is
  * called in every round.
  */
-export interface PlacingScheduler<Config = unknown> extends About {
+export interface PlacingScheduler<Config = unknown> extends About<Config> {
   /**
    * Placements, next one first, lazily: the view shows what each that was taken has changed. `group.batchOn(worker)` makes
    * them. A list (an array) is read at once, and nothing of it has seen what the ones before changed. What was taken before a

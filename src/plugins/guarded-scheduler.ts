@@ -72,7 +72,8 @@ export class Budget {
 
   /** Of the last call. */
   hung(): StrategyFault {
-    return new StrategyFault('hung', `${this.#what} was ended: a round may take ${this.#allMs} ms`)
+    const what = this.#what === 'metrics' ? 'it' : 'a round'
+    return new StrategyFault('hung', `${this.#what} was ended: ${what} may take ${this.#allMs} ms`)
   }
 }
 

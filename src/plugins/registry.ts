@@ -77,7 +77,13 @@ export class Registry {
 /** Once, and never again: what it says of itself may be getters, and those would run unguarded in every round. */
 function asRead(scheduler: PluginScheduler): PluginScheduler {
   const { name, description, configSchema } = scheduler
-  const about = { name, description, ...(configSchema === undefined ? {} : { configSchema }) }
+  const metrics = scheduler.metrics?.bind(scheduler)
+  const about = {
+    name,
+    description,
+    ...(configSchema === undefined ? {} : { configSchema }),
+    ...(metrics === undefined ? {} : { metrics }),
+  }
   if ('place' in scheduler && scheduler.place !== undefined) return { ...about, place: scheduler.place.bind(scheduler) }
   const ordered = scheduler as OrderedScheduler
   const { turn } = ordered

@@ -8,6 +8,7 @@
  * counts are this coordinator's own.
  */
 import type { Event } from '../core/events.ts'
+import { schedulerOf } from '../core/scheduler.ts'
 import { ruleOfScope } from '../core/shares.ts'
 import type { FaultScheduler } from '../core/input.ts'
 import type { ChosenScheduler, Run, SchedulerFaults, State } from '../core/state.ts'
@@ -18,6 +19,7 @@ import type { Scheduler, Strategy } from '../scheduling/strategy.ts'
 import { defaultFaultLimits, Faults, type FaultKind, type FaultLimits } from './faults.ts'
 import { threadGuard, type Guard } from './guard.ts'
 import { Budget, callsOften, orderGuarded, placeGuarded, StrategyFault, type LastOrder } from './guarded-scheduler.ts'
+import { askMetrics, type OwnMetrics } from './own-metrics.ts'
 import type { Registered, Registry } from './registry.ts'
 import { removeStain } from './stain.ts'
 
@@ -89,6 +91,8 @@ export class SchedulerHost implements Scheduler {
   readonly #orders = new Map<string, LastOrder>()
   /** Plugins' strategies that could not say in which order they serve runs, and until when they aren't asked. */
   readonly #silentUntilMs = new Map<string, number>()
+  /** Those that could not say what they count, and until when they aren't asked. */
+  readonly #metricless = new Map<string, { readonly untilMs: number; readonly why: string }>()
   /** Who is asked at the moment. */
   #asking: Asking | undefined
 
@@ -408,6 +412,33 @@ export class SchedulerHost implements Scheduler {
       }
     }
     return { ...silent, order }
+  }
+
+  /**
+   * What a plugin's scheduler says of itself, with the configuration of the first choice that it is in effect for. Undefined:
+   * it says nothing, or places nothing. It is asked under guard; one that fails is not asked for a while.
+   */
+  metricsOf(view: StrategyView, name: string): OwnMetrics | undefined {
+    const { code } = this.registry.get(name)!
+    if (code.type === 'built-in' || code.scheduler.metrics === undefined) return undefined
+    const { state, nowMs } = view
+    const used = [...state.schedulers.values()]
+      .map((chosen) => this.#use(state, chosen))
+      .find(({ use }) => use.name === name)
+    if (used === undefined) return undefined
+    const before = this.#metricless.get(name)
+    if (before !== undefined && nowMs < before.untilMs) return { why: before.why }
+    const mine = (run: Run) => this.#use(state, schedulerOf(state, run.spec.project)).use.name === name
+    try {
+      const budget = new Budget(this.#guard, askedMs)
+      return { values: askMetrics(code.scheduler, { ...view, mine }, used.config, budget)! }
+    } catch (error) {
+      if (!(error instanceof StrategyFault)) throw error
+      const why = error.message
+      this.#metricless.set(name, { untilMs: nowMs + silentMs, why })
+      this.#options.say?.('warn', `scheduler '${name}' did not say what it counts`, { why })
+      return { why }
+    }
   }
 
   /** Why a choice can't be taken; undefined = it can. */

@@ -43,6 +43,10 @@ export type SchedulerView = {
     readonly meanMs: number
     readonly longestMs: number
   }
+  /** What it says of itself, by name; absent: nothing, or it places nothing. */
+  readonly metrics?: Readonly<Record<string, number>>
+  /** Why it could not say so. */
+  readonly metricsProblem?: string
 }
 
 export type SchedulerChoiceView = {

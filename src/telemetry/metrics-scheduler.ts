@@ -39,6 +39,20 @@ export function schedulerMetrics(registry: client.Registry, coordinator: Watched
     registers,
   })
   for (const scheduler of scheduling.registry.names) for (const kind of kinds) faults.inc({ scheduler, kind }, 0)
+  new client.Gauge({
+    name: 'muster_scheduler_value',
+    help: 'What a scheduler of a plugin says of itself, by the name that it gives it.',
+    labelNames: ['scheduler', 'name'],
+    registers,
+    collect() {
+      this.reset()
+      for (const scheduler of scheduling.registry.names) {
+        const said = coordinator.schedulerMetrics(scheduler)
+        if (said === undefined || 'why' in said) continue
+        for (const [name, value] of Object.entries(said.values)) this.set({ scheduler, name }, value)
+      }
+    },
+  })
   const seconds = new client.Histogram({
     name: 'muster_scheduler_round_seconds',
     help: 'Time in the code of a scheduler each time it was asked for placements.',

@@ -7,6 +7,7 @@ export type Watched = Pick<
   | 'health'
   | 'scheduling'
   | 'watchRounds'
+  | 'schedulerMetrics'
   | 'state'
   | 'feed'
   | 'observe'

@@ -54,8 +54,18 @@ export async function schedulerStatsCommand(options: LookOptions): Promise<numbe
     `${stats.longestMs.toFixed(3)} ms`,
   ])
   const header = ['SCHEDULER', 'ASKED', 'PLACED', 'REFUSED', 'FAULTS', 'MEAN', 'LONGEST']
-  const words = rows.length === 0 ? `${coordinator} has placed nothing yet\n` : table(header, rows)
+  const placed = rows.length === 0 ? `${coordinator} has placed nothing yet\n` : table(header, rows)
+  const own = schedulers.map(ownWords).join('')
+  const words = own === '' ? placed : `${placed}\n${own}`
   return print(options, schedulers, words)
+}
+
+/** What one says of itself, a line each. */
+function ownWords({ name, metrics = {}, metricsProblem }: SchedulerView): string {
+  if (metricsProblem !== undefined) return `${name} did not say what it counts: ${plainText(metricsProblem)}\n`
+  return Object.entries(metrics)
+    .map(([what, value]) => `${name}  ${what} ${value}\n`)
+    .join('')
 }
 
 async function ask(options: LookOptions): Promise<SchedulersView> {

@@ -29,6 +29,7 @@ export default definePlugin({
         additionalProperties: false,
       },
       order: (runs, _view, { factor }) => smallestFirst(runs, (run: PluginRun) => factor * run.remainingMs),
+      metrics: (view, { factor }) => ({ workers: view.workers.length, factor }),
     }),
   ],
 })
@@ -84,6 +85,10 @@ describe('schedulers', { concurrency: 2 }, () => {
     ])
     const shown = await stage.muster(['scheduler', 'show', 'shortest-first', ...fleet.flags])
     assert.match(shown.stdout, /from +mine 1\.2\.3, \S+mine\.ts\nused for +all, web\n/)
+    const stats = await stage.muster(['scheduler', 'stats', ...fleet.flags])
+    assert.match(stats.stdout, /^shortest-first {2}workers 0\nshortest-first {2}factor 2\n/m, stats.stderr)
+    const metrics = await (await fleet.request('/metrics')).text()
+    assert.match(metrics, /^muster_scheduler_value\{scheduler="shortest-first",name="factor"\} 2$/m)
 
     for (const [args, words] of [
       [['use', 'fastest'], /no scheduler 'fastest'; expected one of history, fifo.*shortest-first, thrower/],
