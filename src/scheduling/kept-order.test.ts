@@ -11,12 +11,13 @@ import type { Lock, Need } from '../core/entities.ts'
 import { Refused, type Input } from '../core/input.ts'
 import { defaultLimits } from '../core/limits.ts'
 import type { ShareRule } from '../core/shares.ts'
-import { emptyState } from '../core/state.ts'
+import { emptyState, type Run } from '../core/state.ts'
 import { plainSpec } from '../core/transcript.ts'
 import { assertOrderIsKept } from './fixtures/kept-order.ts'
 import { join } from './fixtures/needs.ts'
 import { placements } from './fixtures/placing.ts'
 import type { Ordering } from './ordering.ts'
+import { Reservations } from './reservations.ts'
 import { builtinStrategies } from './strategies/builtin.ts'
 import { orderedStrategy } from './strategy.ts'
 
@@ -161,4 +162,34 @@ test('all are sorted again after a batch, also after the last one of a run', () 
     runs.push(next.run)
   }
   assert.deepEqual(runs, ['a', 'c'])
+})
+
+test('where strategies share a round, a lock is kept for a run that stands behind one of another strategy', () => {
+  const state = emptyState()
+  const feed = (input: Input) => advance(state, input, 1)
+  const resources = { licence: 1 }
+  const locks: readonly Lock[] = [{ name: 'db', mode: 'exclusive' }]
+  const submitted = (run: string, project: string, need: Need, priority = 0): Input => {
+    const spec = { ...plainSpec, project, priority, needs: [need] }
+    return { type: 'submit', run, who: 'x', spec, files: ['f'], estimates: [9], kinds: [0] }
+  }
+  feed({ type: 'raise-format', format: 3 })
+  feed(join('w', { os: 'linux', arch: 'x64', cpus: 4, memoryBytes: 8, host: 'h', labels: {}, tools: {}, resources }))
+  feed(submitted('holder', 'p', { cpus: 1, resources }))
+  feed({ type: 'assign', run: 'holder', worker: 'w', tasks: [0], cpus: 1, why: '' })
+  feed(submitted('a', 'p', { cpus: 1, resources }))
+  feed(submitted('b', 'q', { cpus: 1, resources, locks }))
+  feed(submitted('c', 'p', { cpus: 1, resources, locks }))
+  feed(submitted('d', 'q', { cpus: 1, locks }, 9))
+  const view = { state, available: () => true, availableVersion: 0, nowMs: 2 }
+  for (const strategy of builtinStrategies) {
+    let kept: Reservations | undefined
+    for (const project of ['p', 'q']) {
+      kept = new Reservations(kept)
+      const mine = (run: Run) => run.spec.project === project
+      // Run c keeps it.
+      const [first] = strategy.place({ ...view, mine, kept }, undefined)
+      assert.equal(first?.run, undefined, strategy.name)
+    }
+  }
 })

@@ -33,10 +33,9 @@ export function* placeInOrder(view: StrategyView, ordering: Ordering): Generator
     const turns =
       ordering.keyed === undefined
         ? oneByOne(round, sorted(ordering, view, waitingRuns(state, nowMs, mine), fleets, nowMs))
-        : turnsOf(round, runOrderOf(view, ordering.keyed, nowMs), view.kept === undefined)
+        : turnsOf(round, runOrderOf(view, ordering.keyed, nowMs), view)
     for (let turn = turns.next(); turn !== undefined; turn = turns.next()) {
       const { run, groups } = turn
-      if (mine !== undefined && !mine(run)) continue
       const given = new Handout(round, run, groups)
       for (let next = given.next(); next !== undefined; next = given.next()) yield next
       // Nothing is left to give, so nothing need be kept.
@@ -102,8 +101,8 @@ function oneByOne(round: Round, runs: readonly Run[]): { readonly next: () => Tu
   return { next }
 }
 
-function turnsOf(round: Round, order: RunOrder, alone: boolean): Turns {
-  return new Turns(order, round.nowMs, soFar(round, order, alone))
+function turnsOf(round: Round, order: RunOrder, { mine, kept }: StrategyView): Turns {
+  return new Turns(order, round.nowMs, soFar(round, order, kept === undefined), mine)
 }
 
 function fairTurnsOf(round: Round, order: RunOrder, { state, mine, kept }: StrategyView): FairTurns {

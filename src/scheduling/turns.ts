@@ -90,13 +90,15 @@ export class Turns {
   readonly #nowMs: number
   readonly #round: RoundSoFar
   readonly #over: Over
+  readonly #mine: ((run: Run) => boolean) | undefined
   /** So many of the accounts have come in. */
   #come = 0
   /** Those at whose head the run was that is served now. */
   readonly #served: Source[] = []
 
-  constructor(order: RunOrder, nowMs: number, round: RoundSoFar) {
+  constructor(order: RunOrder, nowMs: number, round: RoundSoFar, mine?: (run: Run) => boolean) {
     this.#order = order
+    this.#mine = mine
     this.#accounts = order.ranking()
     this.#nowMs = nowMs
     this.#round = round
@@ -161,6 +163,12 @@ export class Turns {
         if (over || source.entry.stands.length > 1) this.#spread(source)
       }
       if (this.#served.length === 0) continue
+      if (this.#mine?.(run) === false) {
+        // Nothing is given to it, nor kept for it: whoever is behind it in its lines is yet to have the first turn there.
+        for (const source of this.#served) this.#goOn(source)
+        this.#served.length = 0
+        continue
+      }
       for (const { line } of this.#served) this.#over.try(line)
       return { run, groups: this.#groups() }
     }
