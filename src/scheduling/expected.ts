@@ -7,7 +7,12 @@ import { uncertaintyOf } from './batch-size.ts'
 import { speedOf, type View } from './fleet.ts'
 
 /** Milliseconds since the epoch. */
-export type Interval = { readonly fromMs: number; readonly toMs: number }
+export type Interval = {
+  readonly fromMs: number
+  readonly toMs: number
+  /** It rests on a guess for files without history, which they have outrun: when is not known. */
+  readonly outrun?: true
+}
 
 /** Of a worker that nobody hears from: what it holds is let go when it is given up. */
 export type Silence = {
@@ -31,7 +36,7 @@ export function silenceOf(view: WatchedView, batch: Batch, nowMs: number): Silen
 export function batchFrees(view: WatchedView, batch: Batch, nowMs: number): Interval {
   const ends = batchEnds(view.state, batch, nowMs)
   const silence = silenceOf(view, batch, nowMs)
-  return silence ? later(ends, moment(Math.round(silence.givenUpAtMs))) : ends
+  return silence ? later({ fromMs: ends.fromMs, toMs: ends.toMs }, moment(Math.round(silence.givenUpAtMs))) : ends
 }
 
 /** When its tasks are expected to be over: of a silent worker's all may have to be done again elsewhere. */
@@ -62,7 +67,17 @@ export function batchEnds(state: State, batch: Batch, nowMs: number): Interval {
   const off = uncertaintyOf(run)
   // One that is over its time may end at any moment, or be as far off again.
   const toMs = leftMs > 0 ? leftMs * (1 + off) : byReportsMs * off
-  return { fromMs: Math.round(nowMs + leftMs * (1 - off)), toMs: Math.round(nowMs + toMs) }
+  const interval = { fromMs: Math.round(nowMs + leftMs * (1 - off)), toMs: Math.round(nowMs + toMs) }
+  return leftMs === 0 && hasUnknown(run, batch) ? { ...interval, outrun: true } : interval
+}
+
+/** Whether a task without a report yet has no history. */
+function hasUnknown(run: Run, batch: Batch): boolean {
+  return batch.tasks.some((index) => {
+    const task = run.tasks[index]!
+    const isOpen = task.batch === batch.id && (task.state === 'assigned' || task.state === 'running')
+    return isOpen && (task.estimateMs < 0 || task.guessed)
+  })
 }
 
 /** Of its tasks, and of those without a report: more CPUs don't make one file faster. */
@@ -81,11 +96,17 @@ function longestOf(run: Run, batch: Batch): { readonly longestMs: number; readon
 }
 
 export function later(one: Interval, other: Interval): Interval {
-  return { fromMs: Math.max(one.fromMs, other.fromMs), toMs: Math.max(one.toMs, other.toMs) }
+  const interval = { fromMs: Math.max(one.fromMs, other.fromMs), toMs: Math.max(one.toMs, other.toMs) }
+  return one.outrun || other.outrun ? { ...interval, outrun: true } : interval
 }
 
 export function sooner(one: Interval, other: Interval): Interval {
-  return { fromMs: Math.min(one.fromMs, other.fromMs), toMs: Math.min(one.toMs, other.toMs) }
+  const fromMs = Math.min(one.fromMs, other.fromMs)
+  // Of one of which nobody knows when, the other says until when at the latest.
+  if (one.outrun && !other.outrun) return { fromMs, toMs: other.toMs }
+  if (other.outrun && !one.outrun) return { fromMs, toMs: one.toMs }
+  const interval = { fromMs, toMs: Math.min(one.toMs, other.toMs) }
+  return one.outrun ? { ...interval, outrun: true } : interval
 }
 
 export function moment(atMs: number): Interval {

@@ -33,6 +33,7 @@ export function waitingTaskTimes(situation: Situation, run: Run, index: TaskInde
   const starts = {
     fromMs: Math.round(open.fromMs + beforeMs * (1 - off)),
     toMs: Math.round(open.toMs + ahead.toMs + beforeMs * (1 + off)),
+    ...outrunLike(open),
   }
   const fastest = workers.reduce((most, worker) => Math.max(most, speedOf(worker)), 0)
   const slowest = workers.reduce((least, worker) => Math.min(least, speedOf(worker)), Infinity)
@@ -42,6 +43,7 @@ export function waitingTaskTimes(situation: Situation, run: Run, index: TaskInde
   const finishes = {
     fromMs: Math.round(starts.fromMs + (ownMs / fastest) * (1 - off)),
     toMs: Math.round(starts.toMs + startupMs + (ownMs / slowest + besideMs) * (1 + off)),
+    ...outrunLike(open),
   }
   return { starts, finishes }
 }
@@ -60,10 +62,10 @@ export function runTimes(situation: Situation, run: Run, depth = 0): Times | und
     if (group.queuedCount === 0) continue
     const open = openAt(situation, run, reasonsOf(situation, run, group), depth)
     if (!open || fleets.of(run, group).cpus === 0) return undefined
-    const begins = { fromMs: open.fromMs, toMs: open.toMs + ahead.toMs }
+    const begins = { ...open, toMs: open.toMs + ahead.toMs }
     if (run.startedAtMs === undefined) starts = starts ? sooner(starts, begins) : begins
     // What is queued now is placed while the rest runs: its work counts from when there is room.
-    const ends = { fromMs: begins.fromMs + leftMs * (1 - off), toMs: begins.toMs + leftMs * (1 + off) }
+    const ends = { ...begins, fromMs: begins.fromMs + leftMs * (1 - off), toMs: begins.toMs + leftMs * (1 + off) }
     finishes = later(finishes, ends)
   }
   // What is blocked comes after all this, and how long it takes is known only as a whole.
@@ -72,6 +74,7 @@ export function runTimes(situation: Situation, run: Run, depth = 0): Times | und
     const cpus = Math.min(...run.groups.map((group) => fleets.of(run, group).cpus))
     if (cpus === 0) return undefined
     finishes = {
+      ...finishes,
       fromMs: finishes.fromMs + (blockedMs / cpus) * (1 - off),
       toMs: finishes.toMs + (blockedMs + (run.startupMs ?? run.spec.startupMs) * cpus) * (1 + off),
     }
@@ -81,8 +84,12 @@ export function runTimes(situation: Situation, run: Run, depth = 0): Times | und
   return { starts: rounded(starts), finishes: rounded(finishes) }
 }
 
-function rounded({ fromMs, toMs }: Interval): Interval {
-  return { fromMs: Math.round(fromMs), toMs: Math.round(toMs) }
+function rounded({ fromMs, toMs, ...rest }: Interval): Interval {
+  return { fromMs: Math.round(fromMs), toMs: Math.round(toMs), ...rest }
+}
+
+function outrunLike({ outrun }: Interval): { readonly outrun?: true } {
+  return outrun ? { outrun } : {}
 }
 
 /** Work of runs that come first and want the same workers: at best it is given to others, at worst all of it goes first. */

@@ -4,7 +4,7 @@ import type { Group, Run } from '../core/state.ts'
 import { formatDuration } from '../stdx/duration.ts'
 import { remainingMs } from './urgency.ts'
 import { needWords } from './need-words.ts'
-import { spanWords } from './waiting-words.ts'
+import { forWords, spanWords } from './waiting-words.ts'
 import type { Reason, Situation } from './reason.ts'
 
 export type Sooner = {
@@ -20,6 +20,8 @@ export type Sooner = {
     | 'cancel-first'
   readonly words: string
 }
+
+const noHistory = 'when is not known, without history of what runs there'
 
 /** Of the API; beyond, nothing is offered. */
 const priorityMax = 1000
@@ -88,7 +90,9 @@ function ofReason(
       const holder = first!.holders[0]
       const more: Sooner[] = []
       if (isLast) more.push({ type: 'worker', words: `one more worker${withWords(run, group)} ${starts}` })
-      if (holder) more.push({ type: 'wait', words: `${first!.name} may be free in ${spanWords(first!.free, nowMs)}` })
+      if (holder && first!.free.outrun) more.push({ type: 'wait', words: `${first!.name} getting free; ${noHistory}` })
+      else if (holder)
+        more.push({ type: 'wait', words: `${first!.name} may be free in ${spanWords(first!.free, nowMs)}` })
       return more
     }
     case 'reserved': {
@@ -107,9 +111,7 @@ function ofReason(
         return [
           { type: 'worker', words: `worker ${holder!.name} coming back, which holds the lock for run ${holder!.run}` },
         ]
-      return [
-        { type: 'wait', words: `run ${holder!.run} holds the lock for another ${spanWords(holder!.ends, nowMs)}` },
-      ]
+      return [{ type: 'wait', words: `run ${holder!.run} holds the lock for ${forWords(holder!.ends, nowMs)}` }]
     }
     case 'quota':
       return [{ type: 'quota', words: `a larger quota for ${reason.scope} (${reason.of}: ${reason.max})` }]

@@ -109,12 +109,13 @@ function busyWords({ workers, count }: Extract<Reason, { type: 'busy' }>, nowMs:
   const who = count === 1 ? 'the only worker that fits is busy' : `every worker that fits is busy (${count})`
   const holder = first!.holders[0]
   if (!holder) return `${who}; ${first!.name} has too little free (${first!.short})`
-  return `${who}; ${first!.name} with run ${holder.run}, for another ${spanWords(first!.free, nowMs)}`
+  return `${who}; ${first!.name} with run ${holder.run}, for ${forWords(first!.free, nowMs)}`
 }
 
 function holderWords({ run, name, sinceMs, ends, silent }: Holder, nowMs: number): string {
   if (silent) return `run ${run}; ${silentWords(name, silent, nowMs)}`
-  return `run ${run} on ${name} for ${formatDuration(Math.max(0, nowMs - sinceMs))} and another ${spanWords(ends, nowMs)}`
+  const since = `run ${run} on ${name} for ${formatDuration(Math.max(0, nowMs - sinceMs))}`
+  return ends.outrun ? `${since}, ${outrunWords}` : `${since} and ${forWords(ends, nowMs)}`
 }
 
 /** What it was given is let go then: it goes after the subject's verb or a `;`. */
@@ -122,6 +123,13 @@ export function silentWords(name: string, { sinceMs, givenUpAtMs }: Silence, now
   const silentFor = sinceMs === undefined ? '' : ` for ${formatDuration(Math.max(0, nowMs - sinceMs))}`
   const within = sinceMs === undefined ? 'within' : 'in'
   return `nobody has heard from ${name}${silentFor}: unless it is back by then, this is let go ${within} ${inWords(givenUpAtMs, nowMs)}`
+}
+
+const outrunWords = 'longer than expected already; no history of it'
+
+/** `another 41.0 s to 57.5 s`, or that nobody knows. */
+export function forWords(ends: Interval, nowMs: number): string {
+  return ends.outrun ? outrunWords : `another ${spanWords(ends, nowMs)}`
 }
 
 /** How long it is until then: `41.0 s to 57.5 s`, `about 3 m 05 s`, `up to 2.0 s`. */

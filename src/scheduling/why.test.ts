@@ -152,6 +152,23 @@ test('explain: a lock and who holds it, since when and until about when', () => 
   assert.match(world.sooner('B'), /run A holds the lock for another/)
 })
 
+test('explain: of a holder that has outrun a guess without history no end is told', () => {
+  const lock = needs({ locks: [{ name: 'db', mode: 'exclusive' }], cpus: 1 })
+  const world = new World().join('w', { cpus: 1 }).submit('A', lock, { estimates: [null] })
+  world.nowMs += 20_000
+  world.submit('B', lock)
+  const words = world.words('B')
+  assert.match(
+    words,
+    /^waits for lock 'db', held by run A on w for 20\.0 s, longer than expected already; no history of it; /,
+  )
+  assert.match(words, /w with run A, for longer than expected already; no history of it$/)
+  assert.match(world.sooner('B'), /run A holds the lock for longer than expected already; no history of it/)
+  assert.doesNotMatch(world.sooner('B'), /less than/)
+  assert.equal(world.why('B', 0).starts!.outrun, true)
+  assert.equal(world.why('A', 0).finishes!.outrun, true)
+})
+
 test('explain: no worker is said to start at once what also waits for something else', () => {
   const lock = needs({ locks: [{ name: 'db', mode: 'exclusive' }] })
   const world = new World().join('w').submit('A', lock).submit('B', lock)

@@ -155,7 +155,9 @@ function freeAt(view: WatchedView, run: Run, group: Group, worker: Worker, nowMs
     free += ends[at]!.cpus
   } while (free < wanted && at + 1 < ends.length)
   const { fromMs } = ends[at]!
-  return { fromMs, toMs: Math.max(...ends.slice(0, at + 1).map((one) => one.toMs)) }
+  const until = ends.slice(0, at + 1)
+  const toMs = Math.max(...until.map((one) => one.toMs))
+  return { fromMs, toMs, ...(until.some((one) => one.outrun) && { outrun: true }) }
 }
 
 export function holderOf(view: WatchedView, id: BatchId, nowMs: number): Holder {

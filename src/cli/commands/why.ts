@@ -48,7 +48,7 @@ export function whyText(why: Why, columns: number): string {
   if (why.queuePosition !== undefined)
     say('queue', `number ${why.queuePosition} of ${why.queueLength!} that wait for workers (${why.strategy!})`)
   else if (why.queueWords !== undefined) say('queue', why.queueWords)
-  if (why.starts && why.starts.toMs > why.nowMs) say('starts', timeWords(why.starts, why.nowMs))
+  if (why.starts && (why.starts.toMs > why.nowMs || why.starts.outrun)) say('starts', timeWords(why.starts, why.nowMs))
   if (why.finishes) say('ends', timeWords(why.finishes, why.nowMs))
   else if (why.waits.length > 0) say('ends', 'nobody can say while this is so')
   if (why.finishes && why.restsOn !== undefined) say('', `rests on ${why.restsOn}`)
@@ -78,7 +78,8 @@ function attemptWords({ outcome, name, durationMs, atMs, message }: Attempt): st
 }
 
 function timeWords(interval: Interval, nowMs: number): string {
-  const { fromMs, toMs } = interval
+  const { fromMs, toMs, outrun } = interval
+  if (outrun) return 'not known: what runs takes longer than expected already, and there is no history of it'
   const [from, to] = [clock(fromMs), clock(toMs)]
   return `in ${spanWords(interval, nowMs)} (${from === to ? from : `${from} to ${to}`})`
 }
