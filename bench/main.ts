@@ -2,7 +2,7 @@
  * `npm run bench [-- NAME…]`: every other program of this folder, one after the other, each in a
  * process of its own so that none warms up or fills the memory of the next. A benchmark prints its
  * figures with a baseline measured in the same run, because a figure from another machine or another
- * minute says nothing. NAME is a part of a file's name, as in `npm run bench -- log startup`.
+ * minute says nothing. NAME is a file's name or a part of some, as in `npm run bench -- log startup`.
  */
 import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
@@ -18,7 +18,8 @@ const all = readdirSync(folder)
   .sort()
 
 const wanted = process.argv.slice(2)
-const chosen = all.filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
+const isWanted = (name: string, part: string) => (all.includes(part) ? name === part : name.includes(part))
+const chosen = all.filter((name) => wanted.length === 0 || wanted.some((part) => isWanted(name, part)))
 if (chosen.length === 0) {
   console.error(`bench: nothing is named like ${wanted.join(' ')}; there are ${all.join(', ')}`)
   process.exit(2)
