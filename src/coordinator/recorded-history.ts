@@ -75,7 +75,8 @@ export function triesOf(attempts: RecordedRow['tries']): readonly RecordedTry[] 
 /** Its spec without what only its workers need. */
 export function plainSpecOf(whole: RunSpec): RunSpec {
   const { traceparent: _, ...spec } = whole
-  return { ...spec, context: '', paths: [], args: [] }
+  // That it had one still counts (lacksContext).
+  return { ...spec, context: spec.context === '' ? '' : 'recorded', paths: [], args: [] }
 }
 
 /** A run that state has forgotten; or why it can't be played. */

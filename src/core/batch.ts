@@ -8,7 +8,7 @@ import { namingCards } from './cards.ts'
 import { noteMishap } from './dead-letter-events.ts'
 import type { RetryCause, TaskIndex } from './entities.ts'
 import type { BatchAssigned, BatchEnded, Event } from './events.ts'
-import { fits } from './fit.ts'
+import { fits, lacksContext } from './fit.ts'
 import {
   giveBackHoldings,
   grantFault,
@@ -291,8 +291,8 @@ function decideUnreported(state: State, run: Run, batch: Batch, input: End, nowM
   }
   const interrupted = new Set(input.interrupted)
   const progress = batch.begun || interrupted.size > 0
-  const hopeless =
-    !progress && run.groups[batch.kind]!.barren + 1 >= barrenMax(state, run) && !mayBeTheWorker(state, run, batch)
+  const isBarren = run.groups[batch.kind]!.barren + 1 >= barrenMax(state, run) && !mayBeTheWorker(state, run, batch)
+  const hopeless = !progress && (isBarren || (input.reason === 'failed-to-start' && lacksContext(run.spec)))
   const words = endWords(input)
   const brief = words.split('\n', 1)[0]!
   const ending: Ending = { decisions, state, run, batch, input, nowMs, words, brief, progress, hopeless }

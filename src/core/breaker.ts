@@ -23,6 +23,7 @@ import {
   type ScopeKind,
 } from './breaker-state.ts'
 import type { BatchEnded, BreakerCounted, BreakerMoved, BreakerStand, Event } from './events.ts'
+import { lacksContext } from './fit.ts'
 import { Refused, type Observe, type OpenBreaker, type Probe, type ResetBreakers } from './input.ts'
 import type { Limits } from './limits.ts'
 import { waitingTasks } from './waiting.ts'
@@ -116,8 +117,8 @@ function classOutcome(batch: Batch, event: BatchEnded): Outcome {
 
 /** Called when a batch is over, before it is forgotten. */
 export function countBatch(state: State, run: Run, batch: Batch, event: BatchEnded): void {
-  // Whoever is told to stop may end in any way.
-  const stopped = run.cancelled !== undefined
+  // Whoever is told to stop may end in any way; and what lacks a context can't be started by anybody.
+  const stopped = run.cancelled !== undefined || (event.reason === 'failed-to-start' && lacksContext(run.spec))
   countOutcome(state, workerScope(batch.worker), batch, stopped ? undefined : workerOutcome(batch, event))
   countOutcome(state, classScope(run.spec), batch, stopped ? undefined : classOutcome(batch, event))
 }

@@ -1,6 +1,6 @@
 /** Which worker may run what, as far as it follows from what is known of both; being busy is another matter. */
 import { attributesOf } from './attributes.ts'
-import type { Avoid, Capabilities, Gpu, GpuNeed, Need, RetryWhere } from './entities.ts'
+import type { Avoid, Capabilities, Gpu, GpuNeed, Need, RetryWhere, RunSpec } from './entities.ts'
 import { holds, parseExpression, type Expression } from './expression.ts'
 import type { Group, Run, State, Worker } from './state.ts'
 
@@ -120,4 +120,9 @@ export function anotherFits(state: State, run: Run, group: Group, avoid: Avoid):
 /** 0 for what is not there, whatever objects have by themselves. */
 export function ownNumber(numbers: Readonly<Record<string, number>> | undefined, name: string): number {
   return numbers !== undefined && Object.hasOwn(numbers, name) ? numbers[name]! : 0
+}
+
+/** No worker can start its framework: nobody said with which environment, and how it was found. `none` starts nothing. */
+export function lacksContext({ context, framework }: RunSpec): boolean {
+  return context === '' && framework !== 'none'
 }

@@ -124,7 +124,7 @@ export class CoordinatorHttp {
       .slice(0, 500)
     const code =
       status === 404 ? 'not_found' : status === 401 || status === 403 ? 'unauthorized' : 'coordinator_unreachable'
-    throw new MusterError(code, `Cannot get ${path} from ${url}: HTTP ${status} ${detail}`)
+    throw new MusterError(code, `Cannot get ${path} from ${url}: HTTP ${status} ${problemWords(detail)}`)
   }
 
   async json(path: string, bytesMax: number, signal?: AbortSignal): Promise<unknown> {
@@ -138,6 +138,12 @@ export class CoordinatorHttp {
   close(): void {
     for (const agent of this.#agents) agent.destroy()
   }
+}
+
+/** What a problem document says; anything else as it came. */
+function problemWords(body: string): string {
+  const said = /^\{.*?"detail":("(?:[^"\\]|\\.)*")/s.exec(body)?.[1]
+  return said === undefined ? body : (JSON.parse(said) as string)
 }
 
 /** A coordinator that restarts, or the next one, can answer in a moment. */

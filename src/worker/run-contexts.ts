@@ -39,7 +39,14 @@ export class RunContexts {
 
   async #fetch(run: string, reference: string): Promise<RunContext> {
     const path = `/api/v1/runs/${encodeURIComponent(run)}/context?reference=${encodeURIComponent(reference)}`
-    const context = await this.#http.json(path, contextBytesMax)
+    const context = await this.#http.json(path, contextBytesMax).catch((error: unknown) => {
+      if (reference !== '' || !isMusterError(error) || error.code !== 'not_found') throw error
+      throw new MusterError(
+        'request_invalid',
+        `Run ${run} was created without 'context', so no worker can start it: expected 'env' (the environment of its processes) and 'detection' (how the framework was found) in POST /api/v1/runs`,
+        { hint: "Give them, or create the run by 'muster run'.", cause: error },
+      )
+    })
     if (isRunContext(context)) return context as RunContext
     throw new MusterError(
       'request_invalid',

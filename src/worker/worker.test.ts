@@ -69,6 +69,17 @@ describe('a batch', () => {
     assert.equal(coordinator.contextRequests, 1)
   })
 
+  it('of a run that was created without a context fails to start, and says what is missing', async () => {
+    await using coordinator = await new TestCoordinator().start()
+    await using _worker = await startTestWorker(coordinator)
+    const { batch, run } = coordinator.assign(['plain'])
+    coordinator.contexts.delete(run)
+    const { reason, message } = await coordinator.ended(batch)
+    assert.equal(reason, 'failed-to-start')
+    assert.match(message!, /^Run r\d+ was created without 'context', so no worker can start it: expected 'env' /)
+    assert.doesNotMatch(message!, /[{}]|HTTP/)
+  })
+
   it('that dies is crashed: complete files keep their results, the begun one is interrupted', async () => {
     await using coordinator = await new TestCoordinator().start()
     await using _worker = await startTestWorker(coordinator)
