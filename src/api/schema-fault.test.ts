@@ -12,6 +12,8 @@ test('faultWords: what is wrong with a submission, where it stands', () => {
   assert.equal(words({ nonsense: 1 }), '/nonsense: there is no such field')
   assert.equal(faultWords(check.Errors({ framework: 'command' }), 'body'), 'body: expected also files')
   assert.equal(need({ cpus: 0 }), '/needs/0/cpus: must be >= 1')
+  assert.equal(need({ resources: { '': 1 } }), '/needs/0/resources: a name in it is empty')
+  assert.ok(check.Check({ framework: 'command', files: ['a'], needs: [{ resources: { 'phone slot': 2 } }] }))
   assert.equal(need({ gpu: 1 }), '/needs/0/gpu: there is no such field')
   assert.equal(
     need({ gpus: { count: 1, vendor: 'NVIDIA' } }),

@@ -13,6 +13,7 @@ export function faultWords(errors: readonly SchemaError[], whole: string): strin
   const fault = likeliest(errors)
   if (fault === undefined) return `${whole}: is not valid`
   const at = fault.instancePath === '' ? whole : fault.instancePath
+  if (fault.keyword === 'boolean' && at.endsWith('/')) return `${at.slice(0, -1)}: a name in it is empty`
   if (fault.keyword === 'boolean' || fault.keyword === 'additionalProperties') return `${at}: there is no such field`
   if (fault.keyword === 'required') return `${at}: expected also ${listIn(fault, 'requiredProperties').join(', ')}`
   if (fault.keyword !== 'const') return `${at}: ${fault.message}`

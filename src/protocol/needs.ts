@@ -5,6 +5,8 @@ const strict = { additionalProperties: false }
 /** On one line: names are shown to others, and a terminal would obey what else may be in them. */
 const pattern = '^[^\\u0000-\\u001f\\u007f-\\u009f]*$'
 const name = Type.String({ minLength: 1, maxLength: 256, pattern })
+/** As `name`: of a key, only its pattern is checked. */
+const resource = Type.String({ pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]{1,256}$' })
 const count = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })
 
 /** `other`: whatever the kernel lists beside them. */
@@ -34,7 +36,7 @@ export const NeedSchema = Type.Object(
         strict,
       ),
     ),
-    resources: Type.Optional(Type.Record(name, count)),
+    resources: Type.Optional(Type.Record(resource, count, strict)),
     where: Type.Optional(Type.String({ minLength: 1 })),
     locks: Type.Optional(Type.Array(LockSchema, { maxItems: 100 })),
     exclusive: Type.Optional(Type.Boolean()),
