@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
+import stringWidth from 'string-width'
 import type { AttributeValue } from './entities.ts'
 import { attributesIn, ExpressionError, formatExpression, holds, misses, parseExpression } from './expression.ts'
 
@@ -235,6 +236,29 @@ test('parseExpression: the caret stands below the character, also in a long line
   assert.equal(caretIn('os == linux ; cpus'), ';')
   assert.equal(caretIn(`${'os == linux or '.repeat(50)}; cpus${' '.repeat(500)}`), ';')
   assert.equal(caretIn('os ==\tlinux\t; cpus'), ';')
+})
+
+test('parseExpression: the caret stands below the character after wide ones, too', () => {
+  for (const before of [
+    '日本語',
+    '한국어',
+    'ｆｕｌｌ',
+    'e\u0301le\u0300ve',
+    '𠮷野家',
+    '🚀',
+    'böse',
+    'ひらがなカタカナ、。「」',
+    '한글',
+  ]) {
+    assert.throws(
+      () => parseExpression(`label.x == "${before}" ; cpus`),
+      (error: Error) => {
+        const [, line = '', caret = ''] = error.message.split('\n')
+        assert.equal(caret.indexOf('^'), stringWidth(line.slice(0, line.indexOf(';'))), before)
+        return true
+      },
+    )
+  }
 })
 
 test('parseExpression: too long and too deep are refused, as deep as may be is not', () => {

@@ -65,7 +65,16 @@ function pointAt(text: string, at: number): string {
   const end = Math.min(lineEnd < 0 ? text.length : lineEnd, at + shownMax)
   const printable = (from: number, to: number) => text.slice(from, to).replaceAll(/[\p{C}\s]/gu, ' ')
   const before = `${start > lineStart ? '…' : ''}${printable(start, at)}`
-  return `  ${before}${printable(at, end)}\n  ${before.replaceAll(/./gu, ' ')}^`
+  return `  ${before}${printable(at, end)}\n  ${' '.repeat(columnsOf(before))}^`
+}
+
+/** Scripts and emoji that a terminal shows two columns wide, and marks that take none. What measures all of it exactly is no part of the core. */
+const wide =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/gu
+const marks = /[\p{Mn}\p{Me}]/gu
+
+function columnsOf(text: string): number {
+  return text.replaceAll(marks, '').replaceAll(wide, '  ').replaceAll(/./gu, ' ').length
 }
 
 /** Throws an ExpressionError. */
