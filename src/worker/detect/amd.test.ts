@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { PlantedHost, twoCards } from './fixtures/planted-host.ts'
 import { findGpus } from './gpus.ts'
+import type { Finding } from './probe.ts'
 
 const a100 = 'GPU-11111111-aaaa-bbbb-cccc-000000000000'
 const t4 = 'GPU-22222222-aaaa-bbbb-cccc-000000000001'
@@ -179,6 +180,31 @@ describe('findGpus: AMD', () => {
   it('asks rocm-smi when amd-smi fails', async () => {
     using host = amd().program('amd-smi', 'exit 1')
     assert.equal((await findGpus(host.host())).gpus?.length, 3)
+  })
+
+  it('asks rocm-smi beside an amd-smi that hangs', async () => {
+    using host = amd().program('amd-smi', 'exec sleep 1000')
+    const beganMs = performance.now()
+    assert.equal((await findGpus(host.host({}, 4000))).gpus?.length, 3)
+    using both = new PlantedHost().program('amd-smi', 'exec sleep 1000').program('rocm-smi', 'exec sleep 1000')
+    const { unavailable } = await findGpus(both.host({}, 4000))
+    assert.equal(unavailable?.['gpu'], 'amd-smi did not answer within 4 s')
+    assert.ok(performance.now() - beganMs < 12_000)
+  })
+
+  it("tells of NVIDIA's cards while AMD's tools hang, with the ids that they keep", async () => {
+    const card = '/sys/class/drm/card1/device'
+    using host = new PlantedHost()
+      .nvidia(twoCards.listing, twoCards.cards)
+      .program('amd-smi', 'exec sleep 1000')
+      .files({ [`${card}/vendor`]: '0x1002\n', [`${card}/drm/renderD128/dev`]: '' })
+      .links({ [`${card}/driver`]: '../../../bus/pci/drivers/amdgpu' })
+    const told: Finding[] = []
+    const found = await findGpus(host.host({}, 3000), (finding) => told.push(finding))
+    assert.equal(told.length, 1)
+    assert.match(told[0]!.unavailable!['gpu']!, /^no answer from amd-smi or rocm-smi yet \(the kernel lists card1/)
+    assert.equal(told[0]!.gpus?.length, 2)
+    assert.deepEqual(told[0]!.gpus, found.gpus)
   })
 
   const kfd = '/sys/class/kfd/kfd/topology/nodes'

@@ -3,6 +3,7 @@
  * other: ROCR_VISIBLE_DEVICES chooses among all cards, and HIP_VISIBLE_DEVICES (or, for programs written
  * for CUDA, CUDA_VISIBLE_DEVICES) counts within what that left.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Gpu } from '../../protocol/worker-messages.ts'
 import type { AmdCard, UnorderedCard } from './amd-card.ts'
 import { askAmdSmi } from './amd-smi.ts'
@@ -10,19 +11,30 @@ import { kfdCards } from './kfd.ts'
 import type { Host } from './probe.ts'
 import { askRocmSmi } from './rocm-smi.ts'
 
+/** Of the time that a tool has to answer. */
+const alonePart = 10
+
 /** amd-smi's, which is there since ROCm 6; else rocm-smi's; where neither is installed, the kernel's. Rejects when there is no answer. */
 export async function amdCards(host: Host): Promise<AmdCard[]> {
   const question = { timeoutMs: host.askMs, env: host.env, signal: host.signal }
   const isMissing = (error: Error): boolean => error.message.endsWith('is not on PATH')
-  const newer = await askAmdSmi(question).catch((error: Error) => error)
+  const asked = askAmdSmi(question).catch((error: Error) => error)
+  const quick = await Promise.race([asked, patience(host)])
+  if (quick !== undefined && !(quick instanceof Error)) return ordered(quick)
+  // One that is slow may hang: the other isn't kept waiting for that.
+  const [newer, older] = await Promise.all([asked, askRocmSmi(question).catch((error: Error) => error)])
   if (!(newer instanceof Error)) return ordered(newer)
-  const older = await askRocmSmi(question).catch((error: Error) => error)
   if (!(older instanceof Error)) return ordered(older)
   if (!isMissing(newer)) throw newer
   if (!isMissing(older)) throw older
   const listed = await kfdCards(host)
   if (listed.length > 0) return ordered(listed)
   throw new Error('neither amd-smi nor rocm-smi is on PATH')
+}
+
+/** How long the first tool is asked alone. */
+async function patience({ askMs, signal }: Host): Promise<undefined> {
+  await sleep(askMs / alonePart, undefined, { signal, ref: false }).catch(() => undefined)
 }
 
 /** The tools count in the order of the bus, HIP in that of the compute nodes; cards that are none can't be used by it. */

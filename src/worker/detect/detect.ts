@@ -164,9 +164,11 @@ export class Detection implements AsyncDisposable {
 
   /** A busy machine may keep a tool waiting once; a driver that hangs does it again. */
   async #findCards(): Promise<Finding> {
-    const found = await findGpus(this.#host)
+    const before = this.#findings.gpus.length
+    const early = before > 0 ? undefined : (finding: Finding) => this.#findings.found('gpu', finding)
+    const found = await findGpus(this.#host, early)
     const mayBeBusy = /did not answer within/.test(Object.values(found.unavailable ?? {}).join())
-    return mayBeBusy && this.#findings.gpus.length > 0 ? findGpus(this.#host) : found
+    return mayBeBusy && before > 0 ? findGpus(this.#host) : found
   }
 
   async #identify(): Promise<Finding> {

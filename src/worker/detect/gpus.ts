@@ -12,8 +12,24 @@ import type { Finding, Host } from './probe.ts'
 
 type Attempt<T> = { readonly value: T; readonly why: undefined } | { readonly value: undefined; readonly why: string }
 
-export async function findGpus(host: Host): Promise<Finding> {
-  const [nvidia, amd, drm] = await Promise.all([attempt(nvidiaCards(host)), attempt(amdCards(host)), drmCards(host)])
+type Asked = {
+  readonly nvidia: Attempt<Awaited<ReturnType<typeof nvidiaCards>>>
+  readonly amd: Attempt<Awaited<ReturnType<typeof amdCards>>>
+  readonly drm: Awaited<ReturnType<typeof drmCards>>
+}
+
+/** `early` is told of NVIDIA's cards while AMD's tools keep it waiting. */
+export async function findGpus(host: Host, early?: (finding: Finding) => void): Promise<Finding> {
+  let isOver = false
+  const amdAsked = attempt(amdCards(host)).finally(() => (isOver = true))
+  const [nvidia, drm] = await Promise.all([attempt(nvidiaCards(host)), drmCards(host)])
+  // What is given away of them depends on whether there are AMD's, too: here the kernel has to know.
+  if (!isOver && (nvidia.value?.cards ?? []).length > 0 && drm.cards.some((card) => card.vendor === 'amd'))
+    early?.(findingOf(host, { nvidia, amd: { value: undefined, why: 'no answer from amd-smi or rocm-smi yet' }, drm }))
+  return findingOf(host, { nvidia, amd: await amdAsked, drm })
+}
+
+function findingOf(host: Host, { nvidia, amd, drm }: Asked): Finding {
   const unavailable: Record<string, string> = { ...nvidia.value?.unavailable }
   const cardOf = (vendor: DrmCard['vendor']): DrmCard | undefined => drm.cards.find((card) => card.vendor === vendor)
   // That a tool is missing is only news where there is a card for it.
