@@ -2,6 +2,7 @@
 import { cpusOf, quotaInTheWay } from '../core/holdings.ts'
 import type { Run } from '../core/state.ts'
 import { formatDuration } from '../stdx/duration.ts'
+import { escapedName } from '../stdx/plain-text.ts'
 import type { Interval, Silence, WatchedView } from './expected.ts'
 import type { Fleets, View } from './fleet.ts'
 import type { Lack } from './nearest.ts'
@@ -22,7 +23,7 @@ export function reasonWords(reason: Reason, nowMs: number): string {
     }
     case 'after-tasks': {
       const [first] = reason.tasks
-      return `comes after ${first!.file}${others(reason.count)} (it is ${first!.state})`
+      return `comes after ${escapedName(first!.file)}${others(reason.count)} (it is ${first!.state})`
     }
     case 'back-off':
       return `waits out its back-off for another ${inWords(reason.untilMs, nowMs)} before it is tried again`

@@ -39,6 +39,11 @@ test('predictText: figures of every model, the one that is used marked, start-up
   ])
 })
 
+test('predictText: a line end in the name of a file is written out', () => {
+  const files = [{ suite: 'unit', file: 'a\nb.test.ts', ms: 2000, simpleMs: 1500, learnedMs: 2000, durations: 12 }]
+  assert.match(predictText([{ ...row, files }]), / 12 {2}a\\nb\.test\.ts\n$/)
+})
+
 test('predictText: with nothing to go by it says so, and what is needed', () => {
   assert.match(predictText([]), /no runs yet/)
   assert.match(predictText([{ ...row, samples: 0, startups: [] }]), /^history knows no duration of a project 'shop': /)

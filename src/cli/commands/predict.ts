@@ -1,5 +1,6 @@
 /** `muster predict`: how far off the estimates of durations are, model by model, and which one is used. */
 import type { PredictRow } from '../../history/history.ts'
+import { escapedName } from '../../stdx/plain-text.ts'
 import { formatDuration } from '../../stdx/duration.ts'
 import { connect } from '../connect.ts'
 import { table } from '../table.ts'
@@ -55,7 +56,7 @@ function projectText(row: PredictRow): string {
           formatDuration(one.simpleMs),
           one.learnedMs === null ? '' : formatDuration(one.learnedMs),
           one.durations,
-          one.file,
+          escapedName(one.file),
         ]),
       ),
     )

@@ -70,3 +70,17 @@ test('whyText: in place of a position, why there is none', () => {
   const why = { run: 'r', state: 'queued', words: 'nothing under way', waits: [], sooner: [], nowMs: 0, strategy: 'x' }
   assert.match(whyText({ ...why, queueWords: 'nobody tells' }, 80), /^queue {4}nobody tells$/m)
 })
+
+test('whyText: a line end in the name of a file is written out', () => {
+  const why = {
+    run: 'r1',
+    task: 'r1/0',
+    file: 'a\n\u001b[2Jb',
+    state: 'queued',
+    words: '',
+    waits: [],
+    sooner: [],
+    nowMs: 0,
+  }
+  assert.equal(whyText(why, 100).split('\n')[0], 'r1/0 · a\\n\\u001b[2Jb · queued')
+})

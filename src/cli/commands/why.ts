@@ -5,6 +5,7 @@ import type { Interval } from '../../scheduling/expected.ts'
 import { spanWords } from '../../scheduling/waiting-words.ts'
 import type { Wait, Why } from '../../scheduling/why.ts'
 import { formatDuration } from '../../stdx/duration.ts'
+import { escapedName, plainText } from '../../stdx/plain-text.ts'
 import { connect } from '../connect.ts'
 import { terminalOf } from '../reporters/terminal.ts'
 import type { LookOptions } from './look.ts'
@@ -35,7 +36,7 @@ export function whyText(why: Why, columns: number): string {
   lines.push(
     ...wrapped(
       '',
-      `${why.task ?? `run ${why.run}`}${why.file === undefined ? '' : ` · ${why.file}`} · ${why.state}`,
+      `${why.task ?? `run ${why.run}`}${why.file === undefined ? '' : ` · ${escapedName(why.file)}`} · ${why.state}`,
       columns,
     ),
   )
@@ -74,7 +75,7 @@ function sayWait(why: Why, wait: Wait, say: (name: string, text: string) => void
 
 function attemptWords({ outcome, name, durationMs, atMs, message }: Attempt): string {
   const took = durationMs === undefined ? '' : ` after ${formatDuration(durationMs)}`
-  return `${outcome}${took} on ${name}, ${clock(atMs)}${message === undefined ? '' : `: ${message}`}`
+  return `${outcome}${took} on ${name}, ${clock(atMs)}${message === undefined ? '' : `: ${plainText(message)}`}`
 }
 
 function timeWords(interval: Interval, nowMs: number): string {

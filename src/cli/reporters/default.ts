@@ -10,6 +10,7 @@ import { FailureFeed } from './failure-feed.ts'
 import { finalBlock } from './final-block.ts'
 import { LiveRegion } from './live-region.ts'
 import { Progress } from './progress.ts'
+import { readableMessage, readableSummary } from './readable.ts'
 import type { Reporter, RunInfo, RunSummary } from './reporter.ts'
 import type { Paint, Style, Terminal } from './terminal.ts'
 import { fitEnd, fitMiddle, formatCount, formatSeconds, width } from './text-fit.ts'
@@ -47,7 +48,8 @@ export class DefaultReporter implements Reporter {
     this.#draw()
   }
 
-  message(message: FeedMessage): void {
+  message(exact: FeedMessage): void {
+    const message = readableMessage(exact)
     this.#progress.apply(message)
     this.#failures.message(message)
     if (message.type === 'task-ended') this.#progress.forget(message.task)
@@ -58,7 +60,8 @@ export class DefaultReporter implements Reporter {
     this.#schedule(redrawMs)
   }
 
-  finish(summary: RunSummary): void {
+  finish(exact: RunSummary): void {
+    const summary = readableSummary(exact)
     this.close()
     this.#failures.rest(summary)
     const block = finalBlock(summary, this.#terminal.columns(), this.#terminal.paint)

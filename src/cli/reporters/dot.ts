@@ -8,6 +8,7 @@ import type { Clock } from './clock.ts'
 import { FailureFeed } from './failure-feed.ts'
 import { finalBlock } from './final-block.ts'
 import { Progress } from './progress.ts'
+import { readableMessage, readableSummary } from './readable.ts'
 import type { Reporter, RunInfo, RunSummary } from './reporter.ts'
 import type { Style, Terminal } from './terminal.ts'
 import { headerText } from './wording.ts'
@@ -27,7 +28,8 @@ export class DotReporter implements Reporter {
     this.#terminal.write(`${headerText(info, this.#terminal.isTTY ? this.#terminal.columns() : Infinity)}\n`)
   }
 
-  message(message: FeedMessage): void {
+  message(exact: FeedMessage): void {
+    const message = readableMessage(exact)
     this.#progress.apply(message)
     if (message.type === 'test') {
       if (message.status === 'failed') this.#dot('red', 'F')
@@ -42,7 +44,8 @@ export class DotReporter implements Reporter {
     }
   }
 
-  finish(summary: RunSummary): void {
+  finish(exact: RunSummary): void {
+    const summary = readableSummary(exact)
     if (this.#column > 0) this.#terminal.write('\n')
     this.#terminal.write('\n')
     new FailureFeed(this.#progress, this.#terminal, (text) => this.#terminal.write(`${text}\n\n`)).rest(summary)

@@ -13,6 +13,7 @@ import { markdownSummary } from '../../reports/markdown.ts'
 import type { Clock } from './clock.ts'
 import { clean } from './failure-text.ts'
 import { PlainReporter } from './plain.ts'
+import { readableSummary } from './readable.ts'
 import type { RunSummary } from './reporter.ts'
 import type { Terminal } from './terminal.ts'
 import { counted, formatCount } from './text-fit.ts'
@@ -94,7 +95,7 @@ export class GithubReporter extends PlainReporter {
       (found) => found.size,
       () => 0, // GitHub makes the file, but another runner may leave that to us
     )
-    const text = markdownSummary(summary.run, summary, Math.max(0, summaryBytesMax - taken))
+    const text = markdownSummary(summary.run, readableSummary(summary), Math.max(0, summaryBytesMax - taken))
     await appendFile(path, text)
   }
 }

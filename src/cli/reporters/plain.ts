@@ -8,6 +8,7 @@ import type { Clock } from './clock.ts'
 import { FailureFeed } from './failure-feed.ts'
 import { finalBlock } from './final-block.ts'
 import { Progress } from './progress.ts'
+import { readableMessage, readableSummary } from './readable.ts'
 import type { Reporter, RunInfo, RunSummary } from './reporter.ts'
 import type { Style, Terminal } from './terminal.ts'
 import { counted, formatCount, formatSeconds } from './text-fit.ts'
@@ -50,7 +51,8 @@ export class PlainReporter implements Reporter {
     this.print(headerText(info, this.#terminal.isTTY ? this.#terminal.columns() : Infinity))
   }
 
-  message(message: FeedMessage): void {
+  message(exact: FeedMessage): void {
+    const message = readableMessage(exact)
     this.#progress.apply(message)
     const said = this.#failures.message(message)
     if (message.type === 'task-ended') {
@@ -64,7 +66,8 @@ export class PlainReporter implements Reporter {
     this.#waiting()
   }
 
-  finish(summary: RunSummary): void {
+  finish(exact: RunSummary): void {
+    const summary = readableSummary(exact)
     this.close()
     this.#failures.rest(summary)
     this.print(`\n${finalBlock(summary, this.#terminal.columns(), this.#terminal.paint).join('\n')}`)
