@@ -283,6 +283,11 @@ export function quotaInTheWay(state: State, run: Run, need: Need, cpus: number, 
   return undefined
 }
 
+/** Whether a batch of so many CPUs is more than a quota allows at all; it may only run where nothing else of that quota does. */
+export function isBeyondQuota(state: State, run: Run, cpus: number): boolean {
+  return scopesOf(run).some((scope) => cpus > (ruleOfScope(state.shares, scope)?.cpus ?? Infinity))
+}
+
 function countPlaced(placed: Placed, name: string, worker: Worker): number {
   return placed.get(name)?.get(worker.capabilities.host) ?? 0
 }

@@ -10,6 +10,7 @@ import { fits } from '../core/fit.ts'
 import {
   cpusOf,
   holdsBatchOf,
+  isBeyondQuota,
   isLocked,
   type Obstacle,
   obstacleOn,
@@ -151,14 +152,22 @@ export function freeWorkers(round: Round, run: Run, group: Group, fitting: reado
   const free = sharesHost(need) ? room : room.filter((worker) => !holdsBatchOf(run, worker))
   if (free.length < 2) return free
   const ranks = ordering.ranks?.(run, group, free)
+  const hasQuotas = state.shares.size > 0
   const order = free.map((worker, at) => ({
     worker,
+    // Where a smaller host keeps to the quota, no larger one is taken.
+    beyond: hasQuotas && isBeyondQuota(state, run, cpusOf(run, need, worker)) ? 1 : 0,
     warm: need.affinity !== undefined && worker.warm.includes(need.affinity) ? 0 : 1,
     spread: spreadOn(state, need, worker),
     rank: ranks?.[at] ?? freeCpus(worker) * speed(run, worker),
   }))
   order.sort(
-    (a, b) => a.spread - b.spread || a.warm - b.warm || b.rank - a.rank || (a.worker.id < b.worker.id ? -1 : 1),
+    (a, b) =>
+      a.beyond - b.beyond ||
+      a.spread - b.spread ||
+      a.warm - b.warm ||
+      b.rank - a.rank ||
+      (a.worker.id < b.worker.id ? -1 : 1),
   )
   return order.map((one) => one.worker)
 }
