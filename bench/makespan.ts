@@ -6,7 +6,8 @@
  * estimates; and one file at a time to whoever is free, each with a start-up of its own. Then the mean and the worst of
  * Muster over ten other draws of the errors, and the mean over ten with errors of up to 30 %.
  * Hosts alike first, then of speeds 1, 2 and 4; without start-up cost, then with 0.1 s and one second for every process.
- * Last, random sets of files and hosts, so that what is tuned by these suites is seen elsewhere too.
+ * Last, random sets of files and hosts, so that what is tuned by these suites is seen elsewhere too, and such sets on hosts
+ * of several CPUs, each of which runs as many files at a time.
  *
  * No schedule is below the lower bound, and perfect LPT, at 1.01 of it at most where no file dominates, shows that one
  * with perfect knowledge hardly is above. Muster with exact estimates is within 1.05 in every such row. What estimates get
@@ -80,6 +81,7 @@ function oneAtATime(durationsMs: readonly number[], speeds: readonly number[], s
 const suites = [...recordedSuites(), heavyTailed(2000)]
 for (const kinds of [[1], [1, 2, 4]]) for (const startupMs of [0, 100, 1000]) report(kinds, startupMs)
 reportRandom()
+reportLanes()
 
 function report(kinds: readonly number[], startupMs: number): void {
   const rows: (string | number)[][] = []
@@ -170,4 +172,47 @@ function reportRandom(): void {
       rows,
     })}\n`,
   )
+}
+
+function reportLanes(): void {
+  const rows: (string | number)[][] = []
+  for (const kinds of [[2], [4], [8], [1, 2, 4, 8]])
+    for (const [fewest, most] of [
+      [3, 12],
+      [13, 50],
+      [51, 200],
+    ] as const)
+      rows.push([
+        kinds.join(', '),
+        `${fewest} to ${most}`,
+        ...[0, 0.03, 0.3].flatMap((part) => lanes(kinds, fewest, most, part)),
+      ])
+  const parts = ['0', '3 %', '30 %'].flatMap((part) => [`${part}, exact`, `${part}, off`])
+  process.stdout.write(
+    `${formatTable({
+      title: `Makespan over perfect LPT over all lanes, means over ${randomCases} random sets of log-normal files on 1 to 8 hosts of several CPUs, alike or of speeds 1 and 2; by start-ups as a part of the work of a lane`,
+      columns: ['CPUs', 'files', ...parts],
+      rows,
+    })}\n`,
+  )
+}
+
+/** With exact estimates, and with some that are off by up to a fifth. */
+function lanes(kinds: readonly number[], fewest: number, most: number, part: number): readonly number[] {
+  const random = new Draws(1)
+  const ratios = Array.from({ length: randomCases }, () => {
+    const spread = random.oneOf([0.3, 0.7, 1.1])
+    const count = fewest + random.below(most - fewest + 1)
+    const durationsMs = Array.from({ length: count }, () => 1000 * Math.exp(spread * random.normal()))
+    const estimatesMs = durationsMs.map((ms) => ms * (0.8 + 0.4 * random.uniform()))
+    const kindsOfSpeed = random.oneOf([[1], [1, 1, 2]])
+    const speeds = Array.from({ length: 1 + random.below(8) }, () => random.oneOf(kindsOfSpeed))
+    const cpus = speeds.map(() => random.oneOf(kinds))
+    const laneSpeeds = speeds.flatMap((speed, host) => Array.from({ length: cpus[host]! }, () => speed))
+    const startupMs = (part * sumOf(durationsMs)) / sumOf(laneSpeeds)
+    const bestMs = longestFirst(durationsMs, laneSpeeds, startupMs)
+    const one = { durationsMs, speeds, cpus, startupMs }
+    return { exact: makespanMs(one) / bestMs, off: makespanMs({ ...one, estimatesMs }) / bestMs }
+  })
+  return [meanOf(ratios.map((one) => one.exact)), meanOf(ratios.map((one) => one.off))]
 }

@@ -46,6 +46,8 @@ export type Room = {
   readonly deviation: { readonly file: number; readonly worker: number }
   /** Workers that are like it and come after it: files are dealt to them in turn, so that none has all the long ones. */
   readonly alike: number
+  /** It runs so many files at a time; see lanes.ts. */
+  readonly lanes: number
   /** What it may have beyond its target, if nothing is left then. */
   readonly lateMs: number
 }
@@ -88,8 +90,10 @@ export class Division {
     const own = cpus * speed
     const startMs = startupMs * own
     const deviation = deviationOf(run)
-    if (own >= fleet.cpus)
-      return { targetMs: Infinity, withheldMs: 0, longestMs: Infinity, startMs, deviation, alike: 1, lateMs: Infinity }
+    if (own >= fleet.cpus) {
+      const all = { targetMs: Infinity, withheldMs: 0, longestMs: Infinity, lateMs: Infinity }
+      return { ...all, startMs, deviation, lanes: 1, alike: 1 }
+    }
     const fairMs = Math.max(0, this.#nextMs - startupMs) * own + (this.#isUnderWay ? earlyStartups * startMs : 0)
     const offMs = (this.#level.ms - startupMs) * own * uncertaintyOf(run)
     const part = offMs > 0 ? Math.max(0, 0.5 * (1 - (cheapStart * startMs) / offMs)) : 0
@@ -100,6 +104,7 @@ export class Division {
       longestMs: latestMs(this.undivided, this.#level, own, part > 0 ? 2 * deviation.file : 0) * speed,
       startMs,
       deviation,
+      lanes: cpus,
       // With half of everything held back, longest first evens out more.
       alike: part > 0 ? 1 : alike,
       lateMs: last ? lateStartups * startMs : 0,

@@ -1,12 +1,13 @@
 /**
  * Which tasks make up the next batch: those that failed before first, then the longest that fit. The queue is longest
  * first, so what fits a gap is found by halving. Where several workers that are alike are free at once and each is to
- * have one process, files are dealt to them in turn.
+ * have one process, files are dealt to them in turn. What fits a worker with several CPUs is a matter of its lanes (lanes.ts).
  */
 import { dueTasks } from '../core/due.ts'
 import type { TaskIndex } from '../core/entities.ts'
 import { expectedMs, type Group, type Run, type Task } from '../core/state.ts'
 import { heldBackMs, type Room } from './batch-size.ts'
+import { Lanes } from './lanes.ts'
 
 /** Entries looked at beyond the picked ones for something small enough to fill a batch. */
 const lookAheadMax = 500
@@ -79,6 +80,8 @@ class Filling {
   #limit: number
   #workMs = 0
   #squares = 0
+  /** Of a worker that runs several files at a time. */
+  readonly #lanes: Lanes | undefined
 
   constructor(run: Run, group: Group, room: Room, tasksMax: number, may: (task: Task) => boolean) {
     this.#run = run
@@ -86,6 +89,7 @@ class Filling {
     this.#room = room
     this.#limit = tasksMax
     this.#may = may
+    this.#lanes = room.lanes > 1 && room.targetMs < Infinity ? new Lanes(room) : undefined
   }
 
   fill(nowMs: number): Picked {
@@ -114,7 +118,10 @@ class Filling {
   }
 
   get #gapMs(): number {
-    return this.#room.targetMs - this.#workMs - this.#heldMs
+    const heldMs = this.#heldMs
+    const leftMs = this.#room.targetMs - this.#workMs - heldMs
+    if (this.#lanes === undefined) return leftMs
+    return Math.min(this.#lanes.gapMs(leftMs, heldMs), this.#room.longestMs * tolerance)
   }
 
   /** Along the queue from there, one out of every `step`. */
@@ -181,7 +188,13 @@ class Filling {
     if (this.#tasks.length > 0) {
       const sumMs = this.#workMs + workMs
       const heldMs = heldBackMs(this.#room, sumMs, this.#squares + workMs ** 2)
-      if (sumMs + heldMs > this.#room.targetMs * tolerance) return false
+      const { targetMs } = this.#room
+      if (this.#lanes === undefined) {
+        if (sumMs + heldMs > targetMs * tolerance) return false
+      } else {
+        const gapMs = this.#lanes.gapMs(targetMs - this.#workMs - heldMs, heldMs)
+        if (workMs > gapMs + targetMs * (tolerance - 1)) return false
+      }
     }
     return this.#take(index)
   }
@@ -195,6 +208,7 @@ class Filling {
     this.#tasks.push(index)
     this.#workMs += workMs
     this.#squares += workMs ** 2
+    this.#lanes?.add(workMs)
     this.#limit = limit
     return true
   }
