@@ -16,7 +16,12 @@ export type SpentChanges = {
   /** Position of the first one in `of`. */
   from: number
   /** A batch of the run, assigned then, began (1) or ended (-1), which counts for its project and user. */
-  of: { readonly run: RunId; readonly scopes: readonly [project: string, user: string]; readonly assignedAtMs: number; readonly by: 1 | -1 }[]
+  of: {
+    readonly run: RunId
+    readonly scopes: readonly [project: string, user: string]
+    readonly assignedAtMs: number
+    readonly by: 1 | -1
+  }[]
 }
 
 /** Whoever is further behind than this looks at all runs, which costs no more. */
