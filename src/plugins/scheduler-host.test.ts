@@ -404,7 +404,8 @@ for (const way of ['all', 'one by one'] as const) {
     assert.match(String(table.said[0]!.why), /place was ended: a round may take 50 ms/)
     const { rounds, placements, faults, totalMs } = table.host.countsOf('stuck')
     assert.deepEqual([rounds, placements, faults], [1, 2, 1])
-    assert.ok(totalMs >= 50)
+    // The time until it was ended counts; the timer that ends it may be a moment early.
+    assert.ok(totalMs > 45, `${totalMs} ms`)
     assert.equal(table.host.countsOf('history').placements, 2)
     assert.equal(table.state.batches.size, 4)
     for (const worker of table.state.workers.values()) assert.equal(worker.cpusUsed, 1)
