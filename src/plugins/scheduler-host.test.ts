@@ -117,7 +117,8 @@ test('SchedulerHost: the time of a round in which it was ended counts', () => {
   table.round()
   const { rounds, totalMs, longestMs } = table.host.countsOf('endless')
   assert.equal(rounds, 1)
-  assert.ok(longestMs >= 30 && totalMs === longestMs, String(longestMs))
+  // The timer that ends it may be a moment early.
+  assert.ok(longestMs > 25 && totalMs === longestMs, String(longestMs))
 })
 
 test('SchedulerHost: one that hangs between two placements, and catches everything, is ended', () => {
