@@ -193,10 +193,11 @@ const exponent = (a: number, b: number, ratio: number): number => Math.log(b / a
 play({ tasks: 20_000, runs: 20, workers: 200, needy: true, perRound: 10 })
 const rows: (string | number)[][] = []
 const growth: (string | number)[][] = []
-/** Few at a time, as on a calm day, and as many as a leader takes at once when it is at its limit. */
+/** Few at a time, as on a calm day; what comes while an entry is appended; and as many as a leader takes at once at its limit. */
 const kinds = [
   { needy: false, perRound: 10 },
   { needy: true, perRound: 10 },
+  { needy: true, perRound: 40 },
   { needy: true, perRound: 100 },
 ]
 let met = true

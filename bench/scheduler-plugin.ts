@@ -2,12 +2,14 @@
  * What the boundary of plugins costs, for each kind of scheduler: the same code once on state itself, called as it is, and
  * once as a plugin's, which sees a view, is called under guard, and whose every answer is checked. Both decide the same,
  * round for round, on states that are alike, in turns; a round is what becomes one entry of the log. What is put down is the
- * time to decide: placements are applied outside of it, whoever made them.
+ * time to decide: placements are applied outside of it, whoever made them. Each kind has a process of its own, as a coordinator
+ * has one scheduler: code that several kinds have called is compiled for all of them.
  *
  * An order is given twice: as it is against the same order sorted at every round, and against `history`, whose order is kept
  * up to date: what somebody pays who replaces the default.
  */
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { advance } from '../src/core/advance.ts'
 import { readableFormat } from '../src/core/format.ts'
 import { emptyState, type State } from '../src/core/state.ts'
@@ -35,8 +37,9 @@ import { SchedulerHost } from '../src/plugins/scheduler-host.ts'
 import { formatTable } from './table.ts'
 
 const roundPlacementsMax = 500
-const repeats = 7
-const warmUps = 2
+const repeatsMin = 7
+/** Small rounds are played more often: what is compiled after some thousand calls is what a coordinator runs. */
+const playsOfWorkers = 1600
 
 const byUrgency = (runs: readonly PluginRun[]) => largestFirst(runs, (run) => run.urgency)
 const description = 'for the benchmark'
@@ -156,7 +159,7 @@ function stateOf({ workers, runs, tasks }: Size): State {
 
 /** Rounds follow each other as in a coordinator whose log takes 2 ms; after each, a quarter of the batches end, the oldest first. */
 const betweenMs = 2
-const roundsInRow = 26
+const roundsInRow = 61
 
 /** One strategy at its state, round after round. */
 class Player {
@@ -224,19 +227,21 @@ type Kind = (typeof kinds)[number]
 /** With more runs, sorting them after every batch, or workers for every run, is all that there would be to see. */
 const runsMax = { order: Infinity, rank: Infinity, batch: 20, generator: Infinity, list: 100 }
 
-await prepareGuard()
 const sizes: readonly Size[] = [
-  { workers: 4, runs: 3, tasks: 20 },
+  { workers: 4, runs: 3, tasks: 100 },
   { workers: 50, runs: 20, tasks: 200 },
   { workers: 1000, runs: 100, tasks: 500 },
   { workers: 1000, runs: 1000, tasks: 50 },
 ]
-const rows: (string | number)[][] = []
-for (const size of sizes) {
-  const measured = kinds.filter((kind) => size.runs <= runsMax[kind])
-  const strategies = ['history', ...measured.flatMap((kind) => [kind, `${kind}-direct`])]
+
+/** By strategy, microseconds to decide a round: the first, and the mean of those after it. */
+type Took = Readonly<Record<string, { readonly alone: number; readonly inARow: number }>>
+
+function measure(size: Size, strategies: readonly string[]): Took {
   /** By strategy and number of the round: what it took each time. The same happens in it each time. */
   const times = strategies.map(() => Array.from({ length: roundsInRow }, (): number[] => []))
+  const repeats = Math.max(repeatsMin, Math.ceil(playsOfWorkers / size.workers))
+  const warmUps = Math.floor(repeats / 2)
   for (let at = 0; at < repeats; at += 1) {
     const players = strategies.map((name) => new Player(size, name))
     global.gc?.()
@@ -247,31 +252,44 @@ for (const size of sizes) {
         if (at >= warmUps) times[which]![round]!.push(tookMs)
       }
     }
-    for (let which = 1; which < players.length; which += 2)
-      assert.equal(players[which]!.chosen, players[which + 1]!.chosen, `${strategies[which]} decides the same`)
+    assert.equal(players[0]!.chosen, players[1]!.chosen, `${strategies[0]} decides the same`)
   }
-  const us = times.map((rounds) => rounds.map((took) => quartile(took) * 1000))
-  const first = us.map((rounds) => rounds[0]!)
-  const rest = us.map((rounds) => rounds.slice(1).reduce((sum, one) => sum + one, 0) / (roundsInRow - 1))
-  for (const [which, took] of [
-    ['alone', first],
-    ['in a row', rest],
-  ] as const) {
-    const of = (name: string) => took[strategies.indexOf(name)]!
-    const ratio = (kind: Kind) => {
-      if (!measured.includes(kind)) return '–'
-      const [guarded, direct] = [of(kind), of(`${kind}-direct`)]
-      return `${Math.round(guarded)}/${Math.round(direct)} = ${(guarded / direct).toFixed(2)}`
-    }
-    const fleet = `${size.workers} workers, ${size.runs} runs × ${size.tasks}`
-    rows.push([fleet, which, ...kinds.map(ratio), (of('order') / of('history')).toFixed(2)])
-  }
+  const took = times.map((rounds) => {
+    const [alone, ...rest] = rounds.map((each) => quartile(each) * 1000)
+    return { alone: alone!, inARow: rest.reduce((sum, one) => sum + one, 0) / rest.length }
+  })
+  return Object.fromEntries(strategies.map((name, which) => [name, took[which]!]))
 }
-console.log(
-  formatTable({
-    title: 'deciding one round as a plugin and without the boundary, µs and their ratio',
-    columns: ['fleet and queue', 'round', ...kinds.map((kind) => kind), 'order to history'],
-    rows,
-    note: `each round's lower quartile of ${repeats - warmUps}; in a row: the mean of ${roundsInRow - 1} rounds, ${betweenMs} ms apart`,
-  }),
-)
+
+const asked = process.argv[2] as Kind | undefined
+if (asked !== undefined) {
+  await prepareGuard()
+  const strategies = [asked, `${asked}-direct`, ...(asked === 'order' ? ['history'] : [])]
+  console.log(JSON.stringify(sizes.map((size) => (size.runs <= runsMax[asked] ? measure(size, strategies) : {}))))
+} else {
+  const tables = kinds.map((kind) => {
+    const args = ['--expose-gc', import.meta.filename, kind]
+    return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' })) as readonly Took[]
+  })
+  const rows = sizes.flatMap((size, at) =>
+    (['alone', 'inARow'] as const).map((which) => {
+      const of = (kind: Kind, name: string) => tables[kinds.indexOf(kind)]![at]![name]?.[which]
+      const ratio = (kind: Kind) => {
+        const [guarded, direct] = [of(kind, kind), of(kind, `${kind}-direct`)]
+        if (guarded === undefined || direct === undefined) return '–'
+        return `${Math.round(guarded)}/${Math.round(direct)} = ${(guarded / direct).toFixed(2)}`
+      }
+      const fleet = `${size.workers} workers, ${size.runs} runs × ${size.tasks}`
+      const toHistory = of('order', 'order')! / of('order', 'history')!
+      return [fleet, which === 'alone' ? 'alone' : 'in a row', ...kinds.map(ratio), toHistory.toFixed(2)]
+    }),
+  )
+  console.log(
+    formatTable({
+      title: 'deciding one round as a plugin and without the boundary, µs and their ratio',
+      columns: ['fleet and queue', 'round', ...kinds, 'order to history'],
+      rows,
+      note: `each round's lower quartile, after as many plays to warm up; in a row: the mean of ${roundsInRow - 1} rounds, ${betweenMs} ms apart`,
+    }),
+  )
+}

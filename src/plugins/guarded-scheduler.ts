@@ -84,7 +84,7 @@ export class Budget {
 export type LastOrder = { atMs: number; places: ReadonlyMap<Run, number> }
 
 /** How old an order may be, in milliseconds. */
-const orderAgeMaxMs = 25
+const orderAgeMaxMs = 100
 
 export function placeGuarded(
   scheduler: PluginScheduler,
