@@ -5,15 +5,16 @@
  * policies with this in their name, only the scene of so many tasks.
  */
 import { advance } from '../src/core/advance.ts'
-import type { Need, RunSpec } from '../src/core/entities.ts'
+import type { RunSpec } from '../src/core/entities.ts'
 import type { Input } from '../src/core/input.ts'
 import { defaultLimits } from '../src/core/limits.ts'
 import { noShares, type ShareRule, type Shares } from '../src/core/shares.ts'
-import { emptyState, type Batch, type State } from '../src/core/state.ts'
+import { type Batch, emptyState } from '../src/core/state.ts'
 import { plainSpec } from '../src/core/transcript.ts'
 import { placements } from '../src/scheduling/fixtures/placing.ts'
 import { builtinStrategies, defaultStrategy } from '../src/scheduling/strategies/builtin.ts'
 import type { Strategy } from '../src/scheduling/strategy.ts'
+import { complete, join, needs } from './parts/fleet.ts'
 import { formatTable } from './table.ts'
 
 const goalP99Us = 100
@@ -32,31 +33,6 @@ type Policy = {
   readonly spec?: (at: number, nowMs: number) => Partial<RunSpec>
   /** Projects whose suite has failed too often. */
   readonly broken?: number
-}
-
-const needs: readonly Need[] = [
-  { cpus: 1, batchMax: 50 },
-  { cpus: 2, memoryBytes: 4, where: 'os == linux and cpus >= 4' },
-  { cpus: 1, gpus: { count: 1, memoryBytes: 8 } },
-  { cpus: 1, resources: { licence: 1 }, batchMax: 20 },
-]
-
-function join(at: number): Input {
-  const cpus = 4 << (at % 3)
-  const gpu = (id: number) => ({ id: String(id), vendor: 'nvidia', name: 'card', memoryBytes: 16 }) as const
-  const capabilities = {
-    os: 'linux',
-    arch: 'x64',
-    cpus,
-    memoryBytes: 64,
-    host: `host-${at}`,
-    labels: {},
-    tools: {},
-    speed: 1 << (at % 3),
-    ...(at % 4 === 0 ? { gpus: [gpu(0), gpu(1)] } : {}),
-    ...(at % 8 === 0 ? { resources: { licence: 4 } } : {}),
-  }
-  return { type: 'join', worker: `w${at}`, name: `w${at}`, version: '1', capabilities, draining: false }
 }
 
 function submit(at: number, count: number, nowMs: number, { spec }: Policy): Input {
@@ -80,19 +56,6 @@ function submit(at: number, count: number, nowMs: number, { spec }: Policy): Inp
     estimates: files.map((_, index) => (index % 10 === 0 ? null : 100 + (index % 977))),
     kinds: files.map((_, index) => (index % 20 < 14 ? 0 : (index % 3) + 1)),
   }
-}
-
-function complete(state: State, batch: Batch): Input[] {
-  const base = { worker: batch.worker, batch: batch.id, token: batch.token }
-  const { tasks } = state.runs.get(batch.run)!
-  const reports = batch.tasks
-    .filter((index) => tasks[index]!.batch === batch.id)
-    .map((task) => ({ task, outcome: 'passed', durationMs: 100, counts: [1, 0, 0, 0] }) as const)
-  const end = { exitCode: 0, signal: null, startupMs: 400, wallMs: 1, interrupted: [], timedOut: [], errors: [] }
-  return [
-    { type: 'report', ...base, reports },
-    { type: 'end', ...base, reason: 'completed', ...end },
-  ]
 }
 
 /** How long rounds took, in microseconds, and what they placed. */

@@ -8,9 +8,10 @@ import { advance } from '../src/core/advance.ts'
 import type { Need } from '../src/core/entities.ts'
 import { encodeEntry, type Event } from '../src/core/events.ts'
 import type { Input } from '../src/core/input.ts'
-import { emptyState, type Batch, type State } from '../src/core/state.ts'
+import { emptyState, type State } from '../src/core/state.ts'
 import { plainSpec } from '../src/core/transcript.ts'
 import { placements } from '../src/scheduling/fixtures/placing.ts'
+import { complete, join, needs } from './parts/fleet.ts'
 import { formatTable } from './table.ts'
 
 const goalP99Us = 100
@@ -25,37 +26,12 @@ const heapBytes = (): number => {
   return process.memoryUsage().heapUsed
 }
 
-const needs: readonly Need[] = [
-  { cpus: 1, batchMax: 50 },
-  { cpus: 2, memoryBytes: 4, where: 'os == linux and cpus >= 4' },
-  { cpus: 1, gpus: { count: 1, memoryBytes: 8 } },
-  { cpus: 1, resources: { licence: 1 }, batchMax: 20 },
-]
-
 type Scene = {
   readonly tasks: number
   readonly runs: number
   readonly workers: number
   readonly needy: boolean
   readonly perRound: number
-}
-
-function join(at: number): Input {
-  const cpus = 4 << (at % 3)
-  const gpu = (id: number) => ({ id: String(id), vendor: 'nvidia', name: 'card', memoryBytes: 16 }) as const
-  const capabilities = {
-    os: 'linux',
-    arch: 'x64',
-    cpus,
-    memoryBytes: 64,
-    host: `host-${at}`,
-    labels: {},
-    tools: {},
-    speed: 1 << (at % 3),
-    ...(at % 4 === 0 ? { gpus: [gpu(0), gpu(1)] } : {}),
-    ...(at % 8 === 0 ? { resources: { licence: 4 } } : {}),
-  }
-  return { type: 'join', worker: `w${at}`, name: `w${at}`, version: '1', capabilities, draining: false }
 }
 
 function submit(at: number, count: number, needy: boolean): Input {
@@ -80,19 +56,6 @@ function submit(at: number, count: number, needy: boolean): Input {
     estimates: files.map((_, index) => (index % 10 === 0 ? null : 100 + (index % 977))),
     ...(needy ? { kinds: files.map((_, index) => (index % 20 < 14 ? 0 : (index % 3) + 1)) } : {}),
   }
-}
-
-function complete(state: State, batch: Batch): Input[] {
-  const base = { worker: batch.worker, batch: batch.id, token: batch.token }
-  const { tasks } = state.runs.get(batch.run)!
-  const reports = batch.tasks
-    .filter((index) => tasks[index]!.batch === batch.id)
-    .map((task) => ({ task, outcome: 'passed', durationMs: 100, counts: [1, 0, 0, 0] }) as const)
-  const end = { exitCode: 0, signal: null, startupMs: 400, wallMs: 1, interrupted: [], timedOut: [], errors: [] }
-  return [
-    { type: 'report', ...base, reports },
-    { type: 'end', ...base, reason: 'completed', ...end },
-  ]
 }
 
 type Spent = { submitMs: number; fillMs: number; completeMs: number }
