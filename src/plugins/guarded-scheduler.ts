@@ -70,8 +70,10 @@ export class Budget {
     return this.#allMs - this.#leftMs + nowMs
   }
 
-  /** Of the last call. */
+  /** Of the last call, which has used up all there was: the timer that ended it may have been a moment early. */
   hung(): StrategyFault {
+    this.#leftMs = this.#allMs - Math.max(this.#allMs, this.spentMs)
+    this.#sinceMs = undefined
     const what = this.#what === 'metrics' ? 'it' : 'a round'
     return new StrategyFault('hung', `${this.#what} was ended: ${what} may take ${this.#allMs} ms`)
   }

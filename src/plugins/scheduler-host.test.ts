@@ -117,8 +117,7 @@ test('SchedulerHost: the time of a round in which it was ended counts', () => {
   table.round()
   const { rounds, totalMs, longestMs } = table.host.countsOf('endless')
   assert.equal(rounds, 1)
-  // The timer that ends it may be a moment early.
-  assert.ok(longestMs > 25 && totalMs === longestMs, String(longestMs))
+  assert.ok(longestMs >= 30 && totalMs === longestMs, String(longestMs))
 })
 
 test('SchedulerHost: one that hangs between two placements, and catches everything, is ended', () => {
@@ -405,8 +404,7 @@ for (const way of ['all', 'one by one'] as const) {
     assert.match(String(table.said[0]!.why), /place was ended: a round may take 50 ms/)
     const { rounds, placements, faults, totalMs } = table.host.countsOf('stuck')
     assert.deepEqual([rounds, placements, faults], [1, 2, 1])
-    // The time until it was ended counts; the timer that ends it may be a moment early.
-    assert.ok(totalMs > 45, `${totalMs} ms`)
+    assert.ok(totalMs >= 50)
     assert.equal(table.host.countsOf('history').placements, 2)
     assert.equal(table.state.batches.size, 4)
     for (const worker of table.state.workers.values()) assert.equal(worker.cpusUsed, 1)

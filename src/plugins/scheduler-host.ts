@@ -260,7 +260,7 @@ export class SchedulerHost implements Scheduler {
     const counts = this.#counts.get(name)!
     // It threw, or was ended: that took its time, too.
     const timedMs = sinceMs === undefined ? ms : ms + this.#guard.nowMs() - sinceMs
-    const allMs = isTimed ? timedMs : budget!.spentMs
+    const allMs = Math.max(isTimed ? timedMs : 0, budget?.spentMs ?? 0)
     counts.rounds += 1
     counts.totalMs += allMs
     if (allMs > counts.longestMs) counts.longestMs = allMs
