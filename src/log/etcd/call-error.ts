@@ -24,8 +24,10 @@ export class CallError extends Error {
   readonly code: number
   readonly endpoint: string
   /**
-   * refused: etcd has answered that it will not, and repeating is of no use; unsent: the request never
-   * left; token: the login has expired; unknown: it may or may not have been carried out.
+   * refused: etcd has answered that it will not, and repeating is of no use (of one that is out of
+   * space the last write may be there all the same: it counts once when the write is repeated later,
+   * see `writer.ts`); unsent: the request never left; token: the login has expired; unknown: it may or
+   * may not have been carried out.
    */
   readonly outcome: 'refused' | 'unsent' | 'token' | 'unknown'
 
