@@ -13,15 +13,23 @@ import { UsageMeter } from './usage.ts'
 const burn = (ms: number): string =>
   `while (process.cpuUsage().user < ${ms * 1000}); const u = process.cpuUsage(); console.log((u.user + u.system) / 1000)`
 
-/** What the program's processes say they used, and what was measured. */
-async function measure(program: string): Promise<{ readonly saidMs: number; readonly meter: UsageMeter }> {
+/** What the program's processes say they used, and what was measured. Its input ends when `seen` is true. */
+async function measure(
+  program: string,
+  seen: (meter: UsageMeter) => boolean = () => true,
+): Promise<{ readonly saidMs: number; readonly meter: UsageMeter }> {
   const meter = new UsageMeter()
-  const child = spawn(process.execPath, ['-e', program], { detached: true, stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, ['-e', program], { detached: true, stdio: ['pipe', 'pipe', 'inherit'] })
   let said = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text))
   const closed = once(child, 'close')
+  const exited = once(child, 'exit')
   meter.spawned(child.pid!)
-  await once(child, 'exit')
+  // How often it looks depends on what a look costs here.
+  const end = performance.now() + 30_000
+  while (!seen(meter) && performance.now() < end) await sleep(20)
+  child.stdin.end()
+  await exited
   meter.exited(child.pid!)
   await closed
   const saidMs = said
@@ -45,7 +53,10 @@ describe('UsageMeter', () => {
 
   it('knows the memory that was used at one time', async () => {
     const bytes = 300 * 1024 * 1024
-    const { meter } = await measure(`const b = Buffer.alloc(${bytes}, 1); setTimeout(() => b.length, 1500)`)
+    const { meter } = await measure(
+      `const b = Buffer.alloc(${bytes}, 1); process.stdin.resume().once('end', () => b.length)`,
+      ({ usage }) => (usage?.memoryBytesMax ?? 0) > bytes,
+    )
     const { memoryBytesMax } = meter.usage!
     assert.ok(memoryBytesMax > bytes && memoryBytesMax < 2 * bytes, `${memoryBytesMax}`)
   })
