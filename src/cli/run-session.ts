@@ -73,7 +73,7 @@ function patienceWith(connection: Connection, coordinator: RunCoordinator): Pati
 export async function infoOf({ coordinator }: Session, { plan, known }: Planned, flags: RunFlags): Promise<RunInfo> {
   const given = { ...flags, ...cpusOf(plan, flags) }
   const where = placeOf(await coordinator.connection, known, given, coordinator.why)
-  const predictedMs = predict(known, where.cpus, plan.needs)
+  const predictedMs = predict(known, where.cpus, plan.needs, where.cpusOfOne)
   return {
     framework: plan.suite.detection.framework,
     frameworkVersion: plan.suite.detection.version,

@@ -43,4 +43,15 @@ describe('predict', () => {
     assert.equal(predict(four, 4, needs([{ locks: [{ name: 'db', mode: 'shared' }] }], all)), 1100)
     assert.equal(predict(four, 4, needs([{}, { locks: [db], cpus: 1 }, { locks: [db], cpus: 2 }], [0, 1, 2, 0])), 2200)
   })
+
+  test('knows that a process which holds a lock runs as many files at once as it has CPUs', () => {
+    const four = known([1000, 1000, 1000, 1000])
+    const locks = [{ name: 'db', mode: 'exclusive' }] as const
+    const all = [0, 0, 0, 0]
+    assert.equal(predict(four, 4, needs([{ locks: [...locks] }], all), 4), 1100, "a whole run's lock")
+    assert.equal(predict(four, 8, needs([{ locks: [...locks] }], all), 2), 2100, 'by one host at a time')
+    assert.equal(predict(four, 4, needs([{ locks: [...locks], cpus: 1 }], all), 4), 4100, 'a lock of single files')
+    assert.equal(predict(four, 4, needs([{ locks: [...locks], batchMax: 1 }], all), 4), 4400)
+    assert.equal(predict(known([3000, 1000]), 4, needs([{ locks: [...locks] }], [0, 0]), 4), 3100)
+  })
 })

@@ -119,45 +119,53 @@ export function placeOf(
   known: PlanView,
   flags: SubmissionFlags,
   why: string | undefined,
-): { readonly words: string; readonly cpus: number } {
+): { readonly words: string; readonly cpus: number; readonly cpusOfOne: number } {
   if (connection.kind !== 'server') {
     const cpus = Math.min(flags.cpus ?? Infinity, availableCpus())
     const words = `this host (${counted(cpus, 'CPU')})`
-    return { words: why === undefined ? words : `${words}, ${fallbackWords(why)}`, cpus }
+    return { words: why === undefined ? words : `${words}, ${fallbackWords(why)}`, cpus, cpusOfOne: cpus }
   }
   const workers = known.workers.filter((worker) => worker.state === 'idle' || worker.state === 'busy')
-  const cpus = workers.reduce((sum, worker) => sum + Math.min(worker.cpus, flags.cpus ?? Infinity), 0)
+  const offered = workers.map((worker) => Math.min(worker.cpus, flags.cpus ?? Infinity))
+  const cpus = offered.reduce((sum, one) => sum + one, 0)
   const fleet = `${counted(workers.length, 'worker')}, ${counted(cpus, 'CPU')}`
-  return { words: `${connection.client.transport.address} (${fleet})`, cpus }
+  return { words: `${connection.client.transport.address} (${fleet})`, cpus, cpusOfOne: Math.max(1, ...offered) }
 }
 
 export function fallbackWords(why: string): string {
   return `local fallback: ${why}`
 }
 
-/** Undefined while nothing is known of the files, or nobody is there to run them. */
-export function predict(known: PlanView, cpus: number, needs?: FileNeeds): number | undefined {
+/** Undefined while nothing is known of the files, or nobody is there to run them. `cpusOfOne`: those of the largest host. */
+export function predict(known: PlanView, cpus: number, needs?: FileNeeds, cpusOfOne = 1): number | undefined {
   const durations = known.durationsMs.filter((one) => one !== null)
   if (durations.length === 0 || cpus === 0) return undefined
   const mean = durations.reduce((sum, one) => sum + one, 0) / durations.length
   const longest = durations.reduce((most, one) => Math.max(most, one), 0)
   const startupMs = known.startupMs ?? 0
   const free = startupMs + Math.max((mean * known.durationsMs.length) / cpus, longest)
-  return needs === undefined ? free : Math.max(free, ...lockedMs(known, needs, mean, startupMs))
+  return needs === undefined ? free : Math.max(free, ...lockedMs(known, needs, { meanMs: mean, startupMs, cpusOfOne }))
 }
 
-/** For each lock, what those that hold it take one after another, or so many at a time. */
-function lockedMs(known: PlanView, { needs, kinds }: FileNeeds, meanMs: number, startupMs: number): number[] {
-  const groups = needs.map(() => ({ files: 0, workMs: 0 }))
+type Guesses = { readonly meanMs: number; readonly startupMs: number; readonly cpusOfOne: number }
+
+/** For each lock, what the processes that hold it take one after another, or so many at a time. */
+function lockedMs(known: PlanView, { needs, kinds }: FileNeeds, { meanMs, startupMs, cpusOfOne }: Guesses): number[] {
+  const groups = needs.map(() => ({ files: 0, allMs: 0, longestMs: 0 }))
   for (const [at, kind] of kinds.entries()) {
     const group = groups[kind]!
+    const ownMs = known.durationsMs[at] ?? meanMs
     group.files += 1
-    group.workMs += known.durationsMs[at] ?? meanMs
+    group.allMs += ownMs
+    group.longestMs = Math.max(group.longestMs, ownMs)
   }
   const locked = new Map<string, number>()
-  for (const [kind, { locks = [], batchMax }] of needs.entries()) {
-    const { files, workMs } = groups[kind]!
+  for (const [kind, { locks = [], batchMax, cpus = cpusOfOne }] of needs.entries()) {
+    const { files, allMs, longestMs } = groups[kind]!
     const processes = Math.ceil(files / (batchMax ?? Infinity)) || Math.min(1, files)
+    // A process with several CPUs runs several of its files at once, and holds the lock once for all of them.
+    const lanes = Math.max(1, Math.min(cpus, cpusOfOne, batchMax ?? Infinity))
+    const workMs = Math.max(allMs / lanes, longestMs)
     for (const lock of locks) {
       if (lock.mode === 'shared') continue
       const takesMs = (workMs + processes * startupMs) / (lock.mode === 'counted' ? lock.max : 1)
