@@ -28,6 +28,10 @@ test('requiresOf: flags in the words of the configuration', () => {
   assert.throws(() => requiresOf({ require: ['gpu.memory >='] }), usage(/^--require: .*got the end\n/s))
   assert.throws(() => requiresOf({ lock: ['db:often'] }), usage(/^--lock: expected NAME, NAME:shared or NAME:N/))
   assert.throws(() => requiresOf({ lock: [':shared'] }), usage(/--lock/))
+  assert.throws(
+    () => requiresOf({ lock: ['db', 'db:shared'] }),
+    usage(/^--lock: expected each lock once, received 'db' twice$/),
+  )
   assert.throws(() => requiresOf({ lock: ['a\u001b[31mb'] }), usage(/--lock: .*received 'ab'$/))
   assert.throws(() => checkNeedFlags({ label: ['zone'] }), usage(/^--label: expected KEY=VALUE, received 'zone'/))
   assert.throws(() => requiresOf({ memory: '8' }), usage(/--memory: expected an amount such as 8GiB, received '8'/))

@@ -32,9 +32,14 @@ export function requiresOf({ require = [], lock = [], gpus, memory }: NeedFlags)
   }
   if (memory !== undefined && !parseBytes(memory))
     throw new MusterError('usage', `--memory: expected an amount such as 8GiB, received '${memory}'`)
+  const locks = lock.map(lockFlag)
+  const names = locks.map((one) => (typeof one === 'string' ? one : one.name))
+  const twice = names.find((name, at) => names.indexOf(name) < at)
+  if (twice !== undefined)
+    throw new MusterError('usage', `--lock: expected each lock once, received '${plainText(twice)}' twice`)
   return {
     ...(require.length === 0 ? {} : { where: joined(require) }),
-    ...(lock.length === 0 ? {} : { locks: lock.map(lockFlag) }),
+    ...(locks.length === 0 ? {} : { locks }),
     ...(gpus === undefined ? {} : { gpus }),
     ...(memory === undefined ? {} : { memory }),
   }

@@ -100,3 +100,23 @@ test('readComments: the first 2 KiB of each file, packages by their test files, 
     await rm(cwd, { recursive: true })
   }
 })
+
+test('parseComments: files of one package may name the same lock, and the strictest counts', () => {
+  const both = (one: string, other: string): unknown =>
+    parseComments('b_test.go', `// muster: ${other}\n`, parseComments('a_test.go', `// muster: ${one}\n`)).requires
+      .locks
+  const exclusive = [{ name: 'db', mode: 'exclusive' }]
+  assert.deepEqual(both('lock db', 'lock db'), exclusive)
+  assert.deepEqual(both('lock db', 'lock db shared'), exclusive)
+  assert.deepEqual(both('lock db 3', 'lock db'), exclusive)
+  assert.deepEqual(both('lock db shared', 'lock db shared'), [{ name: 'db', mode: 'shared' }])
+  assert.deepEqual(both('lock db 3', 'lock db 3'), [{ name: 'db', max: 3 }])
+  assert.deepEqual(both('lock db', 'cpus 2'), exclusive)
+  assert.deepEqual(both('lock db', 'lock mail'), [...exclusive, { name: 'mail', mode: 'exclusive' }])
+  assert.throws(
+    () => both('lock db 3', 'lock db 4'),
+    /^MusterError: Cannot read the comments in b_test.go: expected lock 'db' as another file of the package has it \(3 at most\), or exclusive$/,
+  )
+  assert.throws(() => both('lock db shared', 'lock db 4'), /another file of the package has it \(shared\)/)
+  assert.throws(() => both('cpus 2', 'lock db\n// muster: lock db'), /b_test.go:2: expected each lock once, got 'db'/)
+})

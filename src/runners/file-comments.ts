@@ -85,8 +85,10 @@ function isAbsence(error: unknown): boolean {
 
 const comment = /^\s*(?:\/\/+|#+|--+|;+|%+|\/\*+|\*+|<!--)\s*(?:muster:|@muster\b)\s*(.*?)\s*(?:\*+\/|-->)?\s*$/
 
+/** `before`: what other files of the same task have said. */
 export function parseComments(file: string, text: string, before: FileComments = none): FileComments {
-  let comments = before
+  const { locks: elsewhere = [], ...requires } = before.requires
+  let comments: FileComments = elsewhere.length === 0 ? before : { ...before, requires }
   for (const [index, line] of text.split('\n').entries()) {
     const said = line.includes('muster') ? comment.exec(line)?.[1] : undefined
     if (said === undefined) continue
@@ -99,7 +101,29 @@ export function parseComments(file: string, text: string, before: FileComments =
         hint: 'Comments in test files are described in docs/reference/configuration.md.',
       })
   }
-  return comments
+  if (elsewhere.length === 0) return comments
+  return { ...comments, requires: { ...comments.requires, locks: unite(file, elsewhere, comments.requires.locks) } }
+}
+
+type LockOrName = LockText | string
+
+/** They run in one process, so what one of them wants for itself alone is held for all. */
+function unite(file: string, elsewhere: readonly LockOrName[], own: readonly LockOrName[] = []): readonly LockText[] {
+  const united = new Map<string, LockText>()
+  for (const one of [...elsewhere, ...own]) {
+    const lock: LockText = typeof one === 'string' ? { name: one, mode: 'exclusive' } : one
+    const known = united.get(lock.name)
+    if (known?.mode === 'exclusive') continue
+    if (known !== undefined && lock.mode !== 'exclusive' && (known.mode !== lock.mode || known.max !== lock.max))
+      throw new MusterError('config_invalid', `Cannot read the comments in ${file}: expected ${differs(lock, known)}`)
+    united.set(lock.name, lock)
+  }
+  return [...united.values()]
+}
+
+function differs({ name }: LockText, known: LockText): string {
+  const how = known.max === undefined ? known.mode : `${known.max} at most`
+  return `lock '${name}' as another file of the package has it (${how}), or exclusive`
 }
 
 const words =
