@@ -389,9 +389,12 @@ const stuckAfter = (max: number) =>
       }
   })
 
+/** A busy machine may stop this process between two placements: what doesn't hang has done its part long before. */
+const roundMs = 500
+
 for (const way of ['all', 'one by one'] as const) {
   test(`SchedulerHost: what was placed before it hung stands, and the default places the rest; ${way}`, () => {
-    const table = new Table([stuckAfter(2), reversed], { roundMs: 50 })
+    const table = new Table([stuckAfter(2), reversed], { roundMs })
     table.choose('stuck')
     for (const name of ['u', 'v', 'w', 'x']) table.worker(name)
     for (const name of ['a', 'b', 'c', 'd']) table.run(name, 1)
@@ -401,17 +404,17 @@ for (const way of ['all', 'one by one'] as const) {
       ['a', 'b', 'c', 'd'],
     )
     assert.deepEqual(refused, [])
-    assert.match(String(table.said[0]!.why), /place was ended: a round may take 50 ms/)
+    assert.match(String(table.said[0]!.why), /place was ended: a round may take 500 ms/)
     const { rounds, placements, faults, totalMs } = table.host.countsOf('stuck')
     assert.deepEqual([rounds, placements, faults], [1, 2, 1])
-    assert.ok(totalMs >= 50)
+    assert.ok(totalMs >= roundMs)
     assert.equal(table.host.countsOf('history').placements, 2)
     assert.equal(table.state.batches.size, 4)
     for (const worker of table.state.workers.values()) assert.equal(worker.cpusUsed, 1)
   })
 
   test(`SchedulerHost: one that hangs costs those that share its round nothing; ${way}`, () => {
-    const table = new Table([stuckAfter(1), reversed], { roundMs: 50 })
+    const table = new Table([stuckAfter(1), reversed], { roundMs })
     table.choose('reversed')
     table.choose('stuck', { project: 'q' })
     for (let at = 0; at < 12; at += 1) table.worker(`w${at}`)
