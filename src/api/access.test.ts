@@ -4,10 +4,36 @@ import type { AddressInfo } from 'node:net'
 import { userInfo } from 'node:os'
 import { test } from 'node:test'
 import Fastify from 'fastify'
-import { guard } from './access.ts'
+import { guard, type KnownUserTokens } from './access.ts'
 import { problemOf } from './problems.ts'
 import { userOf } from './request-parts.ts'
-import { makeUserToken } from './user-tokens.ts'
+import { newUserToken, userTokenId } from './user-tokens.ts'
+
+/** What a coordinator would know of users' tokens. */
+class Users implements KnownUserTokens {
+  readonly good = new Map<string, { digest: string; user: string; onBehalf?: true; untilMs?: number }>()
+  /** Happens when the rest of the log is read. */
+  unread: () => void = () => undefined
+
+  make(content: { user: string; onBehalf?: true; untilMs?: number }): string {
+    const { id, text, digest } = newUserToken()
+    this.good.set(id, { digest, ...content })
+    return text
+  }
+
+  taken(text: string): void {
+    assert.ok(this.good.delete(userTokenId(text)!))
+  }
+
+  find(id: string, nowMs: number) {
+    const found = this.good.get(id)
+    return (found?.untilMs ?? Infinity) > nowMs ? found : undefined
+  }
+
+  async settled() {
+    this.unread()
+  }
+}
 
 test('a connection that was let in is asked again when it shows something else', async (t) => {
   const app = Fastify()
@@ -53,8 +79,8 @@ test('whose runs count as whose is what the token says, for as long as it is goo
     const problem = problemOf(error)
     return reply.status(problem.status).send(problem)
   })
-  const userKey = 'key'
-  guard(app, { type: 'tcp', tokens: { client: 'mc_right', worker: 'mw_right', userKey }, hostNames: ['tests'] })
+  const users = new Users()
+  guard(app, { type: 'tcp', tokens: { client: 'mc_right', worker: 'mw_right' }, hostNames: ['tests'] }, users)
   app.get<{ Querystring: { user?: string } }>('/user', async (request) => userOf(request, request.query.user))
   t.after(() => app.close())
   const ask = async (token: string, query: Record<string, string> = {}) => {
@@ -64,7 +90,7 @@ test('whose runs count as whose is what the token says, for as long as it is goo
   }
 
   assert.deepEqual(await ask('mc_right'), [200, 'client'])
-  const ann = makeUserToken(userKey, { user: 'ann' })
+  const ann = users.make({ user: 'ann' })
   assert.deepEqual(await ask(ann), [200, 'ann'])
   assert.deepEqual(await ask(ann, { user: 'ann' }), [200, 'ann'])
   const [status, body] = await ask(ann, { user: 'bob' })
@@ -72,11 +98,61 @@ test('whose runs count as whose is what the token says, for as long as it is goo
   assert.match(body, /Cannot submit for user 'bob': this token is of 'ann'/)
   assert.match(body, /muster token user NAME --on-behalf/)
   assert.equal((await ask('mc_right', { user: 'bob' }))[0], 403)
-  const ci = makeUserToken(userKey, { user: 'ci', onBehalf: true })
+  const ci = users.make({ user: 'ci', onBehalf: true })
   assert.deepEqual(await ask(ci, { user: 'bob' }), [200, 'bob'])
   assert.deepEqual(await ask(ci), [200, 'ci'])
-  assert.equal((await ask(makeUserToken(userKey, { user: 'ann', untilMs: Date.now() - 1 })))[0], 401)
-  assert.equal((await ask(makeUserToken('another', { user: 'ann' })))[0], 401)
+  assert.equal((await ask(users.make({ user: 'ann', untilMs: Date.now() - 1 })))[0], 401)
+  assert.equal((await ask(newUserToken().text))[0], 401, 'one of another coordinator')
+  assert.equal((await ask(ann.slice(0, 13)))[0], 401, 'an id alone opens nothing')
+  assert.equal((await ask(`${ann.slice(0, 14)}${ci.slice(14)}`))[0], 401, 'nor does the secret of another')
+  users.taken(ann)
+  const [gone, why] = await ask(ann)
+  assert.equal(gone, 401)
+  assert.match(why, /was taken back/)
+  assert.deepEqual(await ask(ci), [200, 'ci'])
+})
+
+test('a token that was taken back no longer opens a connection that it opened before', async (t) => {
+  const app = Fastify()
+  const users = new Users()
+  guard(app, { type: 'tcp', tokens: { client: 'mc_right', worker: 'mw_right' }, hostNames: ['tests'] }, users)
+  app.get('/user', async (request) => userOf(request))
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
+  t.after(async () => {
+    agent.destroy()
+    await app.close()
+  })
+  const ann = users.make({ user: 'ann' })
+  const { port } = app.server.address() as AddressInfo
+  const ports = new Set<number>()
+  const ask = (): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const headers = { authorization: `Bearer ${ann}`, host: 'tests' }
+      http
+        .get({ agent, port, host: '127.0.0.1', path: '/user', headers }, (response) => {
+          ports.add(response.socket.localPort!)
+          response.resume().on('end', () => resolve(response.statusCode!))
+        })
+        .on('error', reject)
+    })
+  assert.equal(await ask(), 200)
+  assert.equal(await ask(), 200)
+  users.taken(ann)
+  assert.notEqual(await ask(), 200)
+  assert.equal(ports.size, 1, 'all by one connection')
+})
+
+test('a coordinator that has not read of a token yet reads on before it refuses', async (t) => {
+  const app = Fastify()
+  const users = new Users()
+  guard(app, { type: 'tcp', tokens: { client: 'mc_right', worker: 'mw_right' }, hostNames: ['tests'] }, users)
+  app.get('/user', async (request) => userOf(request))
+  t.after(() => app.close())
+  const { id, text, digest } = newUserToken()
+  users.unread = () => users.good.set(id, { digest, user: 'ann' })
+  const { body } = await app.inject({ url: '/user', headers: { authorization: `Bearer ${text}`, host: 'tests' } })
+  assert.equal(body, 'ann')
 })
 
 test('over the socket the user of this host counts', async (t) => {

@@ -7,7 +7,8 @@ import { isIP, type Socket } from 'node:net'
 import { hostname, userInfo } from 'node:os'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { MusterError } from '../protocol/errors.ts'
-import { tokenChecker, type Caller, type Role, type Tokens } from './tokens.ts'
+import { tokenChecker, type Caller, type Role, type Tokens, type UserTokens } from './tokens.ts'
+import { userTokenId } from './user-tokens.ts'
 
 export type Access =
   | { readonly type: 'socket' }
@@ -18,7 +19,7 @@ declare module 'fastify' {
     /** `socket`: this user on this host, who may do everything. */
     role: Role | 'socket'
     /** Whose runs count as whose. */
-    caller: Pick<Caller, 'user' | 'onBehalf'>
+    caller: Pick<Caller, 'user' | 'onBehalf' | 'userToken'>
   }
   interface FastifyContextConfig {
     /** Which token opens the route; default: client. The socket opens all. */
@@ -38,7 +39,12 @@ type Admitted = {
 
 const clientOnly: readonly Role[] = ['client']
 
-export function guard(app: FastifyInstance, access: Access): void {
+/** The users' tokens as this coordinator knows them now; it may have to read of them first. */
+export type KnownUserTokens = UserTokens & { settled(): Promise<void> }
+
+const noUserTokens: KnownUserTokens = { find: () => undefined, settled: async () => undefined }
+
+export function guard(app: FastifyInstance, access: Access, users: KnownUserTokens = noUserTokens): void {
   app.decorateRequest('role', 'socket')
   app.decorateRequest('caller')
   if (access.type === 'socket') {
@@ -49,38 +55,58 @@ export function guard(app: FastifyInstance, access: Access): void {
     })
     return
   }
-  const check = tokenChecker(access.tokens)
+  const check = tokenChecker(access.tokens, users)
   const names = new Set(['localhost', hostname().toLowerCase(), ...access.hostNames.map((name) => name.toLowerCase())])
   const admitted = new WeakMap<Socket, Admitted>()
-  const callerOf = (request: FastifyRequest): Caller => {
+  const isGood = ({ userToken }: Caller) => userToken === undefined || users.find(userToken, Date.now()) !== undefined
+  const callerOf = (request: FastifyRequest): Caller | undefined => {
     const { socket } = request.raw
     const { host, origin, authorization } = request.raw.headers
     const before = admitted.get(socket)
     const same = before && before.authorization === authorization && before.host === host && origin === undefined
-    if (same && before.caller.untilMs > Date.now()) return before.caller
+    if (same && isGood(before.caller)) return before.caller
     checkAddress(request, names)
-    const caller = authenticate(request, check)
-    admitted.set(socket, { host, authorization, caller })
+    const token = tokenOf(request)
+    const caller = token === undefined ? undefined : check(token, Date.now())
+    if (caller) admitted.set(socket, { host, authorization, caller })
     return caller
   }
   app.addHook('onRequest', (request, _reply, done) => {
-    const { allow, socketOnly, public: isPublic } = request.routeOptions.config
-    if (isPublic) return done()
+    if (request.routeOptions.config.public) return done()
     try {
       const caller = callerOf(request)
-      const { role } = caller
-      request.role = role
-      request.caller = caller
-      if (socketOnly) throw new MusterError('forbidden', 'this is only for the owner, over the Unix socket')
-      if (!(allow ?? clientOnly).includes(role)) {
-        throw new MusterError('forbidden', `a ${role} token does not open ${request.url}`, {
-          hint: "'muster token client' prints the one for clients, 'muster token worker' the one for workers.",
-        })
+      if (caller || userTokenId(tokenOf(request) ?? '') === undefined) {
+        admit(request, caller)
+        return done()
       }
-      done()
     } catch (error) {
-      done(error as Error)
+      return done(error as Error)
     }
+    void readOn(request, done)
+  })
+  /** The token may be in what this coordinator has not read of the log yet. */
+  const readOn = async (request: FastifyRequest, done: (error?: Error) => void): Promise<void> => {
+    let failure: Error | undefined
+    try {
+      await users.settled()
+      admit(request, callerOf(request))
+    } catch (error) {
+      failure = error as Error
+    }
+    done(failure)
+  }
+}
+
+function admit(request: FastifyRequest, caller: Caller | undefined): void {
+  if (!caller) throw unauthorized(tokenOf(request))
+  const { role } = caller
+  const { allow, socketOnly } = request.routeOptions.config
+  request.role = role
+  request.caller = caller
+  if (socketOnly) throw new MusterError('forbidden', 'this is only for the owner, over the Unix socket')
+  if ((allow ?? clientOnly).includes(role)) return
+  throw new MusterError('forbidden', `a ${role} token does not open ${request.url}`, {
+    hint: "'muster token client' prints the one for clients, 'muster token worker' the one for workers.",
   })
 }
 
@@ -113,14 +139,16 @@ function osUser(): string {
   }
 }
 
-function authenticate(request: FastifyRequest, check: ReturnType<typeof tokenChecker>): Caller {
-  const header = request.headers.authorization ?? ''
-  const token = /^Bearer (\S+)$/i.exec(header)?.[1]
-  const caller = token === undefined ? undefined : check(token, Date.now())
-  if (caller) return caller
-  throw new MusterError(
+function tokenOf({ headers }: FastifyRequest): string | undefined {
+  return /^Bearer (\S+)$/i.exec(headers.authorization ?? '')?.[1]
+}
+
+function unauthorized(token: string | undefined): MusterError {
+  return new MusterError(
     'unauthorized',
-    token === undefined ? 'a token is needed: Authorization: Bearer TOKEN' : 'the token is wrong, or its time is over',
+    token === undefined
+      ? 'a token is needed: Authorization: Bearer TOKEN'
+      : 'the token is wrong, was taken back, or its time is over',
     {
       hint: "On the coordinator's host 'muster token client' (or 'worker') prints it; pass it with --token or MUSTER_TOKEN.",
     },

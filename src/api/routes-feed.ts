@@ -6,8 +6,10 @@ import type { FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
 import { linkOf, messagesOf } from '../coordinator/peers.ts'
 import type { FeedMessage } from '../protocol/run-view.ts'
+import { goodUserToken } from '../core/user-tokens.ts'
 import type { ApiOptions } from './options.ts'
 
+/** Also the longest that a watcher goes on whose token was taken back. */
 const pingEveryMs = 15_000
 /** Of one frame, for all but the other coordinators: these wrap what somebody else has said. */
 const frameBytesMax = 64 * 1024 * 1024
@@ -37,7 +39,14 @@ export async function feedRoutes(app: FastifyInstance, { coordinator }: ApiOptio
       },
       close: (why) => close(socket, 4413, why),
     })
-    keepAlive(socket)
+    const { userToken } = request.caller
+    keepAlive(socket, async () => {
+      if (userToken === undefined) return
+      // A coordinator that reads the log anew has not come to it yet.
+      await coordinator.settled()
+      if (!goodUserToken(coordinator.state, userToken, Date.now()))
+        close(socket, 4401, 'the token was taken back, or its time is over')
+    })
     socket.on('close', stop)
     socket.on('error', () => socket.terminate())
   })
@@ -73,13 +82,15 @@ function close(socket: WebSocket, code: number, reason: string): void {
   socket.close(code, reason.slice(0, end))
 }
 
-/** Finds watchers that are gone without a word. */
-function keepAlive(socket: WebSocket): void {
+/** Finds watchers that are gone without a word, and asks whether those that are there may still be. */
+function keepAlive(socket: WebSocket, checkAgain: () => Promise<void>): void {
   let heard = true
   const timer = setInterval(() => {
     if (!heard) return socket.terminate()
     heard = false
     socket.ping()
+    // Who can't tell now is asked again the next time.
+    checkAgain().catch(() => undefined)
   }, pingEveryMs)
   timer.unref()
   socket.on('pong', () => {

@@ -7,6 +7,7 @@ import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, ty
 import type { TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import Value from 'typebox/value'
+import { goodUserToken } from '../core/user-tokens.ts'
 import { guard } from './access.ts'
 import type { ApiOptions } from './options.ts'
 import { isMusterError } from '../protocol/errors.ts'
@@ -25,6 +26,7 @@ import { healthRoutes } from './routes-health.ts'
 import { schedulerRoutes } from './routes-scheduler.ts'
 import { shareRoutes } from './routes-shares.ts'
 import { systemRoutes } from './routes-system.ts'
+import { tokenRoutes } from './routes-tokens.ts'
 import { taskRoutes } from './routes-tasks.ts'
 import { whyRoutes } from './routes-why.ts'
 import { faultWords } from './schema-fault.ts'
@@ -95,7 +97,11 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
     options.metrics.answered({ route, method, status: reply.statusCode, seconds: reply.elapsedTime / 1000 })
     done()
   })
-  guard(app, options.access)
+  const { coordinator } = options
+  guard(app, options.access, {
+    find: (id, nowMs) => goodUserToken(coordinator.state, id, nowMs),
+    settled: () => coordinator.settled(),
+  })
   limitRequests(app, options.coordinator.overloadLimits)
   await app.register(websocket, { options: { maxPayload: frameBytesMax } })
   await app.register(
@@ -112,6 +118,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
       await api.register(schedulerRoutes, options)
       await api.register(shareRoutes, options)
       await api.register(systemRoutes, options)
+      await api.register(tokenRoutes, options)
       await api.register(archiveRoutes, options)
       await api.register(clusterRoutes, options)
       await api.register(healthRoutes, options)

@@ -1,22 +1,20 @@
 /**
- * The secrets of a coordinator: one lets clients submit (and so run code), one lets workers join, in a
- * cluster one lets the other coordinators in, and one signs the tokens of single users. Made at first start, kept in a file only this user
- * can read (a cluster's: in its log, with a copy here), compared in constant time.
+ * The secrets of a coordinator: one lets clients submit (and so run code), one lets workers join, and in a
+ * cluster one lets the other coordinators in. Made at first start, kept in a file only this user
+ * can read (a cluster's: in its log, with a copy here), compared in constant time. Those of single users are in the log.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { linkSync, mkdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { MusterError } from '../protocol/errors.ts'
-import { readUserToken, sharedUser } from './user-tokens.ts'
+import { isUserToken, sharedUser, userTokenId } from './user-tokens.ts'
 
 export type Tokens = {
   readonly client: string
   readonly worker: string
   readonly peer?: string
-  /** Signs users' tokens, and is nobody's token itself; absent in files of before there were any. */
-  readonly userKey?: string
 }
-export type Role = Exclude<keyof Tokens, 'userKey'>
+export type Role = keyof Tokens
 
 /** Who a token says it is. */
 export type Caller = {
@@ -24,7 +22,17 @@ export type Caller = {
   readonly user: string
   /** May submit for other users, too. */
   readonly onBehalf: boolean
-  readonly untilMs: number
+  /** Of a token of one user: its id. */
+  readonly userToken?: string
+}
+
+/** What a coordinator knows of the tokens of single users. */
+export type UserTokens = {
+  /** Undefined: there is none, or it is no longer good. */
+  find(
+    id: string,
+    nowMs: number,
+  ): { readonly digest: string; readonly user: string; readonly onBehalf?: true } | undefined
 }
 
 const file = 'tokens.json'
@@ -47,8 +55,6 @@ export function readTokens(directory: string): Tokens | undefined {
         client: value.client,
         worker: value.worker,
         ...(typeof value.peer === 'string' ? { peer: value.peer } : {}),
-        // An empty one would let anybody sign.
-        ...(typeof value.userKey === 'string' && value.userKey !== '' ? { userKey: value.userKey } : {}),
       }
   } catch {
     // Falls through to the one error that names the file.
@@ -58,9 +64,9 @@ export function readTokens(directory: string): Tokens | undefined {
   })
 }
 
-export function ensureTokens(directory: string): Tokens & { readonly userKey: string } {
+export function ensureTokens(directory: string): Tokens {
   const known = readTokens(directory)
-  if (known) return withUserKey(directory, known)
+  if (known) return known
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   const made = newTokens()
   // Whole or not at all, and only once: the name is given to a file that is complete.
@@ -72,31 +78,18 @@ export function ensureTokens(directory: string): Tokens & { readonly userKey: st
     return made
   } catch (error) {
     // Somebody else made them in the same moment.
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return withUserKey(directory, readTokens(directory)!)
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return readTokens(directory)!
     throw error
   } finally {
     unlinkSync(draft)
   }
 }
 
-/** Of before there were users' tokens. */
-function withUserKey(directory: string, tokens: Tokens): Tokens & { readonly userKey: string } {
-  if (tokens.userKey !== undefined) return { ...tokens, userKey: tokens.userKey }
-  const more = { ...tokens, userKey: newUserKey() }
-  writeTokens(directory, more)
-  return more
-}
-
-export function newTokens(): Tokens & { readonly userKey: string } {
+export function newTokens(): Tokens {
   return {
     client: `mc_${randomBytes(24).toString('base64url')}`,
     worker: `mw_${randomBytes(24).toString('base64url')}`,
-    userKey: newUserKey(),
   }
-}
-
-export function newUserKey(): string {
-  return randomBytes(32).toString('base64url')
 }
 
 /** A cluster's, as its members share them: this host's own commands find them like a single coordinator's. */
@@ -112,18 +105,18 @@ export function tokensRecord(
   tokens: Tokens | undefined,
 ): readonly { readonly name: string; readonly bytes: Uint8Array }[] {
   if (tokens === undefined) return []
-  const { client, worker, userKey } = tokens
-  return [{ name: 'tokens', bytes: Buffer.from(JSON.stringify({ client, worker, userKey })) }]
+  const { client, worker } = tokens
+  return [{ name: 'tokens', bytes: Buffer.from(JSON.stringify({ client, worker })) }]
 }
 
 const digest = (text: string) => createHash('sha256').update(text).digest()
 
 /** Who a token says it is. Compares digests, so that neither content nor length shows in the time. */
-export function tokenChecker(tokens: Tokens): (token: string, nowMs: number) => Caller | undefined {
+export function tokenChecker(tokens: Tokens, users: UserTokens): (token: string, nowMs: number) => Caller | undefined {
   const client = digest(tokens.client)
   const worker = digest(tokens.worker)
   const peer = tokens.peer === undefined ? undefined : digest(tokens.peer)
-  const own = (role: Role): Caller => ({ role, user: sharedUser, onBehalf: false, untilMs: Infinity })
+  const own = (role: Role): Caller => ({ role, user: sharedUser, onBehalf: false })
   return (token, nowMs) => {
     const given = digest(token)
     const isClient = timingSafeEqual(given, client)
@@ -132,9 +125,9 @@ export function tokenChecker(tokens: Tokens): (token: string, nowMs: number) => 
     if (isClient) return own('client')
     if (isWorker) return own('worker')
     if (isPeer) return own('peer')
-    const content = tokens.userKey === undefined ? undefined : readUserToken(tokens.userKey, token, nowMs)
-    if (!content) return undefined
-    const { user, onBehalf = false, untilMs = Infinity } = content
-    return { role: 'client', user, onBehalf, untilMs }
+    const id = userTokenId(token)
+    const found = id === undefined ? undefined : users.find(id, nowMs)
+    if (id === undefined || !found || !isUserToken(token, found.digest)) return undefined
+    return { role: 'client', user: found.user, onBehalf: found.onBehalf === true, userToken: id }
   }
 }

@@ -1,38 +1,15 @@
 /**
- * Client tokens that say whose they are. Whoever runs a coordinator makes one for each person or service; its user is
- * what shares and quotas count, and nobody can change the name in it, since it is signed with a key that never leaves the
- * coordinators. Nothing is kept of a token, so any coordinator of a cluster knows all of them, and one ends by its date or
- * with the key.
+ * Client tokens that say whose they are. Whoever runs a coordinator makes one for each person or service; its user is what
+ * shares and quotas count. A token is `mu_ID_SECRET`: the id is how people call it and where the log knows it by, the secret
+ * is random and known to nobody but its user. The log holds a digest of the whole, which opens nothing.
  *
- * What a token says is checked by hand: every command reads this file, and the library of schemas takes longer to load
- * than most commands take.
+ * Names are checked by hand: every command reads this file, and the library of schemas takes longer to load than most
+ * commands take.
  */
-import { createHmac, timingSafeEqual } from 'node:crypto'
-import { MusterError } from '../protocol/errors.ts'
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 
 export const userNameMax = 256
 
-export type TokenContent = {
-  readonly user: string
-  /** May submit for other users, too. */
-  readonly onBehalf?: boolean
-  /** It is good until then, in milliseconds since the epoch; absent = for as long as the key. */
-  readonly untilMs?: number
-}
-
-function isTokenContent(value: unknown): value is TokenContent {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
-  const { user, onBehalf, untilMs } = value as Record<string, unknown>
-  return (
-    typeof user === 'string' &&
-    user.length >= 1 &&
-    user.length <= userNameMax &&
-    (onBehalf === undefined || typeof onBehalf === 'boolean') &&
-    (untilMs === undefined || Number.isInteger(untilMs))
-  )
-}
-
-const prefix = 'mu_'
 /** Of everybody who has the coordinator's own client token, and so of nobody in particular. */
 export const sharedUser = 'client'
 
@@ -43,27 +20,28 @@ export function isUserName(name: string): boolean {
   return name !== '' && name.length <= userNameMax && name.trim() === name && !/\p{Cc}/u.test(name)
 }
 
-const signature = (key: string, text: string) => createHmac('sha256', key).update(text).digest()
-
-export function makeUserToken(key: string, content: TokenContent): string {
-  const { user } = content
-  if (!isUserName(user) || user === sharedUser || !isTokenContent(content))
-    throw new MusterError(
-      'usage',
-      `Cannot make a token for ${JSON.stringify(user)}: expected ${expectedUserName}, other than '${sharedUser}'`,
-    )
-  const text = Buffer.from(JSON.stringify(content)).toString('base64url')
-  return `${prefix}${text}.${signature(key, text).toString('base64url')}`
+/** Whom a token can be made for: not for everybody, and for nobody who would be taken for a token. */
+export function isTokenUserName(name: string): boolean {
+  return isUserName(name) && name !== sharedUser && !name.startsWith('mu_')
 }
 
-/** What a token says that was signed with the key; undefined: it wasn't, or its time is over. */
-export function readUserToken(key: string, token: string, nowMs: number): TokenContent | undefined {
-  const [, text, sign] = /^mu_([\w-]+)\.([\w-]+)$/.exec(token) ?? []
-  if (text === undefined || sign === undefined) return undefined
-  const given = Buffer.from(sign, 'base64url')
-  const right = signature(key, text)
-  if (given.length !== right.length || !timingSafeEqual(given, right)) return undefined
-  const content: unknown = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'))
-  if (!isTokenContent(content)) return undefined
-  return content.untilMs !== undefined && content.untilMs <= nowMs ? undefined : content
+export const expectedTokenUserName = `${expectedUserName}, other than '${sharedUser}' and not beginning with 'mu_'`
+
+const digestOf = (text: string) => createHash('sha256').update(text).digest('base64url')
+
+export function newUserToken(): { readonly id: string; readonly text: string; readonly digest: string } {
+  const id = `mu_${randomBytes(5).toString('hex')}`
+  const text = `${id}_${randomBytes(24).toString('base64url')}`
+  return { id, text, digest: digestOf(text) }
+}
+
+/** The id of a token, also where only the id is given; undefined: it is neither. */
+export function userTokenId(text: string): string | undefined {
+  return /^(mu_[0-9a-f]{10})(?:_[\w-]*)?$/.exec(text)?.[1]
+}
+
+/** Whether it is the very token with this digest. */
+export function isUserToken(text: string, digest: string): boolean {
+  const [given, right] = [Buffer.from(digestOf(text)), Buffer.from(digest)]
+  return given.length === right.length && timingSafeEqual(given, right)
 }

@@ -407,17 +407,39 @@ log
       (await import('./commands/log.ts')).verifyCommand(archive, options),
     ),
   )
-program
-  .command('token')
-  .description('print a token of a coordinator on this host')
-  .argument('<role>', 'client, worker, or user: a client token of that user alone')
-  .argument('[user]', 'whose')
-  .option('--on-behalf', 'user: it may submit for other users, too')
-  .option('--days <n>', 'user: it ends after so many days (default: never)')
-  .option('--data <dir>', 'which coordinator’s')
+const accessTokens = program.command('token').description('what lets others in to a coordinator on this host')
+const data = (command: Command) => command.option('--data <dir>', 'which coordinator’s')
+for (const role of ['client', 'worker'] as const)
+  data(accessTokens.command(role).description(`print the one for ${role}s`)).action(
+    ends(async (options: never) => (await import('./commands/token.ts')).printTokenCommand(role, options)),
+  )
+data(
+  accessTokens
+    .command('user')
+    .description('make and print a client token of one user’s own')
+    .argument('<name>', 'whose'),
+)
+  .option('--on-behalf', 'it may submit for other users, too')
+  .option('--days <n>', 'it ends after so many days (default: never)')
+  .addOption(json())
   .action(
-    ends(async (role: string, user: string | undefined, options: never) =>
-      (await import('./commands/act.ts')).tokenCommand(role, user, options),
+    ends(async (name: string, options: never) =>
+      (await import('./commands/token.ts')).makeUserTokenCommand(name, options),
+    ),
+  )
+data(accessTokens.command('list').description('those of users that are good'))
+  .addOption(json())
+  .action(ends(async (options: never) => (await import('./commands/token.ts')).listTokensCommand(options)))
+data(
+  accessTokens
+    .command('revoke')
+    .description('take back tokens of users, for good')
+    .argument('<tokens...>', 'from muster token list, or a user: all that this one has'),
+)
+  .addOption(json())
+  .action(
+    ends(async (tokens: string[], options: never) =>
+      (await import('./commands/token.ts')).revokeTokensCommand(tokens, options),
     ),
   )
 program

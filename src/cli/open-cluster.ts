@@ -7,7 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import net from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { newTokens, newUserKey, writeTokens, type Tokens } from '../api/tokens.ts'
+import { newTokens, writeTokens } from '../api/tokens.ts'
 import type { Blobs } from '../blobs/blobs.ts'
 import { openBlobs } from '../blobs/location.ts'
 import type { Contexts } from '../coordinator/contexts.ts'
@@ -38,7 +38,6 @@ export type Secrets = {
   readonly worker: string
   readonly peer: string
   readonly secret: string
-  readonly userKey: string
 }
 
 export async function openSharedBlobs(location: string): Promise<Blobs> {
@@ -82,8 +81,8 @@ export async function openCluster(
   const { log, blobs } = await openShared(flags, onWarning)
   try {
     const secrets = await sharedSecrets(log)
-    const { client, worker, peer, userKey } = secrets
-    writeTokens(privateDirectory(directory), { client, worker, peer, userKey })
+    const { client, worker, peer } = secrets
+    writeTokens(privateDirectory(directory), { client, worker, peer })
     return {
       log,
       blobs,
@@ -111,19 +110,15 @@ export async function openCluster(
 }
 
 export async function sharedSecrets(log: SharedLog): Promise<Secrets> {
-  const secrets = JSON.parse(await log.record('secrets', () => JSON.stringify(newSecrets()))) as Secrets
-  // Clusters of before there were users' tokens have a record of their own for their key.
-  return { ...secrets, userKey: secrets.userKey ?? (await log.record('user-key', newUserKey)) }
+  return JSON.parse(await log.record('secrets', () => JSON.stringify(newSecrets()))) as Secrets
 }
 
-/** Of a new cluster, or of one that goes on with tokens that are known already. */
-export function newSecrets(tokens: Tokens = newTokens()): Secrets {
+/** Of a new cluster. */
+export function newSecrets(): Secrets {
   return {
-    client: tokens.client,
-    worker: tokens.worker,
+    ...newTokens(),
     peer: `mp_${randomBytes(24).toString('base64url')}`,
     secret: randomBytes(32).toString('base64'),
-    userKey: tokens.userKey ?? newUserKey(),
   }
 }
 

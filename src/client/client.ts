@@ -208,6 +208,8 @@ export class Client {
 function closedError(address: string, run: string, closed: { code: number; reason: string }): MusterError {
   if (closed.code === 4404)
     return new MusterError('not_found', `The coordinator at ${address} does not know run ${run}`)
+  if (closed.code === 4401)
+    return new MusterError('unauthorized', `The coordinator at ${address} no longer lets this in: ${closed.reason}`)
   const why = closed.reason === '' ? (closeWords[closed.code] ?? `code ${closed.code}`) : closed.reason
   return new Unreachable(`The connection to ${address} broke (${why})`, { why, connected: true })
 }

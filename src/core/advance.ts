@@ -45,6 +45,7 @@ import {
 import { applySchedulerChosen, applySchedulerFaulted, stepChooseScheduler, stepFaultScheduler } from './scheduler.ts'
 import type { State } from './state.ts'
 import { applyEnded, applyReported, applyRequeued, applyStarted, applyUnblocked } from './task.ts'
+import { applyUserTokenMade, applyUserTokensRevoked, stepMakeUserToken, stepRevokeUserTokens } from './user-tokens.ts'
 import { applyJoined, applyRecycled, applyRecycling, stepDrain, stepJoin, stepLeave, stepRecycled } from './worker.ts'
 
 /** What would happen. Reads only; throws Refused when the input can't be taken. */
@@ -58,6 +59,10 @@ export function step(state: State, input: Input, nowMs: number): readonly Event[
       return stepChooseScheduler(state, input)
     case 'fault-scheduler':
       return stepFaultScheduler(state, input)
+    case 'make-user-token':
+      return stepMakeUserToken(state, input, nowMs)
+    case 'revoke-user-tokens':
+      return stepRevokeUserTokens(state, input)
     case 'submit':
       return stepSubmit(state, input)
     case 'extend':
@@ -130,6 +135,10 @@ export function apply(state: State, event: Event, atMs: number): void {
       return applySchedulerChosen(state, event)
     case 'scheduler.faulted':
       return applySchedulerFaulted(state, event, atMs)
+    case 'user-token.made':
+      return applyUserTokenMade(state, event, atMs)
+    case 'user-tokens.revoked':
+      return applyUserTokensRevoked(state, event)
     case 'run.submitted':
       return applySubmitted(state, event, atMs)
     case 'run.forgotten':

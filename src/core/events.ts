@@ -352,11 +352,33 @@ export type SchedulerFaulted = {
   readonly suspended: boolean
 }
 
+/** A client token of one user's own is good from now on; the log holds no more of its secret than a digest. */
+export type UserTokenMade = {
+  readonly type: 'user-token.made'
+  readonly who: string
+  /** How people call it; its secret is another part of it. */
+  readonly token: string
+  readonly digest: string
+  readonly user: string
+  /** It may submit for other users, too. */
+  readonly onBehalf?: true
+  /** It is good until then; absent = until it is taken back. */
+  readonly untilMs?: number
+}
+
+export type UserTokensRevoked = {
+  readonly type: 'user-tokens.revoked'
+  readonly who: string
+  readonly tokens: readonly string[]
+}
+
 export type Event =
   | LeaderStarted
   | FormatRaised
   | SchedulerChosen
   | SchedulerFaulted
+  | UserTokenMade
+  | UserTokensRevoked
   | RunSubmitted
   | RunExtended
   | RunSealed

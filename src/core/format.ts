@@ -5,7 +5,7 @@
  * Until then the features that need it act as they did before it existed.
  *
  * 1: what 0.1.0 wrote. 2: raised formats, retry policies, recovery levels, usage of batches, fencing by the worker itself.
- * 3: needs of tasks and what batches are granted for them, dependencies, deadlines, chosen schedulers and their faults.
+ * 3: needs of tasks and what batches are granted for them, dependencies, deadlines, chosen schedulers and their faults, tokens of users.
  */
 import type { Event } from './events.ts'
 import { Refused, type RaiseFormat } from './input.ts'
@@ -20,6 +20,8 @@ const typeFormats: Readonly<Record<Event['type'], number>> = {
   'leader.started': 1,
   'scheduler.chosen': 3,
   'scheduler.faulted': 3,
+  'user-token.made': 3,
+  'user-tokens.revoked': 3,
   'run.submitted': 1,
   'run.extended': 1,
   'run.sealed': 1,

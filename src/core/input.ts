@@ -2,7 +2,7 @@
  * What can be asked of the core, in the imperative. Time comes with every call of `advance`; ids and
  * tokens that must be unique are either given here by the shell or counted in state.
  */
-import type { LetterId, SchedulerFaulted, TaskReport } from './events.ts'
+import type { LetterId, SchedulerFaulted, TaskReport, UserTokenMade, UserTokensRevoked } from './events.ts'
 import type {
   BatchId,
   Capabilities,
@@ -192,6 +192,8 @@ export type ChooseScheduler = {
 }
 /** What the leader saw a strategy do. */
 export type FaultScheduler = Omit<SchedulerFaulted, 'type'> & { readonly type: 'fault-scheduler' }
+export type MakeUserToken = Omit<UserTokenMade, 'type'> & { readonly type: 'make-user-token' }
+export type RevokeUserTokens = Omit<UserTokensRevoked, 'type'> & { readonly type: 'revoke-user-tokens' }
 /** Retention: forget the oldest finished runs above the limits. */
 export type Prune = { readonly type: 'prune' }
 
@@ -200,6 +202,8 @@ export type Input =
   | RaiseFormat
   | ChooseScheduler
   | FaultScheduler
+  | MakeUserToken
+  | RevokeUserTokens
   | Submit
   | Extend
   | Seal

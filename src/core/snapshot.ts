@@ -26,6 +26,7 @@ import {
   type SchedulerFaults,
   type Spent,
   type State,
+  type UserToken,
   type Worker,
 } from './state.ts'
 
@@ -95,6 +96,7 @@ export type SnapshotData = {
   readonly aptitudes?: readonly (readonly [string, Aptitude])[]
   readonly schedulers?: readonly (readonly [string, ChosenScheduler])[]
   readonly schedulerFaults?: readonly (readonly [string, SchedulerFaults])[]
+  readonly userTokens?: readonly (readonly [string, UserToken])[]
   readonly letters?: LettersData
   readonly breakers?: readonly BreakerData[]
 }
@@ -119,6 +121,7 @@ export function capture(state: State): SnapshotData {
     aptitudes: [...state.aptitudes],
     schedulers: [...state.schedulers],
     schedulerFaults: [...state.schedulerFaults],
+    userTokens: [...state.userTokens],
     letters: captureLetters(state.letters),
     breakers: captureBreakers(state.breakers),
   }
@@ -257,6 +260,7 @@ export function restore(data: SnapshotData, limits: Limits, shares?: Shares): St
   for (const [key, known] of data.aptitudes ?? []) state.aptitudes.set(key, known)
   for (const [project, chosen] of data.schedulers ?? []) state.schedulers.set(project, chosen)
   for (const [strategy, faults] of data.schedulerFaults ?? []) state.schedulerFaults.set(strategy, faults)
+  for (const [id, token] of data.userTokens ?? []) state.userTokens.set(id, token)
   state.letters = restoreLetters(data.letters)
   state.breakers = restoreBreakers(data.breakers)
   return state

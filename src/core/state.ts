@@ -268,6 +268,18 @@ export type SchedulerFaults = {
   readonly suspended: boolean
 }
 
+/** The client token of one user. */
+export type UserToken = {
+  readonly digest: string
+  readonly user: string
+  /** It may submit for other users, too. */
+  readonly onBehalf?: true
+  /** Absent = until it is taken back. */
+  readonly untilMs?: number
+  readonly madeAtMs: number
+  readonly madeBy: string
+}
+
 export type State = {
   readonly limits: Limits
   /** Who may have how much; configuration, like the limits. */
@@ -319,6 +331,8 @@ export type State = {
   readonly schedulers: Map<string, ChosenScheduler>
   /** By strategy: what it did wrong since it was chosen last. */
   readonly schedulerFaults: Map<string, SchedulerFaults>
+  /** Those that are good, by their ids, oldest first; some may have run out. */
+  readonly userTokens: Map<string, UserToken>
   letters: Letters
   breakers: Breakers
 }
@@ -356,6 +370,7 @@ export function emptyState(limits: Limits = defaultLimits, shares: Shares = noSh
     aptitudes: new Map(),
     schedulers: new Map(),
     schedulerFaults: new Map(),
+    userTokens: new Map(),
     letters: emptyLetters(),
     breakers: emptyBreakers(),
   }

@@ -1,10 +1,6 @@
-/** The commands that change something that exists: cancel, pause, resume, rerun, down; and `token`. */
-import { resolve } from 'node:path'
-import { ensureTokens } from '../../api/tokens.ts'
-import { makeUserToken } from '../../api/user-tokens.ts'
+/** The commands that change something that exists: cancel, pause, resume, down. */
 import { isMusterError, MusterError } from '../../protocol/errors.ts'
 import { connect, runningDaemon, type Where } from '../connect.ts'
-import { serverDirectory } from '../places.ts'
 
 export async function actCommand(
   action: 'cancel' | 'pause' | 'resume',
@@ -62,33 +58,4 @@ function isAlive(pid: number): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
-}
-
-const dayMs = 86_400_000
-const daysMax = 36_500
-
-type TokenOptions = { readonly data?: string; readonly onBehalf?: boolean; readonly days?: string }
-
-export function tokenCommand(role: string, user: string | undefined, options: TokenOptions): number {
-  if (role !== 'client' && role !== 'worker' && role !== 'user')
-    throw new MusterError('usage', `muster token: expected client, worker or user, received '${role}'`)
-  const directory = resolve(options.data ?? serverDirectory())
-  const tokens = ensureTokens(directory)
-  if (role !== 'user') {
-    if (user !== undefined || options.onBehalf || options.days !== undefined)
-      throw new MusterError('usage', `muster token ${role}: a name, --on-behalf and --days are for 'muster token user'`)
-    process.stdout.write(`${tokens[role]}\n`)
-    return 0
-  }
-  if (user === undefined) throw new MusterError('usage', 'muster token user: expected the name of the user')
-  const days = options.days === undefined ? undefined : Number(options.days)
-  if (days !== undefined && !(days > 0 && days <= daysMax))
-    throw new MusterError('usage', `--days: expected a number from 1 to ${daysMax}, received '${options.days}'`)
-  const token = makeUserToken(tokens.userKey, {
-    user,
-    ...(options.onBehalf ? { onBehalf: true } : {}),
-    ...(days === undefined ? {} : { untilMs: Math.round(Date.now() + days * dayMs) }),
-  })
-  process.stdout.write(`${token}\n`)
-  return 0
 }
