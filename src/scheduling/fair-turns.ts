@@ -60,8 +60,7 @@ export class FairTurns {
       else if (compareRanks(party, { first, second, third, head }) === 0) break
       else this.#sink()
     }
-    const { run, stands } = this.#heap[0]!.head
-    for (const { line } of stands) this.#over.try(line)
+    const { run } = this.#heap[0]!.head
     // All of them: what is over for others may still have to be kept for it.
     return { run, groups: run.groups }
   }

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { advance } from '../core/advance.ts'
-import type { Lock, Need } from '../core/entities.ts'
+import type { Lock, Need, RunSpec } from '../core/entities.ts'
 import { Refused, type Input } from '../core/input.ts'
 import { defaultLimits } from '../core/limits.ts'
 import type { ShareRule } from '../core/shares.ts'
@@ -134,6 +134,55 @@ test('groups of a run that differ in locks have one turn together', () => {
     const [first] = placements(view, 2, strategy)
     assert.deepEqual([first?.run, first?.tasks], ['run', [2]], strategy.name)
   }
+})
+
+const shared: Need = { cpus: 1, locks: [{ name: 'db', mode: 'shared' }] }
+const alone: Need = { cpus: 1, locks: [{ name: 'db', mode: 'exclusive' }] }
+
+/** A worker with CPUs to spare, and a lock that a run shares; `tell` brings those who wait. What is placed then, by each strategy. */
+function besideAHolder(tell: (feed: (input: Input) => void) => void): Map<string, string[]> {
+  const found = new Map<string, string[]>()
+  for (const strategy of builtinStrategies) {
+    const state = emptyState()
+    const feed = (input: Input) => void advance(state, input, 1)
+    feed({ type: 'raise-format', format: 3 })
+    feed(join('w', { os: 'linux', arch: 'x64', cpus: 8, memoryBytes: 8, host: 'h', labels: {}, tools: {} }))
+    feed(submitNeeds('holder', [shared]))
+    feed({ type: 'assign', run: 'holder', worker: 'w', tasks: [0], cpus: 1, why: '' })
+    tell(feed)
+    const runs: string[] = []
+    for (const next of placements({ state, available: () => true, availableVersion: 0 }, 2, strategy)) {
+      feed(next)
+      runs.push(next.run)
+    }
+    found.set(strategy.name, runs)
+  }
+  return found
+}
+
+/** A task for each of them. */
+function submitNeeds(run: string, needs: readonly Need[], more: Partial<RunSpec> = {}): Input {
+  const kinds = [...needs.keys()]
+  const spec = { ...plainSpec, needs, ...more }
+  return { type: 'submit', run, who: 'x', spec, files: kinds.map(String), estimates: kinds.map(() => 9), kinds }
+}
+
+test('who may have no more keeps nothing, so what waits for the same lock behind it does', () => {
+  const found = besideAHolder((feed) => {
+    feed(submitNeeds('limited', [alone, { cpus: 1 }], { workersMax: 1, priority: 5 }))
+    feed({ type: 'assign', run: 'limited', worker: 'w', tasks: [1], cpus: 1, why: '' })
+    feed(submitNeeds('next', [alone], { priority: 3 }))
+    feed(submitNeeds('sharer', [shared]))
+  })
+  for (const [strategy, runs] of found) assert.deepEqual(runs, [], strategy)
+})
+
+test('a run that is given something in its turn keeps the lock that it waits for before others have theirs', () => {
+  const found = besideAHolder((feed) => {
+    feed(submitNeeds('first', [alone, { cpus: 1 }], { priority: 5 }))
+    feed(submitNeeds('sharer', [shared]))
+  })
+  for (const [strategy, runs] of found) assert.deepEqual(runs, ['first'], strategy)
 })
 
 test('all are sorted again after a batch, also after the last one of a run', () => {

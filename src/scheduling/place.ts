@@ -110,10 +110,11 @@ function fairTurnsOf(round: Round, order: RunOrder, { state, mine, kept }: Strat
 }
 
 /** `alone`: nobody else places in this round. */
-function soFar({ view, kept, rooms, wanted, nowMs }: Round, order: RunOrder, alone: boolean): RoundSoFar {
+function soFar({ view, kept, rooms, wanted, asked, nowMs }: Round, order: RunOrder, alone: boolean): RoundSoFar {
   const { state } = view
   return {
     isContested: (line) => !alone || order.isContested(line),
+    isAsked: (line) => asked.has(line.demand),
     isSpent: (line) => wanted.has(line.claim) && rooms.get(line.place)?.length === 0,
     maySpend: (run) => kept.maySpend(run),
     isClosed: (account) => account.isClosed(state, nowMs),

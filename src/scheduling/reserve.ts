@@ -6,7 +6,7 @@ import { cpusOf, isLocked, quotaInTheWay, slotsOn, waitsForItself } from '../cor
 import { isShut } from '../core/spent.ts'
 import type { Group, Run, Worker } from '../core/state.ts'
 import type { Fleets } from './fleet.ts'
-import { claimOf, measuredSpeed, type View } from './fleet.ts'
+import { claimOf, lineOf, measuredSpeed, type View } from './fleet.ts'
 import { Reservations } from './reservations.ts'
 import {
   atWorkerLimit,
@@ -36,6 +36,7 @@ function reserveFor(round: Round, run: Run, group: Group): void {
   const { state } = view
   const { need } = group
   const { workers } = fleets.of(run, group)
+  round.asked.add(lineOf(state, run, group))
   const spent = quotaSpent(state, run, need, nowMs)
   if (spent !== undefined) {
     // Of one that is spent altogether there is nothing to keep.

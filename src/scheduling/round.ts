@@ -39,6 +39,8 @@ export type Round = {
   readonly rooms: Map<Demand, readonly Worker[]>
   /** What somebody asked for who could not have it: everything that it takes is kept. */
   readonly wanted: Set<Demand>
+  /** Lines somebody in which had a turn that gave nothing: what of their locks is to be kept is kept. */
+  readonly asked: Set<Demand>
   /** Whether some worker fits to which something could be given. */
   readonly openFits: Map<Demand, boolean>
   readonly nowMs: number
@@ -50,7 +52,7 @@ export function beginRound(
   { ordering = {}, fleets, speed, kept }: Pick<Round, 'fleets' | 'speed' | 'kept'> & { readonly ordering?: Ranking },
 ): Round {
   const { nowMs } = view
-  const seen = { rooms: new Map(), wanted: new Set<Demand>(), openFits: new Map() }
+  const seen = { rooms: new Map(), wanted: new Set<Demand>(), asked: new Set<Demand>(), openFits: new Map() }
   return { view, ordering, open: openWorkers(view, nowMs), fleets, speed, kept, ...seen, nowMs }
 }
 

@@ -31,6 +31,8 @@ export type RoundSoFar = {
   readonly isBarred: (line: Line) => boolean
   /** The same of everybody with the same claim, but that locks may have to be kept for them. */
   readonly isSpent: (line: Line) => boolean
+  /** What of its locks is to be kept is kept: somebody in it had a turn that gave nothing. One who may have no more keeps nothing. */
+  readonly isAsked: (line: Line) => boolean
   /** Nobody before the run keeps its quotas. */
   readonly maySpend: (run: Run) => boolean
   /** Its quotas leave nothing for any of its runs. */
@@ -43,8 +45,6 @@ export type RoundSoFar = {
 /** What is over for everybody in a round. */
 export class Over {
   readonly #round: RoundSoFar
-  /** What somebody asked for who had a turn. */
-  readonly #tried = new Set<Demand>()
   readonly #over = new Set<Demand>()
 
   constructor(round: RoundSoFar) {
@@ -65,20 +65,15 @@ export class Over {
   }
 
   #isOver(line: Line, run: Run): boolean {
-    const { isSpent, isContested, mayHold } = this.#round
-    const tried = this.#tried.has(line.demand)
-    if (isSpent(line)) return tried || !isContested(line)
-    return tried && line.need.locks !== undefined && !mayHold(line, run)
+    const { isSpent, isContested, isAsked, mayHold } = this.#round
+    if (isSpent(line)) return isAsked(line) || !isContested(line)
+    return line.need.locks !== undefined && isAsked(line) && !mayHold(line, run)
   }
 
   /** For all in the account. */
   isAllOver({ lines }: Account): boolean {
     for (const demand of lines.keys()) if (!this.#over.has(demand)) return false
     return true
-  }
-
-  try({ demand }: Line): void {
-    this.#tried.add(demand)
   }
 }
 
@@ -169,7 +164,6 @@ export class Turns {
         this.#served.length = 0
         continue
       }
-      for (const { line } of this.#served) this.#over.try(line)
       return { run, groups: this.#groups() }
     }
   }
