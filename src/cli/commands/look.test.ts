@@ -9,6 +9,10 @@ test('waitingWords: the place in the queue, when it starts, and why not now', ()
   assert.equal(words({ reason: 'no worker is connected' }), 'no worker is connected')
   assert.equal(words({ queuePosition: 1, expectedStartMs: 0 }), 'number 1 in the queue, starts now')
   assert.equal(
+    words({ queuePosition: 1, expectedStartMs: 0, reason: "waits for lock 'db'" }),
+    "number 1 in the queue (waits for lock 'db')",
+  )
+  assert.equal(
     words({ queuePosition: 2, expectedStartMs: 51 * 60_000, reason: 'its quota is spent' }),
     'number 2 in the queue, starts in about 51 m 00 s (its quota is spent)',
   )

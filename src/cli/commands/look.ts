@@ -5,6 +5,7 @@ import { isMusterError, MusterError } from '../../protocol/errors.ts'
 import type { RunView } from '../../protocol/run-view.ts'
 import { digestRecords } from '../../reports/digest.ts'
 import { formatDuration } from '../../stdx/duration.ts'
+import { escapedName, plainText } from '../../stdx/plain-text.ts'
 import { connect, type Where } from '../connect.ts'
 import { failureText } from '../reporters/failure-text.ts'
 import { terminalOf } from '../reporters/terminal.ts'
@@ -47,10 +48,15 @@ export async function psCommand(options: LookOptions): Promise<number> {
 
 export function waitingWords(run: RunView): string {
   if (run.queuePosition === undefined) return run.reason ?? ''
-  const { expectedStartMs: inMs } = run
-  const starts = inMs === undefined ? '' : inMs < 1000 ? ', starts now' : `, starts in about ${formatDuration(inMs)}`
   const because = run.reason === undefined ? '' : ` (${run.reason})`
-  return `number ${run.queuePosition} in the queue${starts}${because}`
+  return `number ${run.queuePosition} in the queue${startWords(run)}${because}`
+}
+
+function startWords({ expectedStartMs: inMs, reason }: RunView): string {
+  if (inMs === undefined) return ''
+  if (inMs >= 1000) return `, starts in about ${formatDuration(inMs)}`
+  // By its estimate, what is in the way should be over.
+  return reason === undefined ? ', starts now' : ''
 }
 
 export async function runsCommand(options: LookOptions & { readonly limit: number }): Promise<number> {
@@ -111,9 +117,9 @@ export async function showCommand(id: string, options: LookOptions & { readonly 
     if (!options.failed) {
       for await (const task of client.tasks(id)) {
         const time = task.durationMs === undefined ? '' : formatDuration(task.durationMs)
-        const why = task.why === undefined || task.why === task.state ? '' : `  ${task.why.split('\n')[0]}`
+        const why = task.why === undefined || task.why === task.state ? '' : `  ${plainText(task.why.split('\n')[0]!)}`
         process.stdout.write(
-          `  ${String(task.index).padStart(5)}  ${task.state.padEnd(9)}  ${time.padStart(9)}  ${task.file}${why}\n`,
+          `  ${String(task.index).padStart(5)}  ${task.state.padEnd(9)}  ${time.padStart(9)}  ${escapedName(task.file)}${why}\n`,
         )
       }
     }
@@ -206,7 +212,7 @@ export async function testsCommand(options: TestsOptions): Promise<number> {
         test.flakes,
         test.lastStatus,
         ago(test.lastAtMs),
-        `${test.file} › ${test.name}`,
+        escapedName(`${test.file} › ${test.name}`),
       ]),
     )
   })

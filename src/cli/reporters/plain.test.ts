@@ -103,6 +103,10 @@ describe('PlainReporter', () => {
         type: 'run',
         run: { ...queued, queuePosition: 1, reason: `waits for lock 'db', held for ${seconds} s` },
       })
+    reporter.message({
+      type: 'run',
+      run: { ...queued, queuePosition: 1, expectedStartMs: 0, reason: 'paused breakers' },
+    })
     reporter.message({ type: 'run', run: { ...queued, reason: 'no worker has the label gpu=1' } })
     const lines = terminal.raw.trimEnd().split('\n').slice(1)
     assert.deepEqual(lines, [
@@ -110,6 +114,7 @@ describe('PlainReporter', () => {
       'waiting: number 2 in the queue, expected to start in 90 s (busy)',
       'waiting: next in the queue, expected to start in 90 s (busy)',
       "waiting: next in the queue, expected to start in 90 s (waits for lock 'db', held for 1 s)",
+      'waiting: next in the queue, expected to start as soon as it can (paused breakers)',
       'waiting: no worker has the label gpu=1',
     ])
     reporter.close()

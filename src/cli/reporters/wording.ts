@@ -3,6 +3,7 @@
  * what the unit of planning is called.
  */
 import type { RunView } from '../../protocol/run-view.ts'
+import { escapedName } from '../../stdx/plain-text.ts'
 import type { RunInfo } from './reporter.ts'
 import { counted, formatPercent, formatSeconds, width } from './text-fit.ts'
 
@@ -56,15 +57,17 @@ function expectedStart(run: RunView, nowMs: number): string {
   if (run.expectedStartMs === undefined) return ''
   // An instant, or a time from now: no wait is as long as the years since 1970.
   const waitMs = run.expectedStartMs > 1e11 ? run.expectedStartMs - nowMs : run.expectedStartMs
-  return waitMs < 1000 ? ', expected to start now' : `, expected to start in ${formatSeconds(waitMs)}`
+  if (waitMs >= 1000) return `, expected to start in ${formatSeconds(waitMs)}`
+  // By its estimate, what is in the way should be over.
+  return run.reason === undefined ? ', expected to start now' : ', expected to start as soon as it can'
 }
 
-/** `src/a.test.ts › describe › title`, with the framework's project in front of the name. */
+/** `src/a.test.ts › describe › title`, with the framework's project in front of the name; on one line, whatever is in the names. */
 export function testLabel(test: {
   readonly file: string
   readonly name: readonly string[]
   readonly project?: string | undefined
 }): string {
   const project = test.project === undefined || test.project === '' ? [] : [`[${test.project}]`]
-  return [test.file, ...project, ...test.name].join(' › ').replace(/\s*[\r\n]+\s*/g, ' ')
+  return escapedName([test.file, ...project, ...test.name].join(' › '))
 }
