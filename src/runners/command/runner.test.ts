@@ -54,7 +54,13 @@ test('commandRunner: exit codes, one process per file, with its output and its s
 test('commandRunner: exit codes, a hanging file is left started and the rest unreported', async () => {
   await using project = await inlineProject({ ...base, 'a.sh': 'true', 'b.sh': 'sleep 1000', 'c.sh': 'true' })
   const suite: CommandSuite = { name: 'checks', discover: ['*.sh'], run: ['sh', '{files}'], results: 'exit-code' }
-  const run = await runBatch(commandRunner, { cwd: project.cwd, suite, cpus: 1, timeoutMs: 2000 })
+  const run = await runBatch(commandRunner, {
+    cwd: project.cwd,
+    suite,
+    cpus: 1,
+    timeoutMs: 2000,
+    hangsFrom: (event) => event.type === 'file-start' && event.file === 'b.sh',
+  })
   assert.equal(run.killed, true)
   const files = collectFiles(run.events)
   assert.equal(files.get('a.sh')!.ended, true)

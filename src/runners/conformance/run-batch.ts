@@ -27,6 +27,8 @@ import type {
   Runner,
 } from '../runner.ts'
 
+const defaultTimeoutMs = 60_000
+
 export type RunBatchOptions = {
   readonly cwd: string
   /** The tasks to run; default: all that `list` found (then the batch is `complete`). */
@@ -37,6 +39,8 @@ export type RunBatchOptions = {
   readonly cpus?: number
   /** After this the whole process group is killed; default 60 s. */
   readonly timeoutMs?: number
+  /** For what hangs on purpose: the time limit begins with the first event of which this is true, however long the start took. */
+  readonly hangsFrom?: (event: DriverEvent) => boolean
   readonly suite?: CommandSuite
   /** Added to this process's environment. */
   readonly env?: Readonly<Record<string, string>>
@@ -75,7 +79,7 @@ export async function runBatch(runner: Runner, options: RunBatchOptions): Promis
     const cpus = options.cpus ?? 2
     const command = await runner.command({ project, detection, files, complete, paths, args, cpus, tempDir, ...suite })
     const startMs = performance.now()
-    const outcome = await runProcess(project, command, options.timeoutMs ?? 60_000, options.onEvent)
+    const outcome = await runProcess(project, command, options)
     return { detection, listing, command, ...outcome, wallMs: performance.now() - startMs }
   } finally {
     await rm(tempDir, { recursive: true, force: true })
@@ -106,14 +110,18 @@ type Outcome = Pick<BatchRun, 'events' | 'exit' | 'stdout' | 'stderr' | 'killed'
 async function runProcess(
   project: Project,
   command: BatchCommand,
-  timeoutMs: number,
-  onEvent?: (event: DriverEvent) => void,
+  { timeoutMs = defaultTimeoutMs, hangsFrom, onEvent }: RunBatchOptions,
 ): Promise<Outcome> {
   const events: DriverEvent[] = []
   const printed = { stdout: '', stderr: '' }
+  let waitsToHang = hangsFrom !== undefined
   const emit = (event: DriverEvent): void => {
     events.push(event)
     onEvent?.(event)
+    if (waitsToHang && hangsFrom!(event)) {
+      waitsToHang = false
+      limit(timeoutMs)
+    }
   }
   const reader: BatchReader | undefined = command.reader?.({
     event: emit,
@@ -131,10 +139,15 @@ async function runProcess(
     detached: true,
   })
   let killed = false
-  const timer = setTimeout(() => {
-    killed = true
-    killGroup(child)
-  }, timeoutMs)
+  let timer: NodeJS.Timeout | undefined
+  const limit = (ms: number): void => {
+    clearTimeout(timer)
+    timer = setTimeout(() => {
+      killed = true
+      killGroup(child)
+    }, ms)
+  }
+  limit(waitsToHang ? defaultTimeoutMs : timeoutMs)
   try {
     const lines = [
       readLines(child.stdio[3] as Readable, (line) => emit(JSON.parse(line) as DriverEvent)),

@@ -165,8 +165,12 @@ test("goRunner: a package that hangs stays unended; Go's own time limit names th
     findTest(collectFiles(limited.events).get('./hangs'), 'TestHangs').errors![0]!.message,
     /^panic: test timed out after 1s/,
   )
-  // Compiled by now.
-  const run = await runBatch(goRunner, { cwd: project.cwd, env: offline, timeoutMs: 8000 })
+  const run = await runBatch(goRunner, {
+    cwd: project.cwd,
+    env: offline,
+    timeoutMs: 4000,
+    hangsFrom: (event) => event.type === 'test',
+  })
   assert.equal(run.killed, true)
   const found = collectFiles(run.events)
   assert.deepEqual(statuses(found.get('./hangs')), { TestBefore: 'passed' })

@@ -86,14 +86,19 @@ for (const name of ['exit', 'exit-at-load', 'crash', 'dry']) {
     const run = await runBatch(mochaRunner, {
       cwd: suite,
       files: broken(name),
-      timeoutMs: name === 'dry' ? 3000 : 60_000,
+      ...(name === 'dry' ? { timeoutMs: 3000, hangsFrom: (event) => event.type === 'file-start' } : {}),
     })
     assertCrashed(collectFiles(run.events), `test/broken/${name}.js`)
   })
 }
 
 test('mocha: what was reported before a hang stays reported', async () => {
-  const run = await runBatch(mochaRunner, { cwd: suite, files: broken('hang'), timeoutMs: 3000 })
+  const run = await runBatch(mochaRunner, {
+    cwd: suite,
+    files: broken('hang'),
+    timeoutMs: 3000,
+    hangsFrom: (event) => event.type === 'test',
+  })
   assert.ok(run.killed)
   const file = collectFiles(run.events).get('test/broken/hang.js')
   assert.deepEqual(statuses(file), { 'passes first': 'passed' })

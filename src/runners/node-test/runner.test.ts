@@ -75,12 +75,16 @@ test('node:test: files that fail to load or end their process fail alone, by nam
 test('node:test: a hanging file leaves the others reported', async () => {
   const files = ['broken/fine.js', 'broken/hang.js']
   let fineEnded = false
+  let hangStarted = false
   const run = await runBatch(nodeTestRunner, {
     cwd: suite,
     files,
-    timeoutMs: 6000,
-    onEvent: (event) => {
+    timeoutMs: 3000,
+    // Both by processes of their own, in any order.
+    hangsFrom: (event) => {
       if (event.type === 'file-end' && event.file === 'broken/fine.js') fineEnded = true
+      if (event.type === 'file-start' && event.file === 'broken/hang.js') hangStarted = true
+      return fineEnded && hangStarted
     },
   })
   assert.ok(run.killed)

@@ -223,7 +223,12 @@ test('pytestRunner: a process that dies leaves its file unended and keeps what w
   const loading = await runBatch(pytestRunner, { cwd: project.cwd, files: ['test_a.py', 'test_import_exit.py'] })
   assert.deepEqual(loading.events, [{ type: 'file-start', file: 'test_import_exit.py' }])
 
-  const killed = await runBatch(pytestRunner, { cwd: project.cwd, files: ['test_hang.py'], timeoutMs: 8000 })
+  const killed = await runBatch(pytestRunner, {
+    cwd: project.cwd,
+    files: ['test_hang.py'],
+    timeoutMs: 3000,
+    hangsFrom: (event) => event.type === 'file-start',
+  })
   assert.equal(killed.killed, true)
   assertCrashed(collectFiles(killed.events), 'test_hang.py')
 })
