@@ -6,6 +6,7 @@
 import { stripVTControlCharacters } from 'node:util'
 import type { Failure, RunView } from '../protocol/run-view.ts'
 import { formatDuration } from '../stdx/duration.ts'
+import { escapedName } from '../stdx/plain-text.ts'
 import type { Digest } from './digest.ts'
 import { errorMessage, errorTrace } from './error-text.ts'
 
@@ -25,16 +26,22 @@ export function markdownSummary(
     text,
     'Not finished',
     digest.unfinished,
-    (file) => `- ${code(file.file)}: ${inline(file.state)}${file.why === undefined ? '' : ` (${inline(file.why)})`}\n`,
+    (file) =>
+      `- ${code(escapedName(file.file))}: ${inline(file.state)}${file.why === undefined ? '' : ` (${inline(file.why)})`}\n`,
   )
-  section(text, 'Not run', digest.notRun, (file) => `- ${code(file.file)}: ${inline(file.why)}\n`)
+  section(text, 'Not run', digest.notRun, (file) => `- ${code(escapedName(file.file))}: ${inline(file.why)}\n`)
   section(
     text,
     'Flaky',
     digest.flaky,
     (test) => `- ${label(test)}: passed after ${test.failedTries} failed ${test.failedTries === 1 ? 'try' : 'tries'}\n`,
   )
-  section(text, 'Slowest files', digest.slowest, (file) => `- ${code(file.file)}: ${formatDuration(file.durationMs)}\n`)
+  section(
+    text,
+    'Slowest files',
+    digest.slowest,
+    (file) => `- ${code(escapedName(file.file))}: ${formatDuration(file.durationMs)}\n`,
+  )
   return text.toString()
 }
 
@@ -86,7 +93,7 @@ function label(test: { file: string; name: readonly string[]; project?: string }
 }
 
 function labelText(test: { file: string; name: readonly string[]; project?: string }): string {
-  return [test.file, ...(test.project ? [`[${test.project}]`] : []), ...test.name].join(' › ')
+  return escapedName([test.file, ...(test.project ? [`[${test.project}]`] : []), ...test.name].join(' › '))
 }
 
 /** A fence longer than any run of backticks within. */

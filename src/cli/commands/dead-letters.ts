@@ -1,6 +1,7 @@
 /** `muster dead-letters`: files that got no verdict and will not be tried again; list, show, replay, discard. */
 import { errorCatalogue, MusterError, type ErrorCode } from '../../protocol/errors.ts'
 import type { DeadLetterView, LettersPage, ReplayResult } from '../../protocol/failures.ts'
+import { escapedName } from '../../stdx/plain-text.ts'
 import { connect } from '../connect.ts'
 import { ago, table } from '../table.ts'
 import type { LookOptions } from './look.ts'
@@ -41,7 +42,7 @@ export async function listLettersCommand(options: ListOptions): Promise<number> 
         ago(letter.atMs),
         letter.run,
         letter.suite,
-        letter.file,
+        escapedName(letter.file),
         firstLine(letter.why),
       ]),
     ),
@@ -117,7 +118,7 @@ function stateWords({ replay }: DeadLetterView): string {
 
 function letterLines(letter: DeadLetterView): string[] {
   const lines = [
-    `${letter.letter} · ${letter.file} · ${letter.suite} (${letter.framework}) · ${stateWords(letter)}`,
+    `${letter.letter} · ${escapedName(letter.file)} · ${letter.suite} (${letter.framework}) · ${stateWords(letter)}`,
     `${letter.cause}: ${letter.why}`,
     `task ${letter.task} of project ${letter.project}, ${ago(letter.atMs)}`,
   ]

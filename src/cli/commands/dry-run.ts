@@ -2,6 +2,7 @@
 import type { PlanView } from '../../client/client.ts'
 import { needWords } from '../../scheduling/need-words.ts'
 import { formatDuration } from '../../stdx/duration.ts'
+import { escapedName } from '../../stdx/plain-text.ts'
 import { table } from '../table.ts'
 import type { RunPlan } from '../run-plan.ts'
 import { counted } from '../reporters/text-fit.ts'
@@ -42,8 +43,8 @@ export function printPlan(plan: RunPlan, known: PlanView, json: boolean): number
         .filter((one) => one.need === kind)
         .map((one) => [
           one.estimateMs === null ? '?' : formatDuration(one.estimateMs),
-          one.file,
-          afterWords(one.after),
+          escapedName(one.file),
+          escapedName(afterWords(one.after)),
         ]),
     )
   if (needs.needs.length === 0) process.stdout.write(rows(undefined))

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { RunView } from '../../protocol/run-view.ts'
-import { waitingWords } from './look.ts'
+import { testsText, waitingWords } from './look.ts'
 
 test('waitingWords: the place in the queue, when it starts, and why not now', () => {
   const words = (view: Partial<RunView>) => waitingWords(view as RunView)
@@ -17,4 +17,25 @@ test('waitingWords: the place in the queue, when it starts, and why not now', ()
     'number 2 in the queue, starts in about 51 m 00 s (its quota is spent)',
   )
   assert.equal(words({ queuePosition: 3, reason: 'behind its breaker' }), 'number 3 in the queue (behind its breaker)')
+})
+
+test('testsText: a test whose name has line ends stays on its line, and is not taken for another', () => {
+  const row = {
+    file: 'a.test.ts',
+    medianMs: 1,
+    p95Ms: 1,
+    runs: 2,
+    failures: 1,
+    flakes: 1,
+    lastStatus: 'passed',
+    lastAtMs: 0,
+    project: 'p',
+    suite: 's',
+    lastRun: 'r',
+  }
+  const tests = ['a\r\nb', 'a b', 'a\u001b[2Jb'].map((name) => ({ ...row, name }))
+  const lines = testsText(tests).trimEnd().split('\n')
+  assert.equal(lines.length, 4)
+  for (const [at, name] of ['a\\r\\nb', 'a b', 'a\\u001b[2Jb'].entries())
+    assert.equal(lines[at + 1]!.split('a.test.ts › ')[1], name)
 })

@@ -202,18 +202,22 @@ export async function testsCommand(options: TestsOptions): Promise<number> {
   )
   return print(options, tests, () => {
     if (tests.length === 0) return order === 'slowest' ? 'no tests yet\n' : `no ${order} tests\n`
-    return table(
-      ['MEDIAN', 'P95', 'RUNS', 'FAILED', 'FLAKY', 'LAST', 'WHEN', 'TEST'],
-      tests.map((test) => [
-        formatDuration(test.medianMs),
-        formatDuration(test.p95Ms),
-        test.runs,
-        test.failures,
-        test.flakes,
-        test.lastStatus,
-        ago(test.lastAtMs),
-        escapedName(`${test.file} › ${test.name}`),
-      ]),
-    )
+    return testsText(tests)
   })
+}
+
+export function testsText(tests: readonly TestRow[]): string {
+  return table(
+    ['MEDIAN', 'P95', 'RUNS', 'FAILED', 'FLAKY', 'LAST', 'WHEN', 'TEST'],
+    tests.map((test) => [
+      formatDuration(test.medianMs),
+      formatDuration(test.p95Ms),
+      test.runs,
+      test.failures,
+      test.flakes,
+      test.lastStatus,
+      ago(test.lastAtMs),
+      escapedName(`${test.file} › ${test.name}`),
+    ]),
+  )
 }

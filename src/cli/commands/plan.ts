@@ -8,6 +8,7 @@ import { plainRun } from '../../scheduling/made-up.ts'
 import type { Recording } from '../../scheduling/recording.ts'
 import { whatIf, type FleetPlan, type WhatIf, type Work } from '../../scheduling/what-if.ts'
 import { formatDuration } from '../../stdx/duration.ts'
+import { escapedName } from '../../stdx/plain-text.ts'
 import { connect, type Connection } from '../connect.ts'
 import { Interrupts } from '../interrupts.ts'
 import { Policies } from '../policies.ts'
@@ -142,7 +143,7 @@ export function planText(result: WhatIf, cpus: number, speeds: readonly number[]
     fleet.batches,
   ])
   const body = table(['WORKERS', 'CPUS', 'EXPECTED', 'RANGE', 'BOUND', 'EFFICIENCY', 'BATCHES'], rows)
-  const limit = `more than ${result.workersMax} ${result.workersMax === 1 ? 'worker does' : 'workers do'} not help: ${longest.file} alone takes ${formatDuration(longest.ms)}${knownRatio === 0 ? ', by a guess' : ''}`
+  const limit = `more than ${result.workersMax} ${result.workersMax === 1 ? 'worker does' : 'workers do'} not help: ${escapedName(longest.file)} alone takes ${formatDuration(longest.ms)}${knownRatio === 0 ? ', by a guess' : ''}`
   return `${head}\n${body}${[...gainWords(fleets), limit].join('\n')}\n`
 }
 

@@ -45,7 +45,7 @@ describe('GithubReporter', () => {
     assert.equal(annotations.length, 10)
     assert.equal(
       annotations[0],
-      '::error file=a%2Cb%3Ac.test.ts,line=1,title=a%2Cb%3Ac.test.ts › 50%25 of 0::first%0A100%25 wrong',
+      '::error file=a%2Cb%3Ac.test.ts,line=1,title=a%2Cb%3Ac.test.ts › 50%25\\nof 0::first%0A100%25 wrong',
     )
     const summary = await readFile(path)
     assert.ok(summary.length < 1024 * 1024, `${summary.length} bytes`)

@@ -11,6 +11,8 @@ import type { Reporter, RunSummary } from './reporter.ts'
 
 const file = 'tests/one\nFAKE ✓ line\u0007.test.ts'
 const shown = 'tests/one\\nFAKE ✓ line\\u0007.test.ts'
+const testName = ['breaks\r\nFAKE ✗ two', 'of\u001b[2J it']
+const testShown = 'breaks\\r\\nFAKE ✗ two › of\\u001b[2J it'
 const messages: readonly FeedMessage[] = [
   { type: 'task-started', tasks: [{ task: 0, file, worker: 'w', workerName: 'w', startedAtMs: startMs }] },
   { type: 'task-ended', task: 0, file, state: 'passed', final: true, durationMs: 5 },
@@ -19,8 +21,8 @@ const messages: readonly FeedMessage[] = [
 const summary: RunSummary = {
   run: finalRun,
   exitCode: 1,
-  failures: [{ file, name: ['breaks'], attempt: 1, errors: [{ message: 'no' }] }],
-  flaky: [{ file, name: ['wavers'], failedTries: 1 }],
+  failures: [{ file, name: testName, attempt: 1, errors: [{ message: 'no' }] }],
+  flaky: [{ file, name: ['wavers', ...testName], failedTries: 1 }],
   slowest: [{ file, durationMs: 5 }],
   unfinished: [{ file, state: 'lost', why: 'gone' }],
   notRun: [{ file, why: 'x' }],
@@ -34,7 +36,7 @@ const reporters: Readonly<Record<string, (terminal: FakeTerminal, clock: FakeClo
   github: (terminal, clock) => new GithubReporter(terminal, clock, {}, '/'),
 }
 
-describe("a file's name with a line end", () => {
+describe('a name with a line end, of a file or a test', () => {
   for (const [name, open] of Object.entries(reporters)) {
     test(`is written out by ${name}`, async () => {
       const clock = new FakeClock(startMs)
@@ -47,7 +49,9 @@ describe("a file's name with a line end", () => {
       // An annotation names the file as it is; GitHub takes it apart.
       const text = terminal.raw.replaceAll(/^::error .*$/gm, '')
       assert.ok(text.includes(shown))
-      assert.ok(!text.includes('one\nFAKE') && !text.includes('\u0007'))
+      assert.ok(text.includes(`› ${testShown}`), text)
+      assert.ok(text.includes(`› wavers › ${testShown}`), text)
+      assert.ok(!/[\r\n]FAKE/.test(text) && !text.includes('\u001b[2J it') && !text.includes('\u0007'))
     })
   }
 })
