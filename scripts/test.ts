@@ -24,6 +24,8 @@ const runTimeoutMs = 20 * 60_000
 const testTimeoutMs = 5 * 60_000
 /** A process that has been told to stop may need a moment. */
 const leftoverGraceMs = 2_000
+/** One that was killed is gone as soon as it gets a processor once more. */
+const killedGraceMs = 10_000
 
 function setUp(): void {
   const run = spawnSync(path.join(root, 'scripts', 'setup-tests.sh'), { stdio: 'inherit' })
@@ -80,6 +82,9 @@ async function endLeftovers(id: string): Promise<number> {
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
     }
   }
+  // Whoever looks for them when this has ended finds none.
+  const goneByMs = Date.now() + killedGraceMs
+  while (leftovers(id).length > 0 && Date.now() < goneByMs) await delay(10)
   return left.length
 }
 

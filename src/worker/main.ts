@@ -38,6 +38,8 @@ export type WorkerOptions = {
   readonly resources?: Readonly<Record<string, number>>
   /** How much is found out about this machine; default `all`, and `quick` for a worker that is alone. */
   readonly detect?: DetectLevel
+  /** The longest that a start waits for what is found out quickly; default 2 s. */
+  readonly detectStartMs?: number
   /** How often cards, disks and limits are looked at again; default 2 min. */
   readonly detectEveryMs?: number
   /** Spool, workspaces and their cache live here. */
@@ -90,6 +92,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHandle>
   const tempRoot = claimTempRoot(options.dataDir)
   const detection = new Detection({
     level: options.detect ?? (options.isAlone === true ? 'quick' : 'all'),
+    ...(options.detectStartMs === undefined ? {} : { startWaitMs: options.detectStartMs }),
     ...(options.detectEveryMs === undefined ? {} : { watchMs: options.detectEveryMs }),
     dataDir: options.dataDir,
     tempDir: tempRoot,

@@ -133,7 +133,14 @@ export async function endLeftovers(group: number, mark: string): Promise<number>
   if (left.length === 0) return count
   // Twice: what was being forked while the first list was made is in the second.
   for (let round = 0; round < 2; round += 1) {
-    for (const pid of await leftovers(group, mark)) signal(pid, 'SIGKILL')
+    left = await leftovers(group, mark)
+    for (const pid of left) signal(pid, 'SIGKILL')
+  }
+  // It dies when it gets a processor once more; one that hangs in the kernel isn't waited for.
+  for (const lookMs of looksMs) {
+    if (left.length === 0) break
+    await sleep(lookMs)
+    left = left.filter((pid) => isLeftover(pid, group, mark))
   }
   return count
 }

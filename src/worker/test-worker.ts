@@ -1,5 +1,6 @@
 /** Starts workers for tests, in this process or as one of their own. */
 import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -50,6 +51,16 @@ export class WorkerProcess {
     this.exited = new Promise((resolve) => this.child.once('exit', (code, signal) => resolve({ code, signal })))
   }
 
+  /** Resolves once it has said so; rejects when it ends without. */
+  async says(pattern: RegExp): Promise<void> {
+    const stderr = this.child.stderr!
+    const ended = stderr.readableEnded ? Promise.resolve() : once(stderr, 'end')
+    while (!pattern.test(this.stderr)) {
+      if (stderr.readableEnded) throw new Error(`it ended without ${pattern}:\n${this.stderr}`)
+      await Promise.race([once(stderr, 'data'), ended])
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill('SIGKILL')
     await this.exited
@@ -69,7 +80,7 @@ export function isAlive(pid: number): boolean {
 }
 
 /** A process that isn't our child can't be waited for: looked at until it is gone. */
-export async function untilGone(pids: readonly number[], timeoutMs = 10_000): Promise<void> {
+export async function untilGone(pids: readonly number[], timeoutMs = 30_000): Promise<void> {
   const deadlineMs = performance.now() + timeoutMs
   while (pids.some(isAlive)) {
     if (performance.now() > deadlineMs) throw new Error(`still running: ${pids.filter(isAlive).join(', ')}`)

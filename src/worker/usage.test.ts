@@ -68,7 +68,9 @@ it('a batch says what it used', async () => {
   using folder = temporaryFolder()
   const gate = path.join(folder.path, 'gate')
   const { batch } = coordinator.assign([`wait-for:${gate}`])
-  await sleep(600)
+  await coordinator.until(() => coordinator.of('started', batch)[0], 'the start of the framework')
+  // It is looked at soon after its start, and again within a second.
+  await sleep(1500)
   writeFileSync(gate, '')
   const { usage } = await coordinator.ended(batch)
   assert.ok(usage!.cpuMs >= 20 && usage!.memoryBytesMax > 10_000_000, JSON.stringify(usage))

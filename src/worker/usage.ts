@@ -1,7 +1,7 @@
 /**
  * What a batch's processes use: processor time and memory of the whole tree below the processes that
- * were started for it. On Linux /proc is read soon after the start and then at most once a second, and
- * more rarely where that costs noticeable time (many processes); elsewhere nothing is known.
+ * were started for it. On Linux /proc is read soon after the start, then ever more rarely down to once a second,
+ * and more rarely where that costs noticeable time (many processes); elsewhere nothing is known.
  *
  * The kernel adds a process's time to its parent's when that one waits for it. So the sum over those
  * that live holds the time of those that are gone, and what *this* process's account of waited-for
@@ -71,10 +71,12 @@ export class UsageMeter {
   #schedule(delayMs: number): void {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => {
-      const beganMs = performance.now()
+      // Of the processor: on a busy machine a look may be long under way, and costs no more.
+      const began = process.threadCpuUsage()
       this.#look()
-      const costMs = performance.now() - beganMs
-      this.#schedule(Math.max(lookEveryMs, costMs / costMax))
+      const { user, system } = process.threadCpuUsage(began)
+      const costMs = (user + system) / 1000
+      this.#schedule(Math.max(Math.min(2 * delayMs, lookEveryMs), costMs / costMax))
     }, delayMs)
     this.#timer.unref()
   }

@@ -34,11 +34,14 @@ async function seen(
   return (JSON.parse(readFileSync(file, 'utf8')) as { env: Record<string, string> }).env
 }
 
+/** Tools are asked with a low priority: on a busy machine they take their time. */
+const patient = { detect: 'quick', detectStartMs: 60_000 } as const
+
 describe('a worker with two cards', () => {
   it('tells of them at once, and shows a batch those that it was granted, in place of what its caller sees', async () => {
     host.nvidia(twoCards.listing, twoCards.cards)
     await using coordinator = await new TestCoordinator().start()
-    await using _worker = await startTestWorker(coordinator, { detect: 'quick' })
+    await using _worker = await startTestWorker(coordinator, patient)
     const [hello] = coordinator.of('hello')
     assert.deepEqual(
       hello!.capabilities.gpus?.map((gpu) => gpu.id),
@@ -57,7 +60,7 @@ describe('a worker with two cards', () => {
   it('gives slices of one that is cut', async () => {
     host.nvidia(slicedCard.listing, slicedCard.cards)
     await using coordinator = await new TestCoordinator().start()
-    await using _worker = await startTestWorker(coordinator, { detect: 'quick' })
+    await using _worker = await startTestWorker(coordinator, patient)
     const ids = coordinator.of('hello')[0]!.capabilities.gpus!.map((gpu) => gpu.id)
     assert.deepEqual(
       ids.map((id) => id.slice(0, 4)),
@@ -91,7 +94,7 @@ describe('a worker without cards', () => {
   it('leaves a test the environment that it has', async () => {
     host.program('nvidia-smi', 'exit 9')
     await using coordinator = await new TestCoordinator().start()
-    await using _worker = await startTestWorker(coordinator, { detect: 'quick' })
+    await using _worker = await startTestWorker(coordinator, patient)
     const env = await seen(coordinator, {}, { CUDA_VISIBLE_DEVICES: '3' })
     assert.equal(env['CUDA_VISIBLE_DEVICES'], '3')
     assert.equal(env['MUSTER_GPUS'], undefined)

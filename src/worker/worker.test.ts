@@ -203,7 +203,9 @@ describe('time limits', () => {
   it('end a file that runs too long, and only that is timed out', async () => {
     await using coordinator = await new TestCoordinator().start()
     await using _worker = await startTestWorker(coordinator)
-    const { batch } = coordinator.assign(['pass', 'hang', 'plain'], { taskTimeoutMs: 1500 })
+    // Until the first file begins there is time for all of them: a busy machine may need it to start the framework.
+    const files = ['pass', 'hang', ...Array.from({ length: 10 }, (_, at) => `plain:${at}`)]
+    const { batch } = coordinator.assign(files, { taskTimeoutMs: 1500 })
     const ended = await coordinator.ended(batch)
     assert.equal(ended.reason, 'timed-out')
     assert.deepEqual(ended.timedOut, [1])
@@ -224,7 +226,8 @@ describe('time limits', () => {
   it('kill a framework that ignores SIGTERM', async () => {
     await using coordinator = await new TestCoordinator().start()
     await using _worker = await startTestWorker(coordinator)
-    const { batch } = coordinator.assign(['hang'], { args: ['--ignore-sigterm'], taskTimeoutMs: 2000 })
+    const files = ['hang', ...Array.from({ length: 10 }, (_, at) => `plain:${at}`)]
+    const { batch } = coordinator.assign(files, { args: ['--ignore-sigterm'], taskTimeoutMs: 2000 })
     const ended = await coordinator.ended(batch)
     assert.equal(ended.reason, 'timed-out')
     assert.equal(ended.signal, 'SIGKILL')
@@ -264,6 +267,7 @@ describe('joining', () => {
       resources: { licences: 2 },
       name: 'tester',
       detect: 'quick',
+      detectStartMs: 60_000,
     })
     const [hello] = coordinator.of('hello')
     assert.equal(hello!.worker, worker.id)

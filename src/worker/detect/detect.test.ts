@@ -17,6 +17,8 @@ function detection(host: PlantedHost, options: Partial<DetectOptions> = {}): Det
     // Only what is planted: this machine's own tools are no part of the test.
     env: { PATH: host.bin },
     home: host.home,
+    // Of what doesn't hang nothing is late, however busy the machine is.
+    startWaitMs: 60_000,
     ...options,
   })
 }
@@ -93,7 +95,8 @@ describe('Detection', () => {
     host.program('nvidia-smi', `while ! [ -e ${gate} ]; do /bin/sleep 0.02; done\n${nvidiaOf(twoCards)}`)
     const told = Promise.withResolvers<Detected>()
     await using found = detection(host, {
-      startWaitMs: 200,
+      // Files are read in a moment, also on a busy machine.
+      startWaitMs: 3000,
       onUpdate: (detected) => detected.gpus.length > 0 && told.resolve(detected),
     })
     const first = await found.first
