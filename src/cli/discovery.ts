@@ -108,8 +108,10 @@ export async function discover(
   let timer = setTimeout(done.resolve, lookMs)
   const browser = bonjour.find({ type }, (service: Service) => {
     const { address, seal } = (service.txt ?? {}) as { readonly address?: unknown; readonly seal?: unknown }
-    if (typeof address !== 'string' || !URL.canParse(address)) return
-    if (seal !== sealOf(workerToken, address)) return void others.add(address)
+    const url = typeof address === 'string' ? URL.parse(address) : null
+    if (typeof address !== 'string' || url === null) return
+    // Anybody may have written it: shown is what does nothing to a terminal.
+    if (seal !== sealOf(workerToken, address)) return void others.add(url.pathname === '/' ? url.origin : url.href)
     if (found.size === 0) {
       clearTimeout(timer)
       timer = setTimeout(done.resolve, moreMs)

@@ -113,7 +113,7 @@ export async function showCommand(id: string, options: LookOptions & { readonly 
     if (!('state' in run)) return print(options, run, () => `${historyLine(run)}\nOnly its summary is kept.\n`)
     const digest = await digestRecords(client.records(id))
     if (options.json) return print(options, { ...run, failures: digest.failures }, () => '')
-    process.stdout.write(options.failed ? '' : `${runLines(run).join('\n')}\n`)
+    process.stdout.write(options.failed ? '' : `${runLines(run).map(plainText).join('\n')}\n`)
     if (!options.failed) {
       for await (const task of client.tasks(id)) {
         const time = task.durationMs === undefined ? '' : formatDuration(task.durationMs)

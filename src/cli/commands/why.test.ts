@@ -66,6 +66,25 @@ sooner   - run r00000001abcdefgh holds the lock for another 51.0 s to 69.0 s
       for (const line of text(index, columns).split('\n')) assert.ok(line.length <= columns, line)
 })
 
+test('whyText: what a worker calls itself does nothing to a terminal', () => {
+  const state = emptyState()
+  const capabilities = { os: 'linux', arch: 'x64', cpus: 1, memoryBytes: 8, host: 'h', labels: {}, tools: {} }
+  for (const input of [
+    { type: 'join', worker: 'w', name: 'a\u001b[2J\nb', version: '1', draining: false, capabilities },
+    { type: 'submit', run: 'r1', who: 'x', spec: plainSpec, files: ['f'], estimates: [1] },
+    { type: 'assign', run: 'r1', worker: 'w', tasks: [0], cpus: 1, why: '' },
+    { type: 'submit', run: 'r2', who: 'x', spec: plainSpec, files: ['f'], estimates: [1] },
+  ] as const)
+    advance(state, input, 1)
+  const view = { state, available: () => true }
+  const said = (run: string, task?: number) =>
+    whyText(explain(view, state.runs.get(run)!, task, { strategy: history, config: undefined }, 2), 100)
+  for (const text of [said('r1', 0), said('r2')]) {
+    assert.match(text, /a b/)
+    assert.doesNotMatch(text, /\u001b/)
+  }
+})
+
 test('whyText: in place of a position, why there is none', () => {
   const why = { run: 'r', state: 'queued', words: 'nothing under way', waits: [], sooner: [], nowMs: 0, strategy: 'x' }
   assert.match(whyText({ ...why, queueWords: 'nobody tells' }, 80), /^queue {4}nobody tells$/m)

@@ -75,7 +75,7 @@ function sayWait(why: Why, wait: Wait, say: (name: string, text: string) => void
 
 function attemptWords({ outcome, name, durationMs, atMs, message }: Attempt): string {
   const took = durationMs === undefined ? '' : ` after ${formatDuration(durationMs)}`
-  return `${outcome}${took} on ${name}, ${clock(atMs)}${message === undefined ? '' : `: ${plainText(message)}`}`
+  return `${outcome}${took} on ${name}, ${clock(atMs)}${message === undefined ? '' : `: ${message}`}`
 }
 
 function timeWords(interval: Interval, nowMs: number): string {
@@ -96,8 +96,9 @@ function clock(atMs: number): string {
 
 const nameWidth = 9
 
-/** Words that don't fit go on below, in line with the first. */
-function wrapped(name: string, text: string, columns: number): string[] {
+/** Words that don't fit go on below, in line with the first. Names of workers, locks and labels in them do nothing to a terminal. */
+function wrapped(name: string, said: string, columns: number): string[] {
+  const text = plainText(said)
   const indent = name === '' && !text.startsWith('- ') && !text.startsWith('rests on ') ? 0 : nameWidth
   const hang = indent + (text.startsWith('- ') ? 2 : 0)
   const lines: string[] = []

@@ -24,10 +24,14 @@ test('a worker with a token finds the coordinators that take it, and no others',
   const one = await serve('one')
   const two = await serve('two')
   for (const { url, token } of [two, one]) assert.equal((await worker(token).says(/joined (\S+) as/))[1], url)
+  const bonjour = new Bonjour({ interface: '127.0.0.1', bind: '0.0.0.0', port: port! } as object)
+  const txt = { address: 'http://127.0.0.1:1/\u001b[2J', seal: 'x' }
+  await once(bonjour.publish({ name: 'hostile', type: 'muster', port: 1, txt, probe: false }), 'up')
   const lost = await worker('mw_another').ended
+  await new Promise<void>((resolve) => bonjour.unpublishAll(() => bonjour.destroy(() => resolve())))
   assert.equal(lost.code, 3)
-  const both = [one.url, two.url].sort((a, b) => (a < b ? -1 : 1)).join(', ')
-  assert.ok(lost.stderr.includes(`none that takes this token answered; with another token: ${both}`), lost.stderr)
+  const all = [one.url, two.url, 'http://127.0.0.1:1/%1B[2J'].sort((a, b) => (a < b ? -1 : 1)).join(', ')
+  assert.ok(lost.stderr.includes(`none that takes this token answered; with another token: ${all}`), lost.stderr)
   assert.match(lost.stderr, /'muster token worker' on the coordinator's host/)
   assert.match(lost.stderr, /a coordinator elsewhere needs --join/)
   const off = await worker(one.token, { MUSTER_MDNS: 'off' }).ended

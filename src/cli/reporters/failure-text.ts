@@ -5,6 +5,7 @@
  */
 import { diff, stripVTControlCharacters } from 'node:util'
 import type { TestError } from '../../protocol/results.ts'
+import { plainText } from '../../stdx/plain-text.ts'
 import type { Paint } from './terminal.ts'
 import { fitEnd, spread, width } from './text-fit.ts'
 import { testLabel } from './wording.ts'
@@ -28,7 +29,7 @@ const errorsMax = 3
 export function failureText(failure: ShownFailure, columns: number, paint: Paint): string {
   const errors = failure.errors ?? []
   const first = errors[0] === undefined ? [] : messageLines(errors[0])
-  const where = failure.worker === undefined ? '' : `  (${failure.worker})`
+  const where = failure.worker === undefined ? '' : `  (${plainText(failure.worker)})`
   const label = clean(testLabel(failure)) + where
   const room = Math.min(columns, headlineColumnsMax)
   const right = first.length === 1 ? first[0]! : ''

@@ -13,13 +13,16 @@ const file = 'tests/one\nFAKE ✓ line\u0007.test.ts'
 const shown = 'tests/one\\nFAKE ✓ line\\u0007.test.ts'
 const testName = ['breaks\r\nFAKE ✗ two', 'of\u001b[2J it']
 const testShown = 'breaks\\r\\nFAKE ✗ two › of\\u001b[2J it'
+const workers = ['a', 'b'].map((worker) => ({ ...finalRun.workers[0]!, worker, name: `${worker}\u0007\nFAKE ✓` }))
+const run = { ...finalRun, workers, reason: 'busy: a\u0007\nFAKE ✓' }
 const messages: readonly FeedMessage[] = [
-  { type: 'task-started', tasks: [{ task: 0, file, worker: 'w', workerName: 'w', startedAtMs: startMs }] },
-  { type: 'task-ended', task: 0, file, state: 'passed', final: true, durationMs: 5 },
+  { type: 'task-started', tasks: [{ task: 0, file, worker: 'w', workerName: 'w\u0007', startedAtMs: startMs }] },
+  { type: 'run', run },
+  { type: 'task-ended', task: 0, file, worker: 'b', state: 'passed', final: true, durationMs: 5 },
   { type: 'task-ended', task: 1, file, state: 'lost', final: true, durationMs: 5, why: 'gone' },
 ]
 const summary: RunSummary = {
-  run: finalRun,
+  run,
   exitCode: 1,
   failures: [{ file, name: testName, attempt: 1, errors: [{ message: 'no' }] }],
   flaky: [{ file, name: ['wavers', ...testName], failedTries: 1 }],

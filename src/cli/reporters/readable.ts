@@ -1,17 +1,20 @@
 /**
  * Messages and summaries as reporters for people get them: names of files may have line ends and what a terminal obeys,
- * which are written out. Reports for programs get the exact names.
+ * which are written out; of those of workers it is left out. Reports for programs get the exact names.
  */
-import type { FeedMessage, RunningTask } from '../../protocol/run-view.ts'
-import { escapedName } from '../../stdx/plain-text.ts'
+import type { FeedMessage, RunningTask, RunView } from '../../protocol/run-view.ts'
+import { escapedName, plainText } from '../../stdx/plain-text.ts'
 import type { RunSummary } from './reporter.ts'
 
 export function readableMessage(message: FeedMessage): FeedMessage {
   switch (message.type) {
     case 'snapshot':
-      return { ...message, running: allReadable<RunningTask>(message.running) }
+      return { ...message, run: readableRun(message.run), running: message.running.map(readableTask) }
+    case 'run':
+    case 'end':
+      return { ...message, run: readableRun(message.run) }
     case 'task-started':
-      return { ...message, tasks: allReadable<RunningTask>(message.tasks) }
+      return { ...message, tasks: message.tasks.map(readableTask) }
     case 'task-ended':
     case 'test':
       return readable(message)
@@ -23,12 +26,23 @@ export function readableMessage(message: FeedMessage): FeedMessage {
 export function readableSummary(summary: RunSummary): RunSummary {
   return {
     ...summary,
+    run: readableRun(summary.run),
     failures: allReadable(summary.failures),
     flaky: allReadable(summary.flaky),
     slowest: allReadable(summary.slowest),
     unfinished: allReadable(summary.unfinished),
     notRun: allReadable(summary.notRun),
   }
+}
+
+function readableRun(run: RunView): RunView {
+  const workers = run.workers.map((worker) => ({ ...worker, name: plainText(worker.name) }))
+  // Which workers are in the way, by their names.
+  return { ...run, workers, ...(run.reason === undefined ? {} : { reason: plainText(run.reason) }) }
+}
+
+function readableTask(task: RunningTask): RunningTask {
+  return readable({ ...task, workerName: plainText(task.workerName) })
 }
 
 function allReadable<T extends { readonly file: string }>(all: readonly T[]): readonly T[] {
