@@ -90,7 +90,10 @@ function ofReason(
       const holder = first!.holders[0]
       const more: Sooner[] = []
       if (isLast) more.push({ type: 'worker', words: `one more worker${withWords(run, group)} ${starts}` })
-      if (holder && first!.free.outrun) more.push({ type: 'wait', words: `${first!.name} getting free; ${noHistory}` })
+      if (holder?.silent)
+        more.push({ type: 'worker', words: `worker ${holder.name} coming back, which has run ${holder.run}` })
+      else if (holder && first!.free.outrun)
+        more.push({ type: 'wait', words: `${first!.name} getting free; ${noHistory}` })
       else if (holder)
         more.push({ type: 'wait', words: `${first!.name} may be free in ${spanWords(first!.free, nowMs)}` })
       return more

@@ -110,7 +110,11 @@ function busyWords({ workers, count }: Extract<Reason, { type: 'busy' }>, nowMs:
   const who = count === 1 ? 'the only worker that fits is busy' : `every worker that fits is busy (${count})`
   const holder = first!.holders[0]
   if (!holder) return `${who}; ${first!.name} has too little free (${first!.short})`
-  return `${who}; ${first!.name} with run ${holder.run}, for ${forWords(first!.free, nowMs)}`
+  if (holder.silent)
+    return `${who}; ${first!.name} with run ${holder.run}; ${silentWords(holder.name, holder.silent, nowMs)}`
+  // Cards and whole hosts count by host, which may have several workers.
+  const whose = holder.worker === first!.worker ? '' : ` on ${holder.name}, of the same host`
+  return `${who}; ${first!.name} with run ${holder.run}${whose}, for ${forWords(first!.free, nowMs)}`
 }
 
 function holderWords({ run, name, sinceMs, ends, silent }: Holder, nowMs: number): string {

@@ -402,3 +402,42 @@ test('explain: a run of 100 000 tasks costs no look at each of them', () => {
   world.why('R', 99_999)
   assert.ok(performance.now() - beganMs < 1000)
 })
+
+test('explain: a busy worker has room when what it lacks is given back, not when anything ends', () => {
+  const gpus = [{ id: '0', vendor: 'nvidia' as const, name: 'x', memoryBytes: GiB }]
+  const one = { cpus: 1 }
+  for (const [need, more] of [
+    [{ ...one, gpus: { count: 1 } }, { gpus }],
+    [{ ...one, resources: { phone: 1 } }, { resources: { phone: 1 } }],
+    [{ ...one, memoryBytes: GiB }, {}],
+    [{ ...one, antiAffinity: 'x' }, {}],
+  ] as const) {
+    const world = new World().join('w', { cpus: 4, ...more })
+    world.submit('short', needs(one), { estimates: [1000] })
+    world.submit('long', needs(need), { estimates: [60_000] })
+    world.submit('R', needs(need))
+    assert.match(world.words('R'), /^the only worker that fits is busy; w with run long, for another/)
+    assert.ok(world.why('R', 0).starts!.fromMs > world.nowMs + 40_000, JSON.stringify(need))
+  }
+})
+
+test('explain: a card may be in use by another worker of the host, also by one that is away', () => {
+  const gpus = [{ id: '0', uuid: 'GPU-1', vendor: 'nvidia' as const, name: 'x', memoryBytes: GiB }]
+  const card = needs({ cpus: 1, gpus: { count: 1 } })
+  const world = new World().join('v', { cpus: 2, gpus, host: 'h' }).submit('A', card)
+  world.join('w', { cpus: 2, gpus, host: 'h' }).feed({ type: 'drain', worker: 'v', who, why: '' }).submit('B', card)
+  assert.match(
+    world.words('B'),
+    /^the only worker that fits is busy; w with run A on v, of the same host, for another 51\.\d s to /,
+  )
+  assert.ok(world.why('B', 0).starts!.fromMs > world.nowMs + 40_000)
+  world.nowMs += 60_000
+  const givenUpAtMs = world.nowMs + 9000
+  world.silent.set('v', { sinceMs: world.nowMs - 1000, givenUpAtMs })
+  assert.match(
+    world.words('B'),
+    /; w with run A; nobody has heard from v for 1\.0 s: unless it is back by then, this is let go in 9\.0 s$/,
+  )
+  assert.match(world.sooner('B'), /worker v coming back, which has run A/)
+  assert.ok(world.why('B').finishes!.fromMs >= givenUpAtMs)
+})

@@ -4,11 +4,12 @@ import type { BatchId, RunId, TaskIndex } from '../core/entities.ts'
 import { cpusOf, holdsBatchOf, obstacleOn, quotaInTheWay, sharesHost, type QuotaHit } from '../core/holdings.ts'
 import { spentBelowAtMs, spentHoursMs } from '../core/spent.ts'
 import type { Group, Run, State, Worker } from '../core/state.ts'
-import { batchFrees, silenceOf, type Interval, type WatchedView } from './expected.ts'
+import { batchFrees, silenceOf, type WatchedView } from './expected.ts'
 import { Fleets, measuredSpeed } from './fleet.ts'
 import { idleForMs } from './placement.ts'
 import { keeping } from './reserve.ts'
 import { shownMax, type Holder, type Reason, type Situation } from './reason.ts'
+import { batchesByHost, roomAt } from './room-at.ts'
 import { mayRunOn, whereabouts } from './whereabouts.ts'
 
 /** None when some worker is free for it, or for whatever of the group is first. */
@@ -127,37 +128,21 @@ function busyReason(
   group: Group,
   busy: readonly { readonly worker: Worker; readonly short: string }[],
 ): Reason {
-  const all = busy.map(({ worker, short }) => ({ worker, short, free: freeAt(view, run, group, worker, nowMs) }))
+  const hosts = batchesByHost(view)
+  const all = busy.map(({ worker, short }) => ({
+    worker,
+    short,
+    ...roomAt(view, { run, group }, worker, hosts, nowMs),
+  }))
   all.sort((a, b) => a.free.fromMs - b.free.fromMs || (a.worker.id < b.worker.id ? -1 : 1))
-  const workers = all.slice(0, shownMax).map(({ worker, short, free }) => ({
+  const workers = all.slice(0, shownMax).map(({ worker, short, free, holders }) => ({
     worker: worker.id,
     name: worker.name,
     short,
-    holders: [...worker.batches].slice(0, shownMax).map((id) => holderOf(view, id, nowMs)),
+    holders: holders.slice(0, shownMax).map((id) => holderOf(view, id, nowMs)),
     free,
   }))
   return { type: 'busy', any: true, workers, count: busy.length }
-}
-
-/** When batches of the worker may have ended that leave enough; one that wants all of it waits for the last. */
-function freeAt(view: WatchedView, run: Run, group: Group, worker: Worker, nowMs: number): Interval {
-  const all = [...worker.batches].map((id) => view.state.batches.get(id)!)
-  const own = sharesHost(group.need) ? [] : all.filter((batch) => batch.run === run.id)
-  const ends = (own.length > 0 ? own : all)
-    .map((batch) => ({ cpus: batch.cpus, ...batchFrees(view, batch, nowMs) }))
-    .sort((a, b) => a.fromMs - b.fromMs)
-  if (ends.length === 0) return { fromMs: nowMs, toMs: nowMs }
-  const wanted = group.need.exclusive ? worker.capabilities.cpus : cpusOf(run, group.need, worker)
-  let free = worker.capabilities.cpus - worker.cpusUsed
-  let at = -1
-  do {
-    at += 1
-    free += ends[at]!.cpus
-  } while (free < wanted && at + 1 < ends.length)
-  const { fromMs } = ends[at]!
-  const until = ends.slice(0, at + 1)
-  const toMs = Math.max(...until.map((one) => one.toMs))
-  return { fromMs, toMs, ...(until.some((one) => one.outrun) && { outrun: true }) }
 }
 
 export function holderOf(view: WatchedView, id: BatchId, nowMs: number): Holder {
