@@ -21,6 +21,7 @@ import { Refused, type Input } from '../core/input.ts'
 import type { State, Worker } from '../core/state.ts'
 import { MusterError } from '../protocol/errors.ts'
 import { earlyProbes } from '../scheduling/early-probe.ts'
+import { lookAgainMs, looksAgain } from '../scheduling/look-again.ts'
 import { defaultStrategy } from '../scheduling/strategies/builtin.ts'
 import type { Placement, Scheduler } from '../scheduling/strategy.ts'
 import { systemClock, type Clock } from '../stdx/clock.ts'
@@ -75,9 +76,6 @@ export type LeaderOptions = {
   /** Tries of one append before the loop gives up; default: never. A full disk is waited for in any case. */
   readonly appendFailuresMax?: number
 }
-
-/** While something waits and somebody is free, placement looks again after so long in which nothing happened. */
-const lookAgainMs = 2000
 
 const plainScheduler: Scheduler = {
   place: (view) => defaultStrategy.place(view, undefined),
@@ -299,9 +297,7 @@ export class Leader {
   }
 
   #nextDueMs(nowMs: number): number | undefined {
-    const { queuedCount, free } = this.state
-    // What somebody free was not given may be given by the passing of time alone: others were to be done sooner, and aren't.
-    const again = queuedCount > 0 && free.size > 0 ? nowMs + lookAgainMs : Infinity
+    const again = looksAgain(this.state) ? nowMs + lookAgainMs : Infinity
     const dueMs = Math.min(nextDueMs(this.state, nowMs) ?? Infinity, tickDueMs(this.state) ?? Infinity, again)
     return dueMs === Infinity ? undefined : dueMs
   }

@@ -55,6 +55,84 @@ test('play: a worker that leaves loses its batch, and it is played elsewhere', (
   assert.ok(played.runs[0]!.endedAtMs! >= 1600)
 })
 
+test('play: a host that was left idle by choice is looked at again every 2 s, and gets what others do not come to', () => {
+  const spec = { ...plainSpec, needs: [{ batchMax: 1 }] }
+  const submit = { type: 'submit' as const, run: 'R', who: 'client:x', spec, files: ['a', 'b'] }
+  const story = (longMs: number) =>
+    play({
+      strategy: history,
+      inputs: [
+        { atMs: 0, input: joinOf('fast', 'fast', machine('h', 1, 1)) },
+        { atMs: 0, input: joinOf('slow', 'slow', machine('i', 1, 0.125)) },
+        { atMs: 0, input: { ...submit, estimates: [1000, 900] } },
+      ],
+      taskMs: (_run, task, worker) => [longMs, 900][task]! / worker.capabilities.speed!,
+      startupMs: () => 0,
+    }).batches.map(({ tasks, worker, fromMs, toMs }) => [tasks[0], worker, fromMs, toMs])
+  // As expected, the fast one does both sooner than the slow one does the second.
+  assert.deepEqual(story(1000), [
+    [0, 'fast', 0, 1000],
+    [1, 'fast', 1000, 1900],
+  ])
+  // The first takes far longer than was expected, and nothing happens meanwhile but the passing of time.
+  assert.deepEqual(story(100_000), [
+    [0, 'fast', 0, 100_000],
+    [1, 'slow', 8000, 15_200],
+  ])
+})
+
+test('play: looks end where nothing is to come, and a strategy that waits for a time of its own is given a minute', () => {
+  const submit = { type: 'submit' as const, run: 'R', who: 'client:x', spec: plainSpec, files: ['a'] }
+  const story = (waitMs: number) => {
+    const asked: number[] = []
+    const { endMs } = play({
+      strategy: {
+        ...history,
+        place: (view, config) => {
+          asked.push(view.nowMs)
+          return view.nowMs < waitMs ? [] : history.place(view, config)
+        },
+      },
+      inputs: [
+        { atMs: 0, input: joinOf('w', 'w', machine('h')) },
+        { atMs: 0, input: { ...submit, estimates: [100] } },
+      ],
+      taskMs: () => 100,
+      startupMs: () => 0,
+    })
+    return { asked, endMs }
+  }
+  assert.deepEqual(story(5000), { asked: [0, 2000, 4000, 6000, 6100], endMs: 6100 })
+  const never = story(Infinity)
+  assert.equal(never.endMs, 0)
+  assert.deepEqual(never.asked.slice(0, 4), [0, 2000, 4000, 6000])
+  assert.ok(never.asked.at(-1)! >= 60_000 && never.asked.at(-1)! < 70_000, `${never.asked.at(-1)}`)
+})
+
+test('play: a day in which nothing happens does not cost a look every 2 s', () => {
+  const dayMs = 86_400_000
+  const submit = { type: 'submit' as const, run: 'R', who: 'client:x', files: ['a'] }
+  let asked = 0
+  const { runs } = play({
+    strategy: {
+      ...history,
+      place: (view, config) => {
+        asked += 1
+        return history.place(view, config)
+      },
+    },
+    inputs: [
+      { atMs: 0, input: joinOf('small', 'small', machine('h')) },
+      { atMs: 0, input: { ...submit, spec: { ...plainSpec, needs: [{ cpus: 4 }] }, estimates: [100] } },
+      { atMs: dayMs, input: joinOf('large', 'large', machine('i', 4)) },
+    ],
+    taskMs: () => 100,
+    startupMs: () => 0,
+  })
+  assert.equal(runs[0]!.endedAtMs, dayMs + 100)
+  assert.ok(asked < 250, `${asked}`)
+})
+
 /** Two projects: a large run first, then small ones while it is under way. */
 function recording(): Recording {
   const fromMs = 5_000_000

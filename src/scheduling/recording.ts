@@ -12,7 +12,8 @@ import type { Capabilities, RunId, RunSpec, WorkerId } from '../core/entities.ts
 import type { Input, Submit } from '../core/input.ts'
 import { joinOf } from './made-up.ts'
 import type { ShareRule } from '../core/shares.ts'
-import type { Attempted, Play, Policy } from './player.ts'
+import type { Attempted } from './played-batch.ts'
+import type { Play, Policy } from './player.ts'
 import { speedOf } from './fleet.ts'
 
 export type RecordedRun = {
