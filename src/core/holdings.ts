@@ -283,6 +283,13 @@ export function quotaInTheWay(state: State, run: Run, need: Need, cpus: number, 
   return undefined
 }
 
+/** Whether its project or user may hold so many CPUs at most. */
+export function hasCpuQuota({ shares }: State, run: Run): boolean {
+  if (shares.size === 0) return false
+  for (const scope of scopesOf(run)) if (ruleOfScope(shares, scope)?.cpus !== undefined) return true
+  return false
+}
+
 /** Whether a batch of so many CPUs is more than a quota allows at all; it may only run where nothing else of that quota does. */
 export function isBeyondQuota(state: State, run: Run, cpus: number): boolean {
   return scopesOf(run).some((scope) => cpus > (ruleOfScope(state.shares, scope)?.cpus ?? Infinity))

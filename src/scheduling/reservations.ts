@@ -126,6 +126,12 @@ export class Reservations {
     return this.#before === undefined ? own : [...this.#before.#keptLocks(name), ...own]
   }
 
+  /** Whatever anybody needs of it. */
+  keepsAll(worker: Worker): boolean {
+    if (this.workers.has(worker.id) || this.#hosts.has(worker.capabilities.host)) return true
+    return this.#before?.keepsAll(worker) === true
+  }
+
   /** Nobody before it waits for the worker, or for what it needs of it. */
   mayUse(worker: Worker, need: Need): boolean {
     const { host } = worker.capabilities

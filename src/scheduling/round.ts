@@ -10,6 +10,7 @@ import { fits } from '../core/fit.ts'
 import {
   cpusOf,
   holdsBatchOf,
+  hasCpuQuota,
   isBeyondQuota,
   isLocked,
   type Obstacle,
@@ -43,6 +44,8 @@ export type Round = {
   readonly asked: Set<Demand>
   /** Whether some worker fits to which something could be given. */
   readonly openFits: Map<Demand, boolean>
+  /** One of the open that is not kept as a whole, and those that have not been looked at for that. */
+  readonly witness: { worker: Worker | undefined; readonly rest: Iterator<Worker> }
   readonly nowMs: number
 }
 
@@ -53,7 +56,9 @@ export function beginRound(
 ): Round {
   const { nowMs } = view
   const seen = { rooms: new Map(), wanted: new Set<Demand>(), asked: new Set<Demand>(), openFits: new Map() }
-  return { view, ordering, open: openWorkers(view, nowMs), fleets, speed, kept, ...seen, nowMs }
+  const open = openWorkers(view, nowMs)
+  const witness = { worker: undefined, rest: open.values() }
+  return { view, ordering, open, fleets, speed, kept, ...seen, witness, nowMs }
 }
 
 function openWorkers(view: View, nowMs: number): Set<Worker> {
@@ -66,14 +71,19 @@ function openWorkers(view: View, nowMs: number): Set<Worker> {
   return open
 }
 
-/** Beyond so many workers with CPUs to give it is not looked whether all of them are kept: there is something else to do. */
-const lookedAtMax = 16
-
 /** Nothing is left that anybody could be given: no CPU, but on workers that are kept as a whole. */
-export function isAllGiven({ view, open, kept }: Round): boolean {
-  const { free, workers } = view.state
-  if (free.size > lookedAtMax) return false
-  for (const id of free) if (!kept.workers.has(id) && open.has(workers.get(id)!)) return false
+export function isAllGiven(round: Round): boolean {
+  const { kept, witness } = round
+  const { free } = round.view.state
+  if (witness.worker !== undefined && free.has(witness.worker.id) && !kept.keepsAll(witness.worker)) return false
+  // Who was passed over stays so: within a round nobody gets anything back.
+  for (let next = witness.rest.next(); !next.done; next = witness.rest.next()) {
+    const worker = next.value
+    if (!free.has(worker.id) || kept.keepsAll(worker)) continue
+    witness.worker = worker
+    return false
+  }
+  witness.worker = undefined
   return true
 }
 
@@ -154,7 +164,7 @@ export function freeWorkers(round: Round, run: Run, group: Group, fitting: reado
   const free = sharesHost(need) ? room : room.filter((worker) => !holdsBatchOf(run, worker))
   if (free.length < 2) return free
   const ranks = ordering.ranks?.(run, group, free)
-  const hasQuotas = state.shares.size > 0
+  const hasQuotas = hasCpuQuota(state, run)
   const order = free.map((worker, at) => ({
     worker,
     // Where a smaller host keeps to the quota, no larger one is taken.
