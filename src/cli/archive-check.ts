@@ -1,6 +1,6 @@
 /** Reads an archive from its first to its last byte, and says what is in it; nothing else may be done with it before. */
 import { createReadStream } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { access, constants, stat } from 'node:fs/promises'
 import { ArchiveFold } from '../coordinator/archive.ts'
 import { openArchive, type ArchiveEnd, type ArchiveHeader, type Part } from '../log/archive.ts'
 import { MusterError } from '../protocol/errors.ts'
@@ -15,8 +15,9 @@ export async function* partsOfFile(file: string): AsyncGenerator<Part, ArchiveEn
 
 async function openFile(file: string) {
   try {
-    await using handle = await open(file, 'r')
-    if (!(await handle.stat()).isFile()) throw new Error('it is no plain file')
+    // Opening a pipe would wait for whoever writes to it.
+    if (!(await stat(file)).isFile()) throw new Error('it is no plain file')
+    await access(file, constants.R_OK)
   } catch (error) {
     throw new MusterError('not_found', `Cannot read the archive ${file}: ${(error as Error).message}`, { cause: error })
   }
