@@ -29,6 +29,8 @@ export type KeptHistoryOptions = {
 }
 
 const estimatesWaitMs = 2000
+/** While it is opened for the first time: a coordinator that was started for one run has nothing better to do. */
+const openingWaitMs = 15_000
 
 export class KeptHistory {
   readonly #options: KeptHistoryOptions
@@ -38,6 +40,7 @@ export class KeptHistory {
   /** False when switched off, or when DuckDB isn't installed: then nothing waits for it. */
   #wanted: boolean
   #closed = false
+  #begun = false
   #trouble: string | undefined
   /** What was applied when it began: more than that, and it is over. */
   #troubledAt = 0
@@ -45,7 +48,9 @@ export class KeptHistory {
   constructor(options: KeptHistoryOptions) {
     this.#options = options
     this.#wanted = options.directory !== false
-    this.#opening = this.#open(options.fetch !== undefined)
+    this.#opening = this.#open(options.fetch !== undefined).finally(() => {
+      this.#begun = true
+    })
   }
 
   /** `mayFetch`: what the log no longer has may come from another coordinator. */
@@ -144,13 +149,20 @@ export class KeptHistory {
     if (files.length === 0 || !this.#wanted || !guard.mayCall()) return nothing
     let trouble: string | undefined
     let timer: NodeJS.Timeout | undefined
-    const late = new Promise<Estimates>((resolve) => {
+    const { promise: late, resolve } = Promise.withResolvers<Estimates>()
+    const limit = (waitMs: number) => {
+      clearTimeout(timer)
       timer = setTimeout(() => {
-        trouble = `no answer within ${estimatesWaitMs} ms`
+        trouble = `no answer within ${waitMs} ms`
         resolve(nothing)
-      }, estimatesWaitMs)
+      }, waitMs)
+    }
+    const isBeginning = !this.#begun
+    limit(isBeginning ? openingWaitMs : estimatesWaitMs)
+    const asked = this.#opening.then(() => {
+      if (isBeginning && trouble === undefined) limit(estimatesWaitMs)
+      return this.#history?.estimates(project, suite, files, about) ?? nothing
     })
-    const asked = this.#opening.then(() => this.#history?.estimates(project, suite, files, about) ?? nothing)
     try {
       const estimates = await Promise.race([asked, late])
       if (this.#history && trouble === undefined) this.#trouble = undefined

@@ -149,7 +149,12 @@ describe('a cluster', { concurrency: 2 }, () => {
     const headers = { authorization: `Bearer ${cluster.tokens.client}`, 'content-type': 'application/json' }
     for (let count = 1; count <= 10; count += 1) {
       const body = JSON.stringify({ framework: 'noop', files: [`f${count}`] })
-      const made = await fetch(`${cluster.url(leader)}/api/v1/runs`, { method: 'POST', headers, body })
+      const once = { ...headers, 'idempotency-key': `run ${count}` }
+      const post = () => fetch(`${cluster.url(leader)}/api/v1/runs`, { method: 'POST', headers: once, body })
+      let made = await post()
+      // On a busy machine another one may come to lead; meanwhile who writes is told to come again.
+      await until(async () => made.status !== 503 || (made = await post()).status !== 503, 'a leader')
+      assert.equal(made.status, 201, await made.clone().text())
       const position = made.headers.get('muster-position')!
       const { run } = (await made.json()) as { readonly run: string }
       const read = await fetch(`${cluster.url(follower)}/api/v1/runs/${run}`, {

@@ -25,6 +25,8 @@ describe('daemon', { concurrency: 4 }, () => {
     assert.doesNotMatch(first.stderr.split('\n')[0]!, /predicted/)
     const pid = stage.daemonPid()
     assert.ok(pid)
+    // Whoever asks history is answered with all that has happened.
+    assert.equal((await stage.json<TestRow[]>(['tests', '--slowest', '5'])).length, 2)
     const second = await stage.muster(['run'])
     assert.match(second.stderr.split('\n')[0]!, /predicted .* from history \(100 % known\)/)
     assert.equal(stage.daemonPid(), pid)

@@ -1,5 +1,6 @@
 /** A run whose coordinator isn't there, or doesn't stay: what `--fallback local` makes of it, and what it says. */
 import assert from 'node:assert/strict'
+import { randomInt } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { test } from 'node:test'
@@ -8,19 +9,13 @@ import { Fleet } from './fixtures/fleet.ts'
 import { gate, marked, marks, shellSuite } from './fixtures/projects.ts'
 import { Stage, until } from './fixtures/stage.ts'
 
-/** An address of this host where nobody listens. */
-async function nobody(): Promise<string> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return `http://127.0.0.1:${port}`
-}
+/** Addresses of this host where nobody listens: ports that are given to nobody who asks for any. */
+const nobody = ['http://127.0.0.1:1', 'http://127.0.0.1:2'] as const
 
 test('without a coordinator the run is made here when that was asked for, and says so everywhere', async () => {
   await using stage = await Stage.open()
   await stage.write(shellSuite({ 'a.sh': 'exit 0\n', 'b.sh': 'exit 1\n' }))
-  const addresses = `${await nobody()},${await nobody()}`
+  const addresses = nobody.join()
   const server = ['--server', addresses, '--token', 'none']
 
   const refused = await stage.muster(['run', ...server])
@@ -33,7 +28,7 @@ test('without a coordinator the run is made here when that was asked for, and sa
   const ended = await stage.muster(['run', ...server, '--fallback', 'local', '--json', '--junit', 'out.xml'])
   assert.equal(ended.code, 1, ended.stderr)
   assert.match(ended.stderr, /^muster: running on this host instead/m)
-  assert.match(ended.stderr, /this host \(\d+ CPUs\), local fallback: Cannot reach any of 2 coordinators/)
+  assert.match(ended.stderr, /this host \(\d+ CPUs?\), local fallback: Cannot reach any of 2 coordinators/)
   const report = JSON.parse(ended.stdout) as JsonReport
   assert.match(report.place!, /^local fallback: Cannot reach any of 2 coordinators/)
   assert.deepEqual([report.verdict, report.planned, report.accounted], ['failed', 2, 2])
@@ -52,7 +47,8 @@ test('with several addresses, a network that fails for a moment before the run b
   await using stage = await Stage.open(shellSuite({ 'a.sh': 'exit 0\n' }))
   const fleet = await Fleet.open(stage, ['one'])
   const { hostname, port } = new URL(fleet.url)
-  const late = new URL(await nobody())
+  // An address of this host that nobody else uses: its port is free.
+  const late = { hostname: `127.${1 + randomInt(250)}.${randomInt(250)}.${1 + randomInt(250)}`, port: 7357 }
   const proxy = createServer((socket) => {
     const behind = connect(Number(port), hostname)
     socket.pipe(behind).pipe(socket)
@@ -66,11 +62,11 @@ test('with several addresses, a network that fails for a moment before the run b
   // Whoever asks here is sent away, and only then does the other one begin to listen.
   const closing = createServer((socket) => {
     socket.destroy()
-    if (!proxy.listening) proxy.listen(Number(late.port), late.hostname)
+    if (!proxy.listening) proxy.listen(late.port, late.hostname)
   })
   await new Promise<void>((resolve) => closing.listen(0, '127.0.0.1', resolve))
   try {
-    const addresses = `${late.origin},http://127.0.0.1:${(closing.address() as AddressInfo).port}`
+    const addresses = `http://${late.hostname}:${late.port},http://127.0.0.1:${(closing.address() as AddressInfo).port}`
     const ended = await stage.muster(['run', '--server', addresses, '--token', fleet.tokens.client])
     assert.equal(ended.code, 0, ended.stderr)
   } finally {

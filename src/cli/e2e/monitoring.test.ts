@@ -54,7 +54,10 @@ test('metrics: promtool has nothing against them, and they count what a run did'
   const fleet = await Fleet.open(stage, ['one'])
   const ended = await stage.muster(['run', ...fleet.flags, '--retries', '1', '--priority', '5'])
   assert.equal(ended.code, 1, ended.stderr)
-  const metrics = await (await fleet.request('/metrics')).text()
+  const read = async () => (await fleet.request('/metrics')).text()
+  // The run is over with its last result; the batch, once its process is gone.
+  await until(async () => valueOf(await read(), 'muster_workers{state="idle"}') === 1, 'the end of the last batch')
+  const metrics = await read()
   assert.equal(await complaints(metrics), '')
   const expected: Readonly<Record<string, number>> = {
     muster_runs_submitted_total: 1,

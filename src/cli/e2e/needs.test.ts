@@ -203,7 +203,8 @@ describe('needs', { concurrency: 3 }, () => {
     const fleet = await Fleet.open(stage, ['one'])
     const run = (...flags: string[]) => stage.muster(['run', ...fleet.flags, 't/a.sh', ...flags], submitter(stage))
     for (const _ of [1, 2, 3]) assert.equal((await run()).code, 0)
-    const refused = await run('--deadline', '500ms', '--admission', 'refuse')
+    // Long enough to be submitted on a busy machine.
+    const refused = await run('--deadline', '1900ms', '--admission', 'refuse')
     assert.equal(refused.code, 3)
     assert.match(refused.stderr, /can't finish by .*: needs about .* on the only worker that fits, and .* are left/)
     const said = await run('--deadline', '500ms')

@@ -103,7 +103,9 @@ test('a run, its tasks, attempts and tests are one trace below the submitter', a
 test('a run without a daemon sends its trace before the command ends', async () => {
   await using stage = await Stage.open(shellSuite({ 'good.sh': 'exit 0' }))
   await using collector = await Collector.open()
-  const ended = await stage.muster(['run', '--no-daemon'], { env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url } })
+  // A busy machine may need longer for it than a run should wait as a rule.
+  const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_EXPORTER_OTLP_TIMEOUT: '60000' }
+  const ended = await stage.muster(['run', '--no-daemon'], { env })
   assert.equal(ended.code, 0, ended.stderr)
   const [root] = collector.spans.filter((span) => span.parentSpanId === '')
   assert.ok(root)

@@ -54,7 +54,7 @@ test('muster why: a lock and its holder, a need that nobody fits, and where a fi
 
 test('muster plan and muster replay: from a run that was recorded, and from a suite', async () => {
   await using stage = await Stage.open()
-  await stage.write(shellSuite({ 'a.sh': 'sleep 0.2', 'b.sh': 'sleep 0.1', 'c.sh': '' }))
+  await stage.write(shellSuite({ 'a.sh': 'sleep 1', 'b.sh': 'sleep 0.1', 'c.sh': '' }))
   const fleet = await Fleet.open(stage, ['one'])
   const submitter = { env: { MUSTER_DATA: stage.path('third') } }
   const ask = async (...words: string[]) => {
@@ -66,7 +66,7 @@ test('muster plan and muster replay: from a run that was recorded, and from a su
   const { run } = (await fleet.client.runs())[0]!
   const plan = JSON.parse(await ask('plan', '--run', run, '--workers', '1,2', '--cpus', '1', '--json')) as WhatIf
   assert.deepEqual([plan.files, plan.knownRatio, plan.fleets.map((one) => one.workers)], [3, 1, [1, 2]])
-  assert.ok(plan.fleets[0]!.expectedMs >= 300 && plan.fleets[1]!.expectedMs < plan.fleets[0]!.expectedMs)
+  assert.ok(plan.fleets[0]!.expectedMs >= 1100 && plan.fleets[1]!.expectedMs < plan.fleets[0]!.expectedMs)
   assert.match(
     await ask('plan', '--workers', '2,4'),
     /^3 files[\s\S]*EXPECTED[\s\S]*do not help: t\/[ab]\.sh alone takes/,

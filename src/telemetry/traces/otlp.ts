@@ -7,9 +7,8 @@ import { SpanKind, SpanStatusCode, TraceFlags, type HrTime } from '@opentelemetr
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto'
 import { detectResources, envDetector, resourceFromAttributes, type Resource } from '@opentelemetry/resources'
 import type { ReadableSpan } from '@opentelemetry/sdk-trace'
+import { sendMaxMs } from './settings.ts'
 import type { SpanData } from './span.ts'
-
-const sendMaxMs = 2000
 
 export type Exporter = {
   send(spans: readonly SpanData[]): Promise<void>

@@ -1,6 +1,9 @@
 /** Whether traces are wanted, and how, from the variables that OpenTelemetry has for it. */
 type Env = Readonly<Record<string, string | undefined>>
 
+/** Of one request, unless the environment says otherwise. */
+export const sendMaxMs = 2000
+
 export type TraceSettings =
   | { readonly type: 'off' }
   /** Asked for in a way that can't be done. */
@@ -11,6 +14,8 @@ export type TraceSettings =
       readonly delayMs: number
       readonly batchMax: number
       readonly queueMax: number
+      /** How long a coordinator that ends waits for what is still to be sent. */
+      readonly closeMaxMs: number
     }
 
 export function traceSettings(env: Env): TraceSettings {
@@ -36,5 +41,9 @@ export function traceSettings(env: Env): TraceSettings {
     delayMs: number('OTEL_BSP_SCHEDULE_DELAY', 1000),
     batchMax: number('OTEL_BSP_MAX_EXPORT_BATCH_SIZE', 512),
     queueMax: number('OTEL_BSP_MAX_QUEUE_SIZE', 20_000),
+    closeMaxMs: Math.max(
+      sendMaxMs,
+      number('OTEL_EXPORTER_OTLP_TRACES_TIMEOUT', number('OTEL_EXPORTER_OTLP_TIMEOUT', sendMaxMs)),
+    ),
   }
 }

@@ -30,7 +30,6 @@ const recentMax = 5000
 const recentMs = 30_000
 /** Attempts whose results wait to be read; beyond this, attempts have no tests below them. */
 const readsMax = 5000
-const closeMaxMs = 2000
 
 /** Undefined when no collector is configured, or when what was asked for can't be done: then health says so. */
 export async function openTraces(
@@ -66,6 +65,7 @@ class OpenTraces implements Traces {
   readonly #projection: SpanProjection
   readonly #queue: ExportQueue
   readonly #unobserve: () => void
+  readonly #closeMaxMs: number
   #recent: { readonly atMs: number; readonly drafts: readonly Draft[] }[] = []
   #recentCount = 0
   #unread: Draft[] = []
@@ -76,6 +76,7 @@ class OpenTraces implements Traces {
     this.#coordinator = coordinator
     this.#exporter = exporter
     this.#say = say
+    this.#closeMaxMs = settings.closeMaxMs
     this.#projection = new SpanProjection(coordinator.state, coordinator.standing().position)
     this.#queue = new ExportQueue({
       ...settings,
@@ -177,7 +178,7 @@ class OpenTraces implements Traces {
     })()
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, closeMaxMs)
+      timer = setTimeout(resolve, this.#closeMaxMs)
     })
     await Promise.race([sent, late]).finally(() => clearTimeout(timer))
     this.#queue.close()
