@@ -14,13 +14,15 @@ import { readPlacement } from './placement-check.ts'
 import { removeStain, stainWords } from './stain.ts'
 import { PluginRun, PluginView } from './view.ts'
 
+const whyMax = 1000
+
 export class StrategyFault extends Error {
   override readonly name = 'StrategyFault'
   readonly kind: FaultKind
 
-  /** `why` has words of the plugin in it, and is shown to people. */
+  /** `why` has words of the plugin in it, any number of them, and is shown to people. */
   constructor(kind: FaultKind, why: string) {
-    super(plainText(why))
+    super(plainText(why.slice(0, whyMax)))
     this.kind = kind
   }
 }
