@@ -1,6 +1,7 @@
 /** Flags that several commands read alike; each error names the flag, what was expected and what came. */
 import { InvalidArgumentError } from 'commander'
 import { MusterError } from '../protocol/errors.ts'
+import { plainText } from '../stdx/plain-text.ts'
 import { parseDuration } from '../stdx/duration.ts'
 
 export function durationFlag(name: string, text: string | undefined): number | undefined {
@@ -31,6 +32,15 @@ export function labelsOf(given: readonly string[]): Record<string, string> {
     labels[text.slice(0, equals)] = text.slice(equals + 1)
   }
   return labels
+}
+
+const nameMax = 200
+
+/** Of a worker: what people see in tables and sentences. */
+export function workerNameOf(text: string | undefined): string | undefined {
+  if (text === undefined || (text.trim() !== '' && text.length <= nameMax && !/\p{Cc}/u.test(text))) return text
+  const received = text.length > nameMax ? `${text.length} characters` : `'${plainText(text)}'`
+  throw new MusterError('usage', `--name: expected one line of 1 to ${nameMax} characters, received ${received}`)
 }
 
 /** `NAME=COUNT`; names as in an expression, so that `resource.NAME` can be asked for. */

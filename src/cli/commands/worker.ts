@@ -7,7 +7,7 @@ import { openProgramLog } from '../../telemetry/program-log.ts'
 import { startWorker, type WorkerLog } from '../../worker/main.ts'
 import { addressesOf, serverOf, tokenOf } from '../connect.ts'
 import { discover } from '../discovery.ts'
-import { detectEveryOf, detectLevelOf, labelsOf, resourcesOf } from '../flags.ts'
+import { detectEveryOf, detectLevelOf, labelsOf, resourcesOf, workerNameOf } from '../flags.ts'
 import { hostDirectory, packageVersion, socketPath, workerDirectory } from '../places.ts'
 import { daemonLabel, pidLabel } from '../worker-labels.ts'
 import { detectCommand } from './detect.ts'
@@ -59,6 +59,7 @@ function logOf(format: 'text' | 'json', quiet: boolean): WorkerLog {
 
 export async function workerCommand(options: WorkerCommandOptions): Promise<number> {
   const resources = resourcesOf(options.resource ?? [])
+  const name = workerNameOf(options.name)
   const dataDir = resolve(options.data ?? workerDirectory())
   if (options.json && !options.detect) throw new MusterError('usage', '--json: expected together with --detect')
   if (options.detect) {
@@ -74,7 +75,7 @@ export async function workerCommand(options: WorkerCommandOptions): Promise<numb
   const worker = await startWorker({
     urls,
     token: (url) => (url.startsWith('unix:') ? undefined : tokenOf(options.token, 'worker', url)),
-    ...(options.name === undefined ? {} : { name: options.name }),
+    ...(name === undefined ? {} : { name }),
     labels: {
       ...labelsOf(options.label ?? []),
       [pidLabel]: String(process.pid),
