@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { advance } from './advance.ts'
 import type { Capabilities, Gpu, Grant, Need } from './entities.ts'
-import { cpusOf, quotaInTheWay, slotsOn } from './holdings.ts'
+import { cpusOf, quotaInTheWay, scopesOf, slotsOn } from './holdings.ts'
 import { Refused, type Input } from './input.ts'
 import { defaultLimits } from './limits.ts'
 import type { ShareRule } from './shares.ts'
 import { capture, restore, type SnapshotData } from './snapshot.ts'
 import { spentHoursMs } from './spent.ts'
-import { emptyState, type State } from './state.ts'
+import { emptyState, type Run, type State } from './state.ts'
 import { plainSpec } from './transcript.ts'
 
 const card = (id: string, memoryBytes = 24): Gpu => ({ id, vendor: 'nvidia', name: 'card', memoryBytes })
@@ -117,4 +117,19 @@ test('what a worker never said it has, it has not', () => {
     submit('r', { cpus: 1, resources: { constructor: 1 } }),
   )
   assert.throws(() => advance(state, assign('r', 'w', 0, 1), 1), /does not fit/)
+})
+
+test('scopesOf: of many users and projects it says what is theirs; those that come up again and again are one object', () => {
+  const run = (project: string, user: string) =>
+    ({ who: 'client:x', spec: { ...plainSpec, project, user } }) as unknown as Run
+  const first = scopesOf(run('p', 'ann'))
+  assert.deepEqual(first, ['project:p', 'user:ann'])
+  for (let at = 0; at < 50_000; at += 1) {
+    const [project, user] = [`p${at % 7}`, `u${at}`]
+    assert.deepEqual(scopesOf(run(project, user)), [`project:${project}`, `user:${user}`])
+    if (at % 1000 === 0) assert.equal(scopesOf(run('p', 'ann')), first)
+  }
+  // Where one name ends and the next begins is told apart.
+  assert.deepEqual(scopesOf(run('bc', 'a')), ['project:bc', 'user:a'])
+  assert.deepEqual(scopesOf(run('c', 'ab')), ['project:c', 'user:ab'])
 })

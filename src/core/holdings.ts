@@ -233,9 +233,10 @@ export type Scopes = readonly [project: string, user: string]
 
 /** They are asked for at every turn, and of many runs they are the same: then they are one object. */
 const scopes = new WeakMap<Run, Scopes>()
-const scopesByUser = new Map<string, Map<string, Scopes>>()
 const scopesMax = 10_000
-let scopesCount = 0
+/** By user and project: those of late, and those before. So many new ones in a row are needed to forget one. */
+let scopesOfLate = new Map<string, Scopes>()
+let scopesBefore = new Map<string, Scopes>()
 
 export function scopesOf(run: Run): Scopes {
   let known = scopes.get(run)
@@ -247,21 +248,15 @@ export function scopesOf(run: Run): Scopes {
 }
 
 function findScopes(project: string, user: string): Scopes {
-  if (scopesCount >= scopesMax) {
-    scopesByUser.clear()
-    scopesCount = 0
+  const key = `${user.length}:${user}${project}`
+  let known = scopesOfLate.get(key)
+  if (known) return known
+  known = scopesBefore.get(key) ?? [`project:${project}`, `user:${user}`]
+  if (scopesOfLate.size >= scopesMax) {
+    scopesBefore = scopesOfLate
+    scopesOfLate = new Map()
   }
-  let byProject = scopesByUser.get(user)
-  if (!byProject) {
-    byProject = new Map()
-    scopesByUser.set(user, byProject)
-  }
-  let known = byProject.get(project)
-  if (!known) {
-    known = [`project:${project}`, `user:${user}`]
-    byProject.set(project, known)
-    scopesCount += 1
-  }
+  scopesOfLate.set(key, known)
   return known
 }
 
