@@ -190,15 +190,15 @@ describe('EtcdLog and requests that arrive late', () => {
     })
 
   late('an append that was repeated meanwhile is written once', async (a, b, medium) => {
-    const { epoch } = await a.claim('a')
-    await a.append(epoch, 1, text('one'))
+    const { epoch } = await repeated(() => a.claim('a'))
+    await repeated(() => a.append(epoch, 1, text('one')))
     medium.hold(a)
     await assert.rejects(a.append(epoch, 2, text('two')), coded('log_failed'))
     medium.heal(a)
     assert.deepEqual(await repeated(() => a.append(epoch, 2, text('two'))), { type: 'ok' })
-    assert.deepEqual(await a.append(epoch, 3, text('three')), { type: 'ok' })
+    assert.deepEqual(await repeated(() => a.append(epoch, 3, text('three'))), { type: 'ok' })
     assert.equal(await medium.deliverHeld(a), 1)
-    assert.deepEqual(await a.append(epoch, 4, text('four')), { type: 'ok' })
+    assert.deepEqual(await repeated(() => a.append(epoch, 4, text('four'))), { type: 'ok' })
     const result = await b.read(1, 1000)
     assert.deepEqual(result.type === 'entries' && result.entries.map((one) => string(one.bytes)), [
       'one',
@@ -209,15 +209,15 @@ describe('EtcdLog and requests that arrive late', () => {
   })
 
   late('an append of a deposed writer, after the new one has not yet written, is refused', async (a, b, medium) => {
-    const old = await a.claim('a')
-    await a.append(old.epoch, 1, text('one'))
+    const old = await repeated(() => a.claim('a'))
+    await repeated(() => a.append(old.epoch, 1, text('one')))
     medium.hold(a)
     await assert.rejects(a.append(old.epoch, 2, text('two of a')), coded('log_failed'))
     const now = await b.claimFrom(old.epoch, 'b')
     medium.heal(a)
     assert.equal(await medium.deliverHeld(a), 1)
     assert.equal((await b.head()).position, 1)
-    assert.deepEqual(await b.append(now!.epoch, 2, text('two of b')), { type: 'ok' })
+    assert.deepEqual(await repeated(() => b.append(now!.epoch, 2, text('two of b'))), { type: 'ok' })
     assert.deepEqual(await repeated(() => a.append(old.epoch, 2, text('two of a'))), {
       type: 'fenced',
       epoch: now!.epoch,
@@ -225,9 +225,9 @@ describe('EtcdLog and requests that arrive late', () => {
   })
 
   late('a claim that somebody else was quicker with is refused', async (a, b, medium) => {
-    const { epoch } = await b.claim('b')
+    const { epoch } = await repeated(() => b.claim('b'))
     // Its connection for claims has to be there before it can hold anything.
-    await a.append(epoch, 1, text('one'))
+    await repeated(() => a.append(epoch, 1, text('one')))
     medium.hold(a)
     await assert.rejects(a.claimFrom(epoch, 'a'), coded('log_failed'))
     const now = await b.claimFrom(epoch, 'b again')
@@ -238,8 +238,8 @@ describe('EtcdLog and requests that arrive late', () => {
   })
 
   late('a claim that arrives after it was given up counts, and is recognised', async (a, b, medium) => {
-    const { epoch } = await b.claim('b')
-    await a.append(epoch, 1, text('one'))
+    const { epoch } = await repeated(() => b.claim('b'))
+    await repeated(() => a.append(epoch, 1, text('one')))
     medium.hold(a)
     await assert.rejects(a.claimFrom(epoch, 'a'), coded('log_failed'))
     medium.heal(a)
