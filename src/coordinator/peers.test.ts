@@ -1,6 +1,5 @@
 /** A link whose other end takes nothing, and what is sent together. */
 import assert from 'node:assert/strict'
-import { EventEmitter, once } from 'node:events'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { WebSocket } from 'ws'
@@ -11,11 +10,9 @@ class SlowSocket {
   readonly readyState = WebSocket.OPEN
   bufferedAmount = 0
   readonly frames: PeerMessage[][] = []
-  readonly sent = new EventEmitter()
   send(text: string): void {
     this.bufferedAmount += text.length
     this.frames.push(messagesOf(Buffer.from(text))!)
-    this.sent.emit('frame')
   }
   close(): void {
     this.frames.push([])
@@ -56,15 +53,15 @@ test('the first message of a turn goes at once, the rest of the turn together, a
   assert.equal(socket.frames.length, 5)
 })
 
-test("workers' heartbeats wait for each other, and not behind anything else", async () => {
+test("workers' heartbeats wait for each other, and not behind anything else", async ({ mock }) => {
+  mock.timers.enable({ apis: ['setTimeout'] })
   const socket = new SlowSocket()
   const link = linkOf(socket as never)
   const heartbeat = (connection: number): PeerMessage => ({ type: 'frame', connection, text: '{"type":"heartbeat"}' })
   for (let connection = 0; connection < 3; connection += 1) link.send(heartbeat(connection))
   await turn()
   assert.equal(socket.frames.length, 0)
-  const sent = once(socket.sent, 'frame')
-  await sent
+  mock.timers.tick(20)
   assert.deepEqual(types(socket.frames), [['frame', 'frame', 'frame']])
   await turn()
   link.send(heartbeat(3))
