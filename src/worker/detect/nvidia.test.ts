@@ -208,6 +208,21 @@ describe('findGpus: NVIDIA', () => {
     assert.equal(unavailable?.['gpu'], 'Unable to determine the device handle for GPU1: Unknown Error')
   })
 
+  it('takes a line that was cut off for no card: it may be one that is cut into slices', async () => {
+    const [cut = '', whole = ''] = slicedCard.cards.split('\n')
+    const early = cut.slice(0, cut.indexOf('Enabled'))
+    using host = new PlantedHost().program(
+      'nvidia-smi',
+      `case $1 in -L) exit 255;; *) echo '${whole}'; printf '%s' '${early}'; kill -SEGV $$;; esac`,
+    )
+    const { gpus, unavailable } = await findGpus(host.host())
+    assert.deepEqual(
+      gpus?.map((gpu) => gpu.id),
+      [t4],
+    )
+    assert.equal(unavailable?.['gpu'], 'card 0: nvidia-smi ended in the middle of its line')
+  })
+
   it('gives each card once, whatever warnings stand beside it and commas in its name', async () => {
     const [card = ''] = twoCards.cards.split('\n')
     const warning = 'WARNING: infoROM is corrupted at gpu 0000:00:04.0'

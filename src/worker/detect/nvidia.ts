@@ -116,8 +116,10 @@ function parseCards(text: string, known: readonly Field[]): { rows: Row[]; broke
     const why = parts.find((part) => isGone.test(part)) ?? essential.find((part) => isUnknown.test(part))
     if (why !== undefined) broken.push(`card ${of('index')}: ${why}`)
     else if (/^unable to determine/i.test(line)) broken.push(line.trim())
-    else if (isCard.test(line) && of('name') !== '') rows.set(of('uuid'), rowOf(of))
-    else others.push(line.trim())
+    else if (!isCard.test(line) || of('name') === '') others.push(line.trim())
+    // It may be one that is cut into slices.
+    else if (parts.length < known.length) broken.push(`card ${of('index')}: nvidia-smi ended in the middle of its line`)
+    else rows.set(of('uuid'), rowOf(of))
   }
   if (rows.size === 0 && broken.length === 0)
     throw new Error(`nvidia-smi printed '${others[0]!.slice(0, 80)}' where a card was expected: index, uuid, name, …`)
