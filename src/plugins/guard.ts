@@ -32,7 +32,8 @@ export type Guard = {
 type Runner = (timeoutMs: number | undefined) => boolean
 
 let pending: () => void = () => undefined
-const name = '__musterGuardedCall'
+/** Short, as all that goes to the inspector is read anew every time. It returns nothing, so nothing comes back. */
+const name = '__muster'
 Object.defineProperty(globalThis, name, { value: () => pending() })
 
 let runner: Runner | undefined
@@ -40,18 +41,21 @@ let inspector: Runner | undefined
 let watch: Watch | undefined
 let started: Watch | undefined
 
-const evaluation = { expression: `${name}()`, silent: true, returnByValue: true }
+/** Whatever it runs catches all that is thrown. */
+const evaluation = { expression: `${name}()` }
 
 async function inspectorRunner(): Promise<Runner> {
   const { Session } = await import('node:inspector')
   const session = new Session()
   session.connect()
+  let failed = false
+  const answered = (error: Error | null) => {
+    failed = error !== null
+  }
   return (timeout) => {
-    let failed = false
+    failed = false
     // Answers before it returns: the session is on this very thread.
-    session.post('Runtime.evaluate', { ...evaluation, timeout }, (error) => {
-      failed = error !== null
-    })
+    session.post('Runtime.evaluate', timeout === undefined ? evaluation : { ...evaluation, timeout }, answered)
     return !failed
   }
 }

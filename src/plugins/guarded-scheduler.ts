@@ -2,7 +2,7 @@
  * A plugin's scheduler as a strategy like any other: it sees a view of state, every call of it is guarded and counts towards
  * the time that it has in a round, and what it returns is checked. What is wrong ends the round with a StrategyFault.
  */
-import type { Group, Run, Worker } from '../core/state.ts'
+import type { Group, Run, State, Worker } from '../core/state.ts'
 import { Fleets } from '../scheduling/fleet.ts'
 import { waitingRuns, type Ordering, type Placement, type StrategyView } from '../scheduling/ordering.ts'
 import { placeInOrder } from '../scheduling/place.ts'
@@ -30,9 +30,11 @@ export class StrategyFault extends Error {
 /** Returned from within the guard, where throwing would be the plugin's. */
 type Found<Value> = { readonly value: Value } | { readonly fault: string }
 
-/** Whether a round of it is many calls, so that a section for them pays. */
-export function callsOften(scheduler: PluginScheduler): boolean {
-  return 'place' in scheduler || scheduler.rank !== undefined || scheduler.turn === 'batch'
+/** Whether a round of it may be many calls, so that a section for them pays. Without one, each is guarded by itself. */
+export function callsOften(scheduler: PluginScheduler, { active, free }: State): boolean {
+  if ('place' in scheduler) return true
+  // One worker is not compared with others, nor is one run.
+  return (scheduler.rank !== undefined && free.size > 1) || (scheduler.turn === 'batch' && active.size > 1)
 }
 
 /** The time that a strategy has in one round. */
@@ -185,7 +187,7 @@ function readRanks(
   const seen = PluginView.see(shown, run, group)
   const ranks: number[] = []
   for (const worker of workers) {
-    const rank: unknown = scheduler.rank!(seen.run, seen.group, PluginView.seeWorker(shown, worker), shown, config)
+    const rank: unknown = scheduler.rank!(seen.run, seen.group, PluginView.seeWorker(worker), shown, config)
     if (typeof rank !== 'number' || Number.isNaN(rank)) return { fault: `expected a number, received ${String(rank)}` }
     ranks.push(rank)
   }

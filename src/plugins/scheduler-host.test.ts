@@ -210,6 +210,28 @@ test('SchedulerHost: state can not be written to through the view', () => {
   assert.deepEqual(table.said, [])
 })
 
+test('SchedulerHost: a worker is the same object in every round, of which nothing is found but what it shows', () => {
+  const seen: object[] = []
+  const keeper = placing('keeper', (view: PluginView) => {
+    const [run] = view.runs
+    const [worker] = view.workers
+    seen.push(worker!, run!, run!.groups[0]!)
+    assert.throws(() => ((worker as { mine?: number }).mine = 1), TypeError)
+    assert.equal(run!.groups[0]!.free[0], worker)
+    assert.equal(run!.groups[0]!.run, view.runs[0])
+    return []
+  })
+  const table = new Table([keeper], { roundMs: 5000 })
+  table.choose('keeper')
+  table.worker('w')
+  table.run('a', 1)
+  table.round()
+  table.round()
+  assert.deepEqual(table.said, [])
+  const [worker, run, group, ...later] = seen
+  assert.deepEqual([later[0] === worker, later[1] === run, later[2] === group], [true, false, false])
+})
+
 test('SchedulerHost: what it puts on all objects is taken off again, and a fault', () => {
   atFault(
     ordered('stainer', (runs: readonly PluginRun[]) => {
@@ -307,6 +329,34 @@ test('SchedulerHost: a list of placements is read with one call, up to the first
   )
   assert.equal(calls, 1)
   assert.match(String(table.said[0]!.why), /place: placement.worker: expected the id of a worker/)
+})
+
+test('SchedulerHost: a section is opened only where there may be something to compare', () => {
+  let sections = 0
+  let calls = 0
+  const guard = {
+    nowMs: () => 0,
+    call: <Value>(call: () => Value) => {
+      calls += 1
+      return { type: 'ok' as const, value: call() }
+    },
+    section: (body: () => void) => {
+      sections += 1
+      body()
+      return true
+    },
+  }
+  const table = new Table([ordered('ranked', (runs) => runs, { rank: () => 1 })], { guard })
+  table.choose('ranked')
+  table.worker('v')
+  table.run('a', 1)
+  assert.equal(table.round().placed.length, 1)
+  assert.deepEqual([sections, calls], [0, 0], 'one worker, one run')
+  table.end()
+  table.worker('w')
+  table.run('b', 4)
+  assert.equal(table.round().placed.length, 2)
+  assert.deepEqual([sections, calls], [1, 1], 'two workers')
 })
 
 test('SchedulerHost: several strategies share a round, and none waits for ever', () => {

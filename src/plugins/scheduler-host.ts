@@ -127,7 +127,7 @@ export class SchedulerHost implements Scheduler {
     }
     const { section } = this.#guard
     if (section === undefined) return all()
-    while (parts.some(({ use: { code } }) => code.type === 'plugin' && callsOften(code.scheduler))) {
+    while (parts.some(({ use: { code } }) => code.type === 'plugin' && callsOften(code.scheduler, state))) {
       this.#asking = undefined
       if (section(all)) return
       this.#endedIn(this.#asking, view)

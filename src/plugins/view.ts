@@ -1,8 +1,12 @@
 /**
- * What a plugin sees of the coordinator's state: objects with getters and without setters, made when they are asked for and
- * thrown away after the round. They show state as it is at the moment, also between two placements. Nothing that belongs to
+ * What a plugin sees of the coordinator's state: objects with getters and without setters, made when they are asked for. They
+ * show state as it is at the moment, also between two placements. Nothing that belongs to
  * state leaves them but numbers and strings; what is a structure there (a need, labels) is a frozen copy here. Making a
  * copy of state for every round, or checking afterwards that nobody wrote to it, would cost more than deciding.
+ *
+ * Those of runs and groups, of which much follows from the round, are thrown away after it. One of a worker shows nothing but
+ * the worker, and is the same in every round and for every plugin: there are many, and all that are free are looked
+ * at in every round. So they are frozen: no plugin finds on them what another, or it itself, has put there.
  */
 import type { Need } from '../core/entities.ts'
 import { scopesOf } from '../core/holdings.ts'
@@ -35,14 +39,16 @@ function deepFreeze<Value>(value: Value): Value {
 class Seen {
   readonly view: StrategyView
   readonly fleets: Fleets
-  readonly runs = new Map<Run, PluginRun>()
-  readonly workers = new Map<Worker, PluginWorker>()
+  readonly #waiting: readonly Run[]
+  #runs: readonly PluginRun[] | undefined
+  #byRun: ReadonlyMap<Run, PluginRun> | undefined
   #totals: Totals | undefined
   #choices: Choices | undefined
 
-  constructor(view: StrategyView, fleets: Fleets) {
+  constructor(view: StrategyView, fleets: Fleets, waiting: readonly Run[]) {
     this.view = view
     this.fleets = fleets
+    this.#waiting = waiting
   }
 
   get state(): State {
@@ -59,23 +65,34 @@ class Seen {
     return this.#choices
   }
 
-  run(run: Run): PluginRun {
-    let seen = this.runs.get(run)
-    if (seen === undefined) {
-      seen = new PluginRun(this, run)
-      this.runs.set(run, seen)
-    }
-    return seen
+  get runs(): readonly PluginRun[] {
+    this.#runs ??= this.#waiting.map((run) => new PluginRun(this, run))
+    return this.#runs
   }
 
-  worker(worker: Worker): PluginWorker {
-    let seen = this.workers.get(worker)
-    if (seen === undefined) {
-      seen = new PluginWorker(worker)
-      this.workers.set(worker, seen)
-    }
-    return seen
+  /** Of one that waits. */
+  run(run: Run): PluginRun {
+    this.#byRun ??= new Map(this.#waiting.map((one, at) => [one, this.runs[at]!]))
+    return this.#byRun.get(run)!
   }
+}
+
+const shownWorkers = new WeakMap<Worker, PluginWorker>()
+
+function shownWorker(worker: Worker): PluginWorker {
+  let shown = shownWorkers.get(worker)
+  if (shown === undefined) {
+    shown = new PluginWorker(worker)
+    Object.freeze(shown)
+    shownWorkers.set(worker, shown)
+  }
+  return shown
+}
+
+function shownOf(workers: readonly Worker[]): PluginWorker[] {
+  const shown: PluginWorker[] = []
+  for (const worker of workers) shown.push(shownWorker(worker))
+  return shown
 }
 
 export class PluginWorker {
@@ -133,17 +150,19 @@ export class PluginWorker {
 /** Tasks of one run that need the same of a worker. */
 export class PluginGroup {
   readonly #seen: Seen
+  readonly #shownRun: PluginRun
   readonly #run: Run
   readonly #group: Group
 
-  constructor(seen: Seen, run: Run, group: Group) {
+  constructor(seen: Seen, shownRun: PluginRun, run: Run, group: Group) {
     this.#seen = seen
+    this.#shownRun = shownRun
     this.#run = run
     this.#group = group
   }
 
   get run(): PluginRun {
-    return this.#seen.run(this.#run)
+    return this.#shownRun
   }
   /** Its number within the run. */
   get kind(): number {
@@ -164,7 +183,7 @@ export class PluginGroup {
   }
   /** Workers that fit it, busy or not. */
   get fitting(): readonly PluginWorker[] {
-    return this.#seen.fleets.of(this.#run, this.#group).workers.map((worker) => this.#seen.worker(worker))
+    return shownOf(this.#seen.fleets.of(this.#run, this.#group).workers)
   }
   /** CPUs of the reference machine that it can count on. */
   get fleetCpus(): number {
@@ -172,7 +191,7 @@ export class PluginGroup {
   }
   /** Workers with room for it now, the best first. What is left of it may have to keep away from some: `batchOn` tells. */
   get free(): readonly PluginWorker[] {
-    return this.#seen.choices.workers(this.#run, this.#group).map((worker) => this.#seen.worker(worker))
+    return shownOf(this.#seen.choices.workers(this.#run, this.#group))
   }
 
   /** The batch that it would have there now; undefined = none. Yield it, or one with fewer of its tasks. */
@@ -263,7 +282,7 @@ export class PluginRun {
     return standingOf(state, this.#run, totals, view.nowMs)
   }
   get groups(): readonly PluginGroup[] {
-    this.#groups ??= Object.freeze(this.#run.groups.map((group) => new PluginGroup(this.#seen, this.#run, group)))
+    this.#groups ??= Object.freeze(this.#run.groups.map((group) => new PluginGroup(this.#seen, this, this.#run, group)))
     return this.#groups
   }
 
@@ -274,11 +293,9 @@ export class PluginRun {
 
 export class PluginView {
   readonly #seen: Seen
-  readonly #waiting: readonly Run[]
 
   constructor(view: StrategyView, fleets: Fleets, waiting: readonly Run[]) {
-    this.#seen = new Seen(view, fleets)
-    this.#waiting = waiting
+    this.#seen = new Seen(view, fleets, waiting)
   }
 
   get nowMs(): number {
@@ -286,12 +303,12 @@ export class PluginView {
   }
   /** Those that this strategy is to place and that had work to hand out as the round began, the oldest first. */
   get runs(): readonly PluginRun[] {
-    return this.#waiting.map((run) => this.#seen.run(run))
+    return this.#seen.runs.slice()
   }
   /** All that are connected. */
   get workers(): readonly PluginWorker[] {
     const { state, available } = this.#seen.view
-    return [...state.workers.values()].filter(available).map((worker) => this.#seen.worker(worker))
+    return shownOf([...state.workers.values()].filter(available))
   }
   /** CPUs and GPUs of the whole fleet. */
   get totals(): Totals {
@@ -304,8 +321,8 @@ export class PluginView {
     return { run: seen, group: seen.groups[group.kind]! }
   }
 
-  static seeWorker(view: PluginView, worker: Worker): PluginWorker {
-    return view.#seen.worker(worker)
+  static seeWorker(worker: Worker): PluginWorker {
+    return shownWorker(worker)
   }
 }
 
