@@ -142,3 +142,13 @@ test('fileNeeds: rules and comments that match nothing are told of', () => {
     'rules[1] is about no file: files *.tsx, tags @slow',
   ])
 })
+
+test('fileNeeds: more different needs than a coordinator takes of one run are refused, with what to do', () => {
+  const many = Array.from({ length: 1001 }, (_, at) => `t/${at}.ts`)
+  const locks = Object.fromEntries(many.map((file) => [file, { requires: { locks: [file] } }]))
+  assert.equal(of({ files: many.slice(1), comments: comments(locks) }).needs.length, 1000)
+  assert.throws(() => of({ files: many, comments: comments(locks) }), {
+    message: 'Cannot take what the files need: expected at most 1000 different needs in one run, found 1001',
+    hint: /--shard/,
+  })
+})

@@ -42,6 +42,9 @@ export type NeedSources = {
   readonly serial?: boolean
 }
 
+/** As many as a coordinator takes of one run. */
+const needsMax = 1000
+
 /** More pairs than this are a mistake in a pattern, and would take longer to send than to run. */
 const pairsMax = 1_000_000
 
@@ -70,6 +73,7 @@ export function fileNeeds(sources: NeedSources): FoundNeeds {
     }
     kinds.push(kind)
   }
+  if (needs.length > needsMax) throw tooDifferent(needs.length)
   const { dependencies, unused } = dependenciesOf(sources, rules, matches)
   for (const [at, rule] of rules.entries())
     if (!matches.some((one) => one[at])) unused.push(`rules[${at}] is about no file: ${aboutWords(rule)}`)
@@ -175,6 +179,13 @@ function refuseCycle(files: readonly string[], dependencies: FileNeeds['dependen
       hint: "They follow from 'dependsOn' in the suite's rules and from 'muster: after' comments.",
     })
   }
+}
+
+function tooDifferent(count: number): MusterError {
+  const expected = `expected at most ${needsMax} different needs in one run, found ${count}`
+  return new MusterError('config_invalid', `Cannot take what the files need: ${expected}`, {
+    hint: "Files of equal needs share processes: name fewer different locks, or run parts with paths or '--shard'.",
+  })
 }
 
 function tooMany(): MusterError {

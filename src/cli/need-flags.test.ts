@@ -29,6 +29,10 @@ test('requiresOf: flags in the words of the configuration', () => {
   assert.throws(() => requiresOf({ lock: ['db:often'] }), usage(/^--lock: expected NAME, NAME:shared or NAME:N/))
   assert.throws(() => requiresOf({ lock: [':shared'] }), usage(/--lock/))
   assert.throws(
+    () => requiresOf({ lock: ['x'.repeat(257)] }),
+    usage(/^--lock: expected a name of at most 256 characters, received 257$/),
+  )
+  assert.throws(
     () => requiresOf({ lock: ['db', 'db:shared'] }),
     usage(/^--lock: expected each lock once, received 'db' twice$/),
   )

@@ -5,7 +5,7 @@ import { deadlineAtMs } from '../protocol/deadline.ts'
 import { priorityNames, priorityOf } from '../protocol/priority.ts'
 import type { SubmitBody } from '../protocol/api.ts'
 import { lockOf } from '../runners/file-comments.ts'
-import type { LockText, Requires } from '../runners/requires.ts'
+import { lockNameMax, type LockText, type Requires } from '../runners/requires.ts'
 import { parseBytes } from '../stdx/bytes.ts'
 import { plainText } from '../stdx/plain-text.ts'
 import { labelsOf } from './flags.ts'
@@ -34,6 +34,12 @@ export function requiresOf({ require = [], lock = [], gpus, memory }: NeedFlags)
     throw new MusterError('usage', `--memory: expected an amount such as 8GiB, received '${memory}'`)
   const locks = lock.map(lockFlag)
   const names = locks.map((one) => (typeof one === 'string' ? one : one.name))
+  const long = names.find((name) => name.length > lockNameMax)
+  if (long !== undefined)
+    throw new MusterError(
+      'usage',
+      `--lock: expected a name of at most ${lockNameMax} characters, received ${long.length}`,
+    )
   const twice = names.find((name, at) => names.indexOf(name) < at)
   if (twice !== undefined)
     throw new MusterError('usage', `--lock: expected each lock once, received '${plainText(twice)}' twice`)

@@ -61,6 +61,9 @@ export type RequiresFault = {
 type Lock = NonNullable<NeedBody['locks']>[number]
 type Gpus = NonNullable<NeedBody['gpus']>
 
+/** As a coordinator takes them. */
+export const lockNameMax = 256
+
 /** What a worker can be given by `--resource`. */
 const resourceName = /^[A-Za-z][\w-]{0,63}$/
 const resourceNameWords = 'a letter, then letters, digits, _ and -'
@@ -81,6 +84,8 @@ export function needOf(requires: Requires, scope: string): NeedBody | RequiresFa
   for (const [at, given] of locks.entries()) {
     const lock = lockOf(given)
     if (typeof lock === 'string') return fault(`locks[${at}]`, lock, given)
+    if (lock.name.length > lockNameMax)
+      return fault(`locks[${at}]`, `a name of at most ${lockNameMax} characters`, given)
     if (all.some((one) => one.name === lock.name)) return fault(`locks[${at}]`, 'each lock once', lock.name)
     all.push(lock)
   }
