@@ -26,6 +26,12 @@ test('fileNeeds: without a word there is no need', () => {
   assert.deepEqual(of({}), { needs: [], kinds: [], dependencies: [], unused: [] })
 })
 
+test('fileNeeds: a file may be called as a part of every object is', () => {
+  const named = ['constructor', 'toString', '__proto__']
+  const rules = [{ tags: 'slow', requires: { cpus: 2 } }]
+  assert.deepEqual(of({ files: named, order: { rules }, tags: { toString: ['slow'] } }).kinds, [0, 1, 0])
+})
+
 test('fileNeeds: suite, rules, comment and flags add up; files of equal needs share one', () => {
   const found = of({
     order: {

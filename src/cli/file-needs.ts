@@ -60,7 +60,7 @@ export function fileNeeds(sources: NeedSources): FoundNeeds {
   const matches = files.map((file) => rules.map((rule) => isAbout(rule, file, sources)))
   for (const [at, file] of files.entries()) {
     const said: NeedBody[] = parts.flatMap((part, rule) => (part !== undefined && matches[at]![rule] ? [part] : []))
-    for (const group of sources.groups[file] ?? []) said.push(checked({ together: group }, project))
+    for (const group of toldOf(sources.groups, file)) said.push(checked({ together: group }, project))
     const own = comments.get(file)
     if (own !== undefined) said.push(checked(own.requires, project))
     const all = [base, ...said, flags].reduce(mergeNeeds)
@@ -112,8 +112,13 @@ function isAbout(rule: RuleConfig, file: string, { tags, comments }: NeedSources
   const wanted = listOf(rule.tags).map(bare)
   if (rule.files !== undefined && !matchesAny(file, listOf(rule.files))) return false
   if (wanted.length === 0) return true
-  const has = new Set([...(tags[file] ?? []), ...(comments.get(file)?.tags ?? [])].map(bare))
+  const has = new Set([...toldOf(tags, file), ...(comments.get(file)?.tags ?? [])].map(bare))
   return wanted.some((tag) => has.has(tag))
+}
+
+/** A file may be called `constructor`, as a part of every object is. */
+function toldOf(lists: Readonly<Record<string, readonly string[]>>, file: string): readonly string[] {
+  return Object.hasOwn(lists, file) ? lists[file]! : []
 }
 
 /** Playwright writes `@slow`; who writes a rule may leave the sign out. */
