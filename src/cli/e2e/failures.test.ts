@@ -50,6 +50,10 @@ describe('failures', { concurrency: 2 }, () => {
   test('a worker on which nothing starts is left alone; another finishes the run', async () => {
     await using stage = await Stage.open()
     await suite(stage)
+    // Looked at while it is open, however long that takes here.
+    await mkdir(stage.path('coordinator'), { mode: 0o700 })
+    const limits = { workerBreakerCoolDownMs: 3_600_000 }
+    await writeFile(stage.path('coordinator', 'coordinator.json'), JSON.stringify({ limits }))
     const fleet = await Fleet.open(stage)
     const bad = await joinBroken(stage, fleet, 'bad')
     const good = await joinBroken(stage, fleet, 'good')

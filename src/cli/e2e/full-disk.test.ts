@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { openSync, closeSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, openSync, rmSync, writeSync } from 'node:fs'
 import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import type { Problem } from '../../protocol/api.ts'
@@ -70,7 +70,8 @@ test('a full disk is said, nothing acknowledged is lost, and it goes on when the
   // What would be read may not be durable: what was kept of it is shown, or it is said, and nobody waits for ever.
   assert.ok([200, 503].includes((await fleet.request('/runs')).status))
 
-  for (const { pid } of stage.processes()) execFileSync('prlimit', ['--pid', String(pid), '--fsize=unlimited'])
+  for (const { pid } of stage.processes())
+    ofLiving(pid, () => execFileSync('prlimit', ['--pid', String(pid), '--fsize=unlimited']))
   await until(() => submitter.submit(), 'room')
   await wellAgain(fleet)
   await submitter.submit()
@@ -141,13 +142,22 @@ if (process.getuid?.() === 0) {
       await until(() => submitter.submit(), 'room')
       await wellAgain(fleet)
       await submitter.allThere()
-      for (const { pid } of stage.processes()) process.kill(pid, 'SIGTERM')
+      for (const { pid } of stage.processes()) ofLiving(pid, () => process.kill(pid, 'SIGTERM'))
       await fleet.server.ended
     } finally {
       execFileSync('umount', ['-l', data])
       await stage[Symbol.asyncDispose]()
     }
   })
+}
+
+/** One that has ended since it was seen is left out. */
+function ofLiving(pid: number, work: () => unknown): void {
+  try {
+    work()
+  } catch (error) {
+    assert.equal(existsSync(`/proc/${pid}`), false, String(error))
+  }
 }
 
 function fill(path: string): void {
