@@ -54,6 +54,10 @@ test('recordedPolicy: what was chosen is played as it was chosen, one scheduler 
     [],
     108_000,
   ])
+  const turns = ['fifo', 'priority', 'deadline', 'fair-share', 'fifo', 'history']
+  const many = (count: number) => turns.slice(0, count).map((strategy, at) => ({ atMs: startMs - 900 + at, strategy }))
+  assert.equal(played(many(5))[0], 'fifo, then priority, then deadline, then fair-share, then fifo')
+  assert.equal(played(many(6))[0], 'fifo, then priority, then deadline, then fair-share and 2 more')
   const own = { atMs: startMs + 1, project: plainSpec.project, strategy: 'fifo' }
   assert.deepEqual(played([own]), ['history; another for 1 project', [], 108_000])
   assert.deepEqual(played([{ ...early, strategy: 'gone' }]), ['history', ['gone'], 8000])

@@ -8,6 +8,9 @@ export type RecordedPolicy = {
   readonly unknown: readonly string[]
 }
 
+/** As many as fit into a line; of the others only how many. */
+const namedMax = 4
+
 export function recordedPolicy(policies: Policies, { strategy, schedulers, fromMs }: Recording): RecordedPolicy {
   const choices = schedulers ?? [{ atMs: fromMs, strategy }]
   const usual = policies.default.name
@@ -23,5 +26,11 @@ export function recordedPolicy(policies: Policies, { strategy, schedulers, fromM
     return { policy: policies.has(only) ? policies.named(only) : policies.default, unknown }
   const own =
     projects.size === 0 ? '' : `; another for ${projects.size === 1 ? '1 project' : `${projects.size} projects`}`
-  return { policy: policies.asChosen(`${inTurn.join(', then ')}${own}`), unknown }
+  return { policy: policies.asChosen(`${inTurnWords(inTurn)}${own}`), unknown }
+}
+
+function inTurnWords(names: readonly string[]): string {
+  const more = names.length - namedMax
+  const named = more <= 1 ? names : names.slice(0, namedMax)
+  return `${named.join(', then ')}${more <= 1 ? '' : ` and ${more} more`}`
 }

@@ -108,7 +108,7 @@ export function replayText(result: Replay, unknown: readonly string[], instead: 
   const gain = same.makespanMs === 0 ? 0 : replayed.makespanMs / same.makespanMs - 1
   lines.push(
     table(header, rows).trimEnd(),
-    `the player is off by ${percent(errorRatio)} of the makespan; against the same player, this one's is ${percent(gain)}`,
+    `the player is off by ${percent(errorRatio)} of the makespan; against the same player, this one's is ${percent(gain)}${unfinishedWords(same.unfinished, replayed.unfinished)}`,
   )
   for (const name of unknown)
     lines.push(`scheduler '${name}' is not known here: '${instead}' stands in its place (--plugin names one)`)
@@ -131,6 +131,15 @@ export function replayText(result: Replay, unknown: readonly string[], instead: 
     )
   }
   return `${lines.join('\n')}\n`
+}
+
+/** A makespan ends with the last run that does. */
+function unfinishedWords(same: number, replayed: number): string {
+  if (same === replayed) return ''
+  const [count, which] = same < replayed ? [replayed - same, 'more'] : [same - replayed, 'fewer']
+  return count === 1
+    ? `, with 1 run ${which} that never ends and doesn't count in it`
+    : `, with ${count} runs ${which} that never end and don't count in it`
 }
 
 function rowOf(
