@@ -8,7 +8,8 @@
  */
 import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
-import { extname } from 'node:path'
+import { getCompileCacheDir } from 'node:module'
+import { dirname, extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import type { MessagePort } from 'node:worker_threads'
@@ -59,10 +60,13 @@ export class SqliteLog implements Log {
         ...(options.maxPages === undefined ? {} : { maxPages: options.maxPages }),
       },
     }
+    const cache = getCompileCacheDir()
     // node:sqlite still announces itself as experimental in Node 24.
     this.#worker = new Worker(threadUrl, {
       workerData: data,
       transferList: [port2],
+      // A thread takes over its process's cache of compiled code only by the environment, which nobody else gets from it.
+      ...(cache === undefined ? {} : { env: { NODE_COMPILE_CACHE: dirname(cache), ...process.env } }),
       execArgv: ['--disable-warning=ExperimentalWarning'],
     })
     this.#port.on('message', (responses: readonly Response[]) => this.#settle(responses))

@@ -16,6 +16,8 @@ import { Workspaces } from './workspaces.ts'
 assert(parentPort !== null, 'executor.ts runs as a worker thread only')
 const port = parentPort
 const options = workerData as ExecutorOptions
+// What tests start is not to be compiled into it, nor measured by its leave.
+if (options.ownCompileCache) delete process.env['NODE_COMPILE_CACHE']
 const http = new CoordinatorHttp(options.coordinators.map(({ url, token }) => parseEndpoint(url, token)))
 const contexts = new RunContexts(http)
 const workspaces = new Workspaces(options.dataDir, http, options.diskBytesMax, log)

@@ -60,4 +60,6 @@ export type ExecutorOptions = {
   /** Module that exports `runnersByName`; tests put their own here. */
   readonly runnersModule: string
   readonly diskBytesMax: number
+  /** NODE_COMPILE_CACHE of its environment is meant for the thread alone. */
+  readonly ownCompileCache?: boolean
 }
