@@ -108,6 +108,7 @@ describe('PlainReporter', () => {
       run: { ...queued, queuePosition: 1, expectedStartMs: 0, reason: 'paused breakers' },
     })
     reporter.message({ type: 'run', run: { ...queued, reason: 'no worker has the label gpu=1' } })
+    reporter.message({ type: 'run', run: { ...queued, state: 'paused', reason: "paused; 'muster resume' goes on" } })
     const lines = terminal.raw.trimEnd().split('\n').slice(1)
     assert.deepEqual(lines, [
       'waiting: number 3 in the queue, expected to start in 90 s (busy)',
@@ -116,6 +117,7 @@ describe('PlainReporter', () => {
       "waiting: next in the queue, expected to start in 90 s (waits for lock 'db', held for 1 s)",
       'waiting: next in the queue, expected to start as soon as it can (paused breakers)',
       'waiting: no worker has the label gpu=1',
+      `paused; 'muster resume ${finalRun.run}' goes on`,
     ])
     reporter.close()
   })

@@ -33,7 +33,8 @@ export function headerText(info: RunInfo, columns: number): string {
 /** Undefined once the run is under way. */
 export function waitingLine(run: RunView | undefined, nowMs: number): string | undefined {
   if (!run) return undefined
-  if (run.state === 'paused') return `paused${because(run)}; 'muster resume ${run.run}' goes on`
+  // Why it is paused, a notice has said.
+  if (run.state === 'paused') return `paused; 'muster resume ${run.run}' goes on`
   if (run.state === 'finished' || run.state === 'cancelling') return undefined
   if (run.queuePosition !== undefined && run.queuePosition > 0) {
     const place = run.queuePosition === 1 ? 'next in the queue' : `number ${run.queuePosition} in the queue`
