@@ -144,7 +144,7 @@ function describe(file: string, value: unknown): MusterError {
 function children(schema: Shape, value: unknown): readonly (readonly [string | number, Shape, unknown])[] {
   if (Array.isArray(value) && schema.items !== undefined) {
     const items = schema.items
-    return value.map((one: unknown, index) => [index, items, one] as const)
+    return Array.from(value as unknown[], (one, index) => [index, items, one] as const)
   }
   if (!isObject(value)) return []
   const any = schema.additionalProperties === false ? undefined : schema.additionalProperties

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { Check } from 'typebox/value'
 import { GpuVendorSchema } from '../protocol/needs.ts'
-import { configSchema } from './config-schema.ts'
+import { checkConfig, configSchema } from './config-schema.ts'
 import { fits, type Shape } from './config-shapes.ts'
 
 /** Values that have a shape, or nearly: now and then any part is something else. */
@@ -70,6 +70,19 @@ test('fits: says what TypeBox says of every part of a configuration', () => {
   }
   look(configSchema, 1000)
   assert.ok(said.true > 1000 && said.false > 1000, JSON.stringify(said))
+})
+
+test('checkConfig: a comma too many in a list is a mistake, and it is said where', () => {
+  const withHole = (first: unknown): unknown[] => {
+    const list = [first, undefined, first]
+    delete list[1]
+    return list
+  }
+  const suite = { name: 'a' }
+  const refused = (suites: unknown, message: RegExp) =>
+    assert.throws(() => checkConfig('c.ts', { suites }), { code: 'config_invalid', message })
+  refused(withHole(suite), /suites\[1\] in c\.ts: expected a suite: .* received undefined/)
+  refused([{ ...suite, paths: withHole('x') }], /suites\[0\]\.paths\[1\] in c\.ts: expected a text, received undefined/)
 })
 
 test('configuration: knows the makers of GPUs that the API knows', () => {

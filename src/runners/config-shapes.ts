@@ -67,7 +67,8 @@ export function fits(shape: Shape, value: unknown): boolean {
       return (
         Array.isArray(value) &&
         value.length >= (shape.minItems ?? 0) &&
-        value.every((one) => shape.items === undefined || fits(shape.items, one))
+        // A comma too many leaves a hole, which `every` passes over.
+        Array.from(value as unknown[]).every((one) => shape.items === undefined || fits(shape.items, one))
       )
     case 'object':
       return isObject(value) && fitsObject(shape, value)
