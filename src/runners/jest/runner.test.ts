@@ -110,7 +110,9 @@ describe('jest, chosen files', () => {
 
   test('huge output comes through, and what the console says', async () => {
     // Not in the run above: jest drops what a worker printed when a later file of that worker crashes.
-    const run = await runBatch(jestRunner, { cwd: basic, files: ['test/output.test.js', 'test/a.test.js'] })
+    const files = ['test/output.test.js', 'test/a.test.js']
+    // Half a second after its last test jest ends a worker, with what it still has to write: the test waits until it is taken.
+    const run = await runBatch(jestRunner, { cwd: basic, files, env: { FIXTURE_WAITS: '1' } })
     assert.ok(run.stdout.length >= 10 * 1024 * 1024, String(run.stdout.length))
     assert.match(run.stdout, /console\.log\n    yyyy/)
   })
