@@ -54,4 +54,13 @@ describe('predict', () => {
     assert.equal(predict(four, 4, needs([{ locks: [...locks], batchMax: 1 }], all), 4), 4400)
     assert.equal(predict(known([3000, 1000]), 4, needs([{ locks: [...locks] }], [0, 0]), 4), 3100)
   })
+
+  test('knows that files which come one after another take their time', () => {
+    const dependencies = [
+      { task: 1, after: [0] },
+      { task: 2, after: [0, 1] },
+    ]
+    const chained = { needs: [], kinds: [], dependencies }
+    assert.equal(predict(known([1000, 2000, null, 100]), 16, chained), 3 * 100 + 1000 + 2000 + 3100 / 3)
+  })
 })

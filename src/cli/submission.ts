@@ -11,6 +11,7 @@ import { admissionFlag, afterFlag, deadlineFlag, priorityFlag, type NeedFlags } 
 import { counted } from './reporters/text-fit.ts'
 import { retryOf } from './retry-flag.ts'
 import { runsBefore } from './suites-before.ts'
+import { longestChainMs } from '../scheduling/chain.ts'
 import type { RunPlan } from './run-plan.ts'
 
 export type SubmissionFlags = Pick<NeedFlags, 'deadline' | 'admission' | 'after' | 'user' | 'priority'> & {
@@ -144,7 +145,21 @@ export function predict(known: PlanView, cpus: number, needs?: FileNeeds, cpusOf
   const longest = durations.reduce((most, one) => Math.max(most, one), 0)
   const startupMs = known.startupMs ?? 0
   const free = startupMs + Math.max((mean * known.durationsMs.length) / cpus, longest)
-  return needs === undefined ? free : Math.max(free, ...lockedMs(known, needs, { meanMs: mean, startupMs, cpusOfOne }))
+  if (needs === undefined) return free
+  const guesses = { meanMs: mean, startupMs, cpusOfOne }
+  return Math.max(free, chainedMs(known, needs, guesses), ...lockedMs(known, needs, guesses))
+}
+
+/** What files that come one after another take, each in a process of its own. */
+function chainedMs(known: PlanView, { dependencies }: FileNeeds, { meanMs, startupMs }: Guesses): number {
+  const after = new Map<number, number[]>()
+  for (const { task, after: before } of dependencies)
+    for (const one of before) {
+      const list = after.get(one)
+      if (list) list.push(task)
+      else after.set(one, [task])
+    }
+  return longestChainMs(after, (file) => startupMs + (known.durationsMs[file] ?? meanMs))
 }
 
 type Guesses = { readonly meanMs: number; readonly startupMs: number; readonly cpusOfOne: number }

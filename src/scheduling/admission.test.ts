@@ -121,3 +121,23 @@ test('noFitWords: of many groups whose tasks are all blocked, each task is looke
   for (let round = 0; round < 3; round += 1) assert.equal(noFitWords(view, run, fleets, 0), undefined)
   assert.equal(looks, 1000)
 })
+
+test('latenessOf: files that come one after another take their time, however many workers there are', () => {
+  const state = stateWith([{ cpus: 8, speed: 2 }, { cpus: 8 }])
+  const submit = (deadlineAtMs: number) => {
+    const { run: like } = submitted(state, {}, [])
+    const run = `c${deadlineAtMs}`
+    const dependencies = [
+      { task: 1, after: [0] },
+      { task: 2, after: [1] },
+    ]
+    const files = ['a', 'b', 'c', 'd']
+    const spec = { ...like.spec, deadlineAtMs }
+    advance(state, { type: 'submit', run, who: 'x', spec, files, estimates: four, dependencies }, 0)
+    const view = { state, available: () => true }
+    return latenessOf(state, state.runs.get(run)!, new Fleets(view), undefined, 0)
+  }
+  // By the faster one alone: 3 x 10 minutes at speed 2.
+  assert.deepEqual(submit(14 * minute), { type: 'impossible', needMs: 15 * minute, leftMs: 14 * minute, workers: 2 })
+  assert.equal(submit(15 * minute), undefined)
+})

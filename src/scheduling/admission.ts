@@ -5,6 +5,7 @@
  */
 import type { Group, Run, State, Worker } from '../core/state.ts'
 import { formatDuration } from '../stdx/duration.ts'
+import { chainMs } from './chain.ts'
 import { batchEnds } from './expected.ts'
 import { isAvailable, speedOf, type Fleets, type View } from './fleet.ts'
 import type { Forecast } from './forecast.ts'
@@ -89,7 +90,8 @@ function waitingMs(run: Run, fleets: Fleets): Alone | undefined {
   }
   const longestMs = run.startedAtMs === undefined ? run.expectedLongestMs / fastest : 0
   const startupMs = run.startupMs ?? run.spec.startupMs
-  return { needMs: startupMs + Math.max(mostMs, allMs / cpus, longestMs), workers: workers.size }
+  const needMs = startupMs + Math.max(mostMs, allMs / cpus, longestMs, chainMs(run) / fastest)
+  return { needMs, workers: workers.size }
 }
 
 /** What keeps a part of the run from ever running with the workers that are connected; undefined when some worker fits each part. */
