@@ -2,14 +2,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { explain, type Why } from '../scheduling/why.ts'
-import { ordered, placing, Table } from './fixtures/table.ts'
-import { prepareGuard, threadGuard, type Guard } from './guard.ts'
+import { ordered, placing, Table, unhurried } from './fixtures/table.ts'
+import { prepareGuard } from './guard.ts'
 import { largestFirst, type PluginRun } from './plugin.ts'
 
 await prepareGuard()
-
-/** However busy the machine is. */
-const unhurried: Guard = { nowMs: () => 0, call: (call) => threadGuard.call(call, 5000) }
 
 /** One busy worker; a, b and c wait. */
 function waitingAt(table: Table, strategy: string): (run: string) => Why {

@@ -249,7 +249,7 @@ test('SchedulerHost: faults that are old are forgotten', () => {
   const thrower = ordered('thrower', () => {
     throw new Error('oh')
   })
-  const table = new Table([thrower])
+  const table = new Table([thrower], { roundMs: 5000 })
   table.worker('w')
   table.choose('thrower')
   for (let at = 0; at < 8; at += 1) {
@@ -263,7 +263,7 @@ test('SchedulerHost: faults that are old are forgotten', () => {
 })
 
 test('SchedulerHost: runs that an order leaves out come last', () => {
-  const table = new Table([ordered('second-only', (runs: readonly PluginRun[]) => [runs[1]])])
+  const table = new Table([ordered('second-only', (runs: readonly PluginRun[]) => [runs[1]])], { roundMs: 5000 })
   table.choose('second-only')
   for (const name of ['v', 'w', 'x']) table.worker(name)
   for (const name of ['a', 'b', 'c']) table.run(name, 1)
@@ -275,7 +275,7 @@ test('SchedulerHost: runs that an order leaves out come last', () => {
 
 test('SchedulerHost: workers by rank', () => {
   const rank = (_run: PluginRun, _group: unknown, worker: { readonly name: string }) => (worker.name === 'w2' ? 1 : 0)
-  const table = new Table([ordered('ranked', (runs) => runs, { rank })])
+  const table = new Table([ordered('ranked', (runs) => runs, { rank })], { roundMs: 5000 })
   table.choose('ranked')
   for (const name of ['w1', 'w2', 'w3']) table.worker(name)
   table.run('a', 1)
@@ -294,7 +294,7 @@ test('SchedulerHost: a placing strategy takes batches from the view, which follo
           if (batch) yield batch
         }
   })
-  const table = new Table([everything])
+  const table = new Table([everything], { roundMs: 5000 })
   table.choose('everything')
   for (const name of ['v', 'w', 'x']) table.worker(name)
   table.run('a', 2)
@@ -405,7 +405,7 @@ test('SchedulerHost: a strategy that nobody knows, or that is configured wrongly
     seen.push(config)
     return runs
   }
-  const table = new Table([ordered('keep', keep, { configSchema })])
+  const table = new Table([ordered('keep', keep, { configSchema })], { roundMs: 5000 })
   table.worker('w')
   table.run('a', 1)
   table.run('b', 1)
