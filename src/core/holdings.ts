@@ -360,7 +360,7 @@ function move(state: State, run: Run, worker: Worker, batch: Batch, need: Need, 
     spent.batches += by
     countRunning(spent, batch, by)
   }
-  noteSpent(state, { run: run.id, scopes: scopesOf(run), assignedAtMs: batch.assignedAtMs, by })
+  noteSpent(state, { run: run.id, worker: worker.id, scopes: scopesOf(run), assignedAtMs: batch.assignedAtMs, by })
 }
 
 /** Where it counts by the host. */

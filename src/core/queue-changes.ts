@@ -1,10 +1,11 @@
 /**
  * Which runs came to have something to hand out, or no more of it, or are served in another order now: what keeps an
  * order of waiting runs true without walking all of them for every decision. A list with a position, like a log: whoever
- * keeps an order remembers how far it has read. The same of projects and users that came to hold more or less.
+ * keeps an order remembers how far it has read. The same of projects and users that came to hold more or less, and of
+ * workers that came to have less or more to give.
  * Follows from what happens; a snapshot doesn't hold it.
  */
-import type { RunId } from './entities.ts'
+import type { RunId, WorkerId } from './entities.ts'
 
 export type QueueChanges = {
   /** Position of the first one in `runs`. */
@@ -15,9 +16,10 @@ export type QueueChanges = {
 export type SpentChanges = {
   /** Position of the first one in `of`. */
   from: number
-  /** A batch of the run, assigned then, began (1) or ended (-1), which counts for its project and user. */
+  /** A batch of the run, assigned then, began (1) or ended (-1) on the worker, which counts for its project and user. */
   of: {
     readonly run: RunId
+    readonly worker: WorkerId
     readonly scopes: readonly [project: string, user: string]
     readonly assignedAtMs: number
     readonly by: 1 | -1

@@ -35,6 +35,7 @@ export class Handout {
       const placement = this.#portion?.next()
       if (placement !== undefined) {
         this.#gave = true
+        this.#round.open.note(this.#round.view.state.workers.get(placement.worker)!)
         return placement
       }
       // What is spread goes round the hosts once more.

@@ -1,5 +1,5 @@
 /**
- * Random histories of runs that need something: every built-in strategy, random fleets, needs, dependencies and quotas,
+ * Random histories of runs that need something: every built-in strategy, also two in one round, random fleets, needs, dependencies and quotas,
  * while workers come, go and change, batches crash, and runs are cancelled, extended and paused. Of each history an audit
  * that knows nothing but the log says whether anything was over-committed, a lock or a quota broken, or something run
  * before what it comes after. Then the fleet is made well: everything that is left must be placed and must end. The same
@@ -13,23 +13,27 @@ import { tickDueMs } from '../core/breaker.ts'
 import { nextDueMs } from '../core/due.ts'
 import type { Capabilities, Need, RunDependency, RunSpec } from '../core/entities.ts'
 import type { Event } from '../core/events.ts'
-import { Refused, type Input } from '../core/input.ts'
+import { type Assign, Refused, type Input } from '../core/input.ts'
 import { defaultLimits } from '../core/limits.ts'
 import type { Shares } from '../core/shares.ts'
 import { capture, restore, type SnapshotData } from '../core/snapshot.ts'
-import { accounted, emptyState, type Batch, type State } from '../core/state.ts'
+import { accounted, emptyState, type Batch, type Run, type State } from '../core/state.ts'
 import { plainSpec } from '../core/transcript.ts'
 import { Audit } from './fixtures/audit.ts'
 import { earlyProbes } from './early-probe.ts'
+import type { View } from './fleet.ts'
 import { capabilities, dependenciesOf, healthyFleet, join, needs, shares } from './fixtures/needs.ts'
 import { assertOrderIsKept } from './fixtures/kept-order.ts'
 import { placements } from './fixtures/placing.ts'
 import { type Ordering, sorted } from './ordering.ts'
+import { Reservations } from './reservations.ts'
 import { builtinOrderings, builtinStrategies } from './strategies/builtin.ts'
 import { orderedStrategy, type Strategy } from './strategy.ts'
 
 type Story = {
   readonly strategy: Strategy
+  /** Places the runs of project q, after the other has placed those of p; absent = there is only the other. */
+  readonly second: Strategy | undefined
   readonly shares: Shares
   readonly fleet: readonly Capabilities[]
   readonly tables: readonly (readonly Need[])[]
@@ -38,6 +42,7 @@ type Story = {
 
 const story: fc.Arbitrary<Story> = fc.record({
   strategy: fc.constantFrom(...builtinStrategies),
+  second: fc.option(fc.constantFrom(...builtinStrategies), { nil: undefined, freq: 2 }),
   shares,
   fleet: fc.array(capabilities, { minLength: 1, maxLength: 5 }),
   tables: fc.array(needs, { minLength: 1, maxLength: 3 }),
@@ -91,12 +96,12 @@ class World {
       const underWay = this.state.batches.size
       placed = 0
       // The one now, the other then: it takes most of this test's time.
-      const { strategy } = this.story
+      const strategies = strategiesOf(this.story)
       const other = this.#looks
-        ? anew(this.state, this.atMs, this.atMs % 2 === 0 ? strategy : plainly(strategy))
+        ? anew(this.state, this.atMs, this.atMs % 2 === 0 ? strategies : strategies.map(plainly))
         : undefined
       const given: Input[] = []
-      for (const next of placements(view, this.atMs, this.story.strategy)) {
+      for (const next of placementsOf(view, this.atMs, strategies)) {
         given.push(next)
         this.#record(advance(this.state, next, this.atMs))
         placed += 1
@@ -114,11 +119,28 @@ class World {
   }
 }
 
+function strategiesOf({ strategy, second }: Story): readonly Strategy[] {
+  return second === undefined ? [strategy] : [strategy, second]
+}
+
+/** Of several, each places the runs of its own project, and what those before it keep is kept from it, too. */
+function* placementsOf(view: View, nowMs: number, strategies: readonly Strategy[]): Generator<Assign, undefined> {
+  if (strategies.length === 1) return yield* placements(view, nowMs, strategies[0]!)
+  let kept: Reservations | undefined
+  for (const [at, strategy] of strategies.entries()) {
+    kept = new Reservations(kept)
+    const mine = (run: Run) => (run.spec.project === 'p') === (at === 0)
+    for (const placement of strategy.place({ ...view, nowMs, mine, kept }, undefined))
+      yield { type: 'assign', ...placement }
+  }
+  return undefined
+}
+
 /** What is decided by who has kept nothing. */
-function anew(state: State, atMs: number, strategy: Strategy): Input[] {
+function anew(state: State, atMs: number, strategies: readonly Strategy[]): Input[] {
   const fresh = restore(plain(state) as SnapshotData, defaultLimits, state.shares)
   const given: Input[] = []
-  for (const next of placements({ state: fresh, available: () => true }, atMs, strategy)) {
+  for (const next of placementsOf({ state: fresh, available: () => true }, atMs, strategies)) {
     given.push(next)
     advance(fresh, next, atMs)
   }
@@ -305,14 +327,15 @@ test('whatever runs need: nothing is over-committed or broken, all of it is plac
       assert.deepEqual([locks.size, placed.size, batches.size], [0, 0, 0], 'everything is given back')
       for (const worker of world.state.workers.values())
         assert.deepEqual([worker.cpusUsed, worker.held.memoryBytes, world.state.cards.size], [0, 0, 0])
-      see(told.strategy.name)
+      for (const { name } of strategiesOf(told)) see(name)
+      if (told.second !== undefined) see('two strategies')
       for (const { events } of world.log) for (const event of events) for (const what of rare(world, event)) see(what)
     }),
     { numRuns: 120, seed: 11 },
   )
   for (const what of ['locks', 'gpus', 'shared gpus', 'memory', 'resources', 'exclusive', 'antiAffinity', 'where'])
     assert.ok((seen.get(what) ?? 0) > 50, `${what}: ${seen.get(what) ?? 0} placements`)
-  for (const what of ['task.unblocked', 'dependency skipped', 'lost', 'run cancelled by a run'])
+  for (const what of ['task.unblocked', 'dependency skipped', 'lost', 'run cancelled by a run', 'two strategies'])
     assert.ok((seen.get(what) ?? 0) > 5, `${what}: ${seen.get(what) ?? 0} times`)
   for (const { name } of builtinStrategies) assert.ok((seen.get(name) ?? 0) > 5, name)
 })

@@ -28,7 +28,7 @@ export function* placeInOrder(view: StrategyView, ordering: Ordering): Generator
   const speed = ordering.speed?.(view) ?? measuredSpeed
   const fleets = new Fleets(view, speed)
   const round = beginRound(view, { ordering, fleets, speed, kept: view.kept ?? new Reservations() })
-  if (round.open.size === 0) return
+  if (round.open.isEmpty) return
   if (ordering.turn === 'run') {
     const turns =
       ordering.keyed === undefined

@@ -132,6 +132,16 @@ export class Reservations {
     return this.#before?.keepsAll(worker) === true
   }
 
+  /** Nothing is kept of any worker that this need asks for. */
+  leavesAll(need: Need): boolean {
+    if (this.#before?.leavesAll(need) === false) return false
+    if (this.workers.size > 0 || this.#hosts.size > 0) return false
+    if (need.antiAffinity !== undefined && this.#apart.has(need.antiAffinity)) return false
+    if (need.gpus !== undefined && this.#gpus.size > 0) return false
+    if (this.#resources.size > 0) for (const name in need.resources) if (this.#resources.has(name)) return false
+    return true
+  }
+
   /** Nobody before it waits for the worker, or for what it needs of it. */
   mayUse(worker: Worker, need: Need): boolean {
     const { host } = worker.capabilities

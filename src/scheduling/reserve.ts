@@ -65,10 +65,10 @@ function keepWorkers(round: Round, run: Run, group: Group, workers: readonly Wor
   const { view, open, kept } = round
   const { state } = view
   const { need } = group
-  const few = open.size < workers.length ? open : workers
+  const few = open.sizeMax < workers.length ? open : workers
   let left = group.queuedCount
   let selfish = false
-  for (const worker of left < open.size ? emptiestFirst(few) : few) {
+  for (const worker of left < open.sizeMax ? emptiestFirst(few) : few) {
     // No more of them than it could ever use. One that is kept only gets emptier, so the emptiest stays the first.
     if (left === 0) return false
     if (kept.workers.has(worker.id)) continue

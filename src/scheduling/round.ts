@@ -21,7 +21,9 @@ import {
   spreadOn,
 } from '../core/holdings.ts'
 import type { Group, Run, State, Worker } from '../core/state.ts'
-import { claimOf, type Demand, type Fleets, isAvailable, placeOf, type Speed, type View } from './fleet.ts'
+import { claimOf, type Demand, type Fleets, measuredSpeed, placeOf, type Speed, type View } from './fleet.ts'
+import { freeInOrder } from './free-order.ts'
+import { OpenWorkers } from './open-workers.ts'
 import type { Ordering } from './ordering.ts'
 import type { Reservations } from './reservations.ts'
 
@@ -32,7 +34,7 @@ export type Round = {
   readonly view: View
   readonly ordering: Ranking
   /** Workers that something could be given to, as far as they are concerned. */
-  readonly open: Set<Worker>
+  readonly open: OpenWorkers
   readonly fleets: Fleets
   readonly speed: Speed
   readonly kept: Reservations
@@ -56,19 +58,9 @@ export function beginRound(
 ): Round {
   const { nowMs } = view
   const seen = { rooms: new Map(), wanted: new Set<Demand>(), asked: new Set<Demand>(), openFits: new Map() }
-  const open = openWorkers(view, nowMs)
-  const witness = { worker: undefined, rest: open.values() }
+  const open = new OpenWorkers(view, nowMs)
+  const witness = { worker: undefined, rest: open[Symbol.iterator]() }
   return { view, ordering, open, fleets, speed, kept, ...seen, witness, nowMs }
-}
-
-function openWorkers(view: View, nowMs: number): Set<Worker> {
-  const open = new Set<Worker>()
-  for (const id of view.state.free) {
-    const worker = view.state.workers.get(id)!
-    if (worker.recycling && worker.recycling.untilMs > nowMs) continue
-    if (isAvailable(view, worker)) open.add(worker)
-  }
-  return open
 }
 
 /** Nothing is left that anybody could be given: no CPU, but on workers that are kept as a whole. */
@@ -144,25 +136,71 @@ export function atWorkerLimit(run: Run): boolean {
   return run.spec.workersMax !== undefined && run.batches.size >= run.spec.workersMax
 }
 
+/** Where only one of so many that fit may be free, these are looked at each time, which costs no more. */
+const rareFrom = 8
+
 /** The best first; a host takes one batch of a run at a time, unless what it needs says how much of the host that is. */
 export function freeWorkers(round: Round, run: Run, group: Group, fitting: readonly Worker[]): readonly Worker[] {
-  const { view, ordering, open, kept, speed } = round
-  const { state } = view
-  const { need } = group
-  // Whichever are fewer are looked through.
   const place = placeOf(run, group)
   // Within a round there is only ever less: those without room then need not be looked at again.
   const before = round.rooms.get(place)
   if (before?.length === 0) return before
-  const few = before ?? (open.size < fitting.length ? open : fitting)
+  if (isKeptInOrder(round, run, group, fitting)) return freeOfOrder(round, run, group, fitting)
+  const room = withRoom(round, run, group, fitting, before)
+  round.rooms.set(place, room)
+  const free = sharesHost(group.need) ? room : room.filter((worker) => !holdsBatchOf(run, worker))
+  return free.length < 2 ? free : inOrder(round, run, group, free)
+}
+
+/** Their order is that of free-order.ts: nothing in it depends on the run. */
+function isKeptInOrder(
+  { view, ordering, speed }: Round,
+  run: Run,
+  { need }: Group,
+  fitting: readonly Worker[],
+): boolean {
+  const { state, availableVersion } = view
+  if (availableVersion === undefined || state.free.size * rareFrom <= fitting.length) return false
+  if (need.affinity !== undefined || need.spread !== undefined) return false
+  if (ordering.ranks !== undefined || speed !== measuredSpeed) return false
+  // Of so many CPUs either all hosts keep to the quota or none does.
+  return need.cpus !== undefined || !hasCpuQuota(state, run)
+}
+
+function freeOfOrder(round: Round, run: Run, group: Group, fitting: readonly Worker[]): readonly Worker[] {
+  const { view, open, kept } = round
+  const { need } = group
+  const all = freeInOrder(view, run, group, fitting)
+  const mayAll = view.state.recycling.size === 0 && kept.leavesAll(need)
+  const room = mayAll ? all : all.filter((worker) => open.has(worker) && kept.mayUse(worker, need))
+  if (room.length === 0) round.rooms.set(placeOf(run, group), room)
+  if (run.batches.size === 0 || sharesHost(need)) return room
+  return room.filter((worker) => !holdsBatchOf(run, worker))
+}
+
+/** `before`: those that had room when it was last looked for. */
+function withRoom(
+  { view, open, kept }: Round,
+  run: Run,
+  group: Group,
+  fitting: readonly Worker[],
+  before: readonly Worker[] | undefined,
+): readonly Worker[] {
+  const { need } = group
+  // Whichever are fewer are looked through.
+  const few = before ?? (open.sizeMax < fitting.length ? open : fitting)
   const room: Worker[] = []
   for (const worker of few) {
     if (few === open ? !fits(run, group, worker) : few === fitting && !open.has(worker)) continue
-    if (kept.mayUse(worker, need) && obstacleOn(state, run, need, worker) === undefined) room.push(worker)
+    if (kept.mayUse(worker, need) && obstacleOn(view.state, run, need, worker) === undefined) room.push(worker)
   }
-  round.rooms.set(place, room)
-  const free = sharesHost(need) ? room : room.filter((worker) => !holdsBatchOf(run, worker))
-  if (free.length < 2) return free
+  return room
+}
+
+function inOrder(round: Round, run: Run, group: Group, free: readonly Worker[]): readonly Worker[] {
+  const { view, ordering, speed } = round
+  const { state } = view
+  const { need } = group
   const ranks = ordering.ranks?.(run, group, free)
   const hasQuotas = hasCpuQuota(state, run)
   const order = free.map((worker, at) => ({
