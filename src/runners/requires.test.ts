@@ -65,3 +65,22 @@ test('mergeNeeds: expressions, locks and resources add up; of the rest the later
   assert.equal(needKey({ cpus: 1, exclusive: true }), needKey({ exclusive: true, cpus: 1 }))
   assert.notEqual(needKey({ cpus: 1 }), needKey({ cpus: 2 }))
 })
+
+test('needOf: files that go together do so in projects with long names, too', () => {
+  const nameIn = (scope: string, together = 'db'): string => {
+    const need = needOf({ together }, scope)
+    assert.ok(!('key' in need))
+    return need.locks![0]!.name
+  }
+  assert.equal(nameIn('p'), 'p together db')
+  const long = '/deep'.repeat(100)
+  assert.equal(nameIn(long), nameIn(long))
+  assert.ok(nameIn(long, 'x'.repeat(200)).length <= 256)
+  assert.notEqual(nameIn(long), nameIn(`${long}er`))
+  assert.notEqual(nameIn(long), nameIn(long, 'mail'))
+  assert.deepEqual(needOf({ together: 'x'.repeat(201) }, 'p'), {
+    key: 'together',
+    expected: 'a name of at most 200 characters',
+    received: 'x'.repeat(201),
+  })
+})

@@ -6,6 +6,7 @@
  * united by name. Of everything else the later word counts: the suite's, then that of each rule in their order, the
  * comment in the file, the command line.
  */
+import { hash } from 'node:crypto'
 import { expressionFault } from '../protocol/expression-fault.ts'
 import type { GpuVendor, NeedBody } from '../protocol/needs.ts'
 import { parseBytes } from '../stdx/bytes.ts'
@@ -63,6 +64,8 @@ type Gpus = NonNullable<NeedBody['gpus']>
 
 /** As a coordinator takes them. */
 export const lockNameMax = 256
+/** Leaves room for what it is unique within. */
+const togetherMax = 200
 
 /** What a worker can be given by `--resource`. */
 const resourceName = /^[A-Za-z][\w-]{0,63}$/
@@ -89,7 +92,9 @@ export function needOf(requires: Requires, scope: string): NeedBody | RequiresFa
     if (all.some((one) => one.name === lock.name)) return fault(`locks[${at}]`, 'each lock once', lock.name)
     all.push(lock)
   }
-  if (together !== undefined) all.push({ name: `${scope} together ${together}`, mode: 'exclusive' })
+  if (together !== undefined && together.length > togetherMax)
+    return fault('together', `a name of at most ${togetherMax} characters`, together)
+  if (together !== undefined) all.push({ name: togetherLock(scope, together), mode: 'exclusive' })
   return {
     ...defined({ cpus, memoryBytes, gpus: cards, resources, where, exclusive: exclusive || undefined }),
     ...(all.length === 0 ? {} : { locks: all }),
@@ -100,6 +105,12 @@ export function needOf(requires: Requires, scope: string): NeedBody | RequiresFa
       batchMax: typeof batch === 'number' ? batch : batch?.max,
     }),
   }
+}
+
+function togetherLock(scope: string, together: string): string {
+  const name = `${scope} together ${together}`
+  if (name.length <= lockNameMax) return name
+  return `${hash('sha256', scope).slice(0, 32)} together ${together}`
 }
 
 function gpusOf(given: number | GpusText): Gpus | RequiresFault {
