@@ -15,7 +15,7 @@ export function refuseLate(view: View, input: Submit, nowMs: number): void {
   if (lateness === undefined || lateness.type === 'likely') return
   const words = latenessWords(lateness, timeWords(run.spec.deadlineAtMs!))
   throw new MusterError('deadline_unreachable', `the run ${words}`, {
-    hint: "Give it more time or more workers; with admission 'warn' it is taken all the same.",
+    hint: "Give it more time, or more workers where no quota, lock or order of files holds it up; with admission 'warn' it is taken all the same.",
   })
 }
 
