@@ -74,7 +74,7 @@ class Portion {
   /** Several batches may go to one worker. */
   readonly #shares: boolean
   /** Batches of its spread that a host may have, to be given another one. */
-  readonly #spreadMax: number
+  #spreadMax: number
   /** As it was when these workers were found free. */
   readonly #token: number
   #at = 0
@@ -128,9 +128,15 @@ class Portion {
   #isFree(at: number): boolean {
     const { state } = this.#round.view
     const worker = this.#free[at]!
-    if (this.#spreadMax < spreadOn(state, this.#group.need, worker)) return false
     // Until something is placed they stay as they were found.
-    return state.lastToken === this.#token || isFree(state, this.#run, this.#group, worker)
+    const isFound = state.lastToken === this.#token
+    const spread = spreadOn(state, this.#group.need, worker)
+    if (spread > this.#spreadMax) {
+      if (!isFound) return false
+      // Those with fewer of it are left idle, as others will be done sooner.
+      this.#spreadMax = spread
+    }
+    return isFound || isFree(state, this.#run, this.#group, worker)
   }
 
   #on(at: number): Placement | undefined {

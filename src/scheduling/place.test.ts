@@ -9,9 +9,9 @@ import { emptyState, type State } from '../core/state.ts'
 import { plainSpec } from '../core/transcript.ts'
 import { place, placements } from './fixtures/placing.ts'
 
-function join(worker: string, more: { host?: string; cpus?: number } = {}): Input {
-  const { host = worker, cpus = 1 } = more
-  const capabilities = { os: 'linux', arch: 'x64', cpus, memoryBytes: 1, host, labels: {}, tools: {} }
+function join(worker: string, more: { host?: string; cpus?: number; speed?: number } = {}): Input {
+  const { host = worker, cpus = 1, speed = 1 } = more
+  const capabilities = { os: 'linux', arch: 'x64', cpus, memoryBytes: 1, host, labels: {}, tools: {}, speed }
   return { type: 'join', worker, name: worker, version: '1', capabilities, draining: false }
 }
 
@@ -154,6 +154,21 @@ test('placements: what is spread goes to each host in turn, however many it has 
       expected,
     )
   }
+})
+
+test('placements: what is spread goes on to a host that has some of it, where those that have less are left idle', () => {
+  const state = emptyState()
+  advance(state, { type: 'raise-format', format: 3 }, 0)
+  advance(state, join('fast', { cpus: 3, speed: 4, host: 'a' }), 0)
+  advance(state, join('slow', { cpus: 1, speed: 1, host: 'b' }), 0)
+  const spec = { ...plainSpec, needs: [{ cpus: 1, spread: 'even', batchMax: 1 }] }
+  advance(state, { type: 'submit', run: 'R', who: '', spec, files: ['x', 'y'], estimates: [400, 200] }, 0)
+  const workers: string[] = []
+  for (const next of placements({ state, available: () => true }, 100)) {
+    advance(state, next, 100)
+    workers.push(next.worker)
+  }
+  assert.deepEqual(workers, ['fast', 'fast'])
 })
 
 test('placements: thousands of workers begin at once, without looking at all of them for each', () => {
