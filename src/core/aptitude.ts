@@ -11,14 +11,59 @@ const priorMs = 30_000
 const keptMs = 3_600_000
 const rowsMax = 2000
 
+/** By suite, then by machine: the rows of a state's table, found without making a key for each. */
+type Index = Map<string, Map<string, Aptitude>>
+
+const indexes = new WeakMap<State['aptitudes'], Index>()
+const suites = new WeakMap<Run, string>()
+
+function suiteOf(run: Run): string {
+  let suite = suites.get(run)
+  if (suite === undefined) {
+    suite = JSON.stringify([run.spec.project, run.spec.suite])
+    suites.set(run, suite)
+  }
+  return suite
+}
+
+function machineOf({ capabilities: { fingerprint, host } }: Worker): string {
+  return fingerprint ?? host
+}
+
 function keyOf(run: Run, worker: Worker): string {
-  const { fingerprint, host } = worker.capabilities
-  return JSON.stringify([run.spec.project, run.spec.suite, fingerprint ?? host])
+  return JSON.stringify([run.spec.project, run.spec.suite, machineOf(worker)])
+}
+
+function partsOf(key: string): { readonly suite: string; readonly machine: string } {
+  const [project, suite, machine] = JSON.parse(key) as [string, string, string]
+  return { suite: JSON.stringify([project, suite]), machine }
+}
+
+function indexOf(aptitudes: State['aptitudes']): Index {
+  let index = indexes.get(aptitudes)
+  if (!index) {
+    index = new Map()
+    for (const [key, known] of aptitudes) note(index, partsOf(key), known)
+    indexes.set(aptitudes, index)
+  }
+  return index
+}
+
+function note(index: Index, { suite, machine }: ReturnType<typeof partsOf>, known: Aptitude): void {
+  const rows = index.get(suite)
+  if (rows) rows.set(machine, known)
+  else index.set(suite, new Map([[machine, known]]))
+}
+
+function forget(index: Index, { suite, machine }: ReturnType<typeof partsOf>): void {
+  const rows = index.get(suite)
+  rows?.delete(machine)
+  if (rows?.size === 0) index.delete(suite)
 }
 
 /** Larger than 1: faster than expected. */
 export function aptitudeOf(state: State, run: Run, worker: Worker): number {
-  const known = state.aptitudes.get(keyOf(run, worker))
+  const known = indexOf(state.aptitudes).get(suiteOf(run))?.get(machineOf(worker))
   return known === undefined ? 1 : (priorMs + known.expectedMs) / (priorMs + known.actualMs)
 }
 
@@ -40,5 +85,10 @@ export function countDurations(state: State, run: Run, worker: Worker, estimateM
   // The one not heard of for longest is first.
   state.aptitudes.delete(key)
   state.aptitudes.set(key, after)
-  if (state.aptitudes.size > rowsMax) state.aptitudes.delete(state.aptitudes.keys().next().value!)
+  const index = indexes.get(state.aptitudes)
+  if (index !== undefined) note(index, { suite: suiteOf(run), machine: machineOf(worker) }, after)
+  if (state.aptitudes.size <= rowsMax) return
+  const oldest = state.aptitudes.keys().next().value!
+  state.aptitudes.delete(oldest)
+  if (index !== undefined) forget(index, partsOf(oldest))
 }

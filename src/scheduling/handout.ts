@@ -120,6 +120,8 @@ class Portion {
     return (
       !isHeldUp(view.state, run, group) &&
       isReady(run, group, nowMs) &&
+      // Else each worker that is free would be asked about in vain.
+      quotaSpent(view.state, run, group.need, nowMs) === undefined &&
       // Each takes a place of a counted lock, and others may wait for the rest.
       (group.need.locks === undefined || kept.mayLock(view.state, run, group.need))
     )

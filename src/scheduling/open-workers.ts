@@ -11,6 +11,7 @@ export class OpenWorkers {
   readonly #nowMs: number
   /** What they were given may have been their last. */
   readonly #given = new Set<Worker>()
+  #all: readonly Worker[] | undefined
 
   constructor(view: View, nowMs: number) {
     this.#view = view
@@ -34,16 +35,25 @@ export class OpenWorkers {
   }
 
   get isEmpty(): boolean {
-    for (const _ of this) return false
+    const { free, workers } = this.#view.state
+    for (const id of free) if (this.has(workers.get(id)!)) return false
     return true
   }
 
-  *[Symbol.iterator](): Generator<Worker, undefined> {
+  /** The same ones whenever it is asked for. */
+  get all(): readonly Worker[] {
+    this.#all ??= this.#find()
+    return this.#all
+  }
+
+  #find(): readonly Worker[] {
     const { free, workers } = this.#view.state
+    const all: Worker[] = []
     for (const id of free) {
       const worker = workers.get(id)!
-      if (this.has(worker)) yield worker
+      if (this.has(worker)) all.push(worker)
     }
-    for (const worker of this.#given) if (!free.has(worker.id)) yield worker
+    for (const worker of this.#given) if (!free.has(worker.id)) all.push(worker)
+    return all
   }
 }

@@ -2,7 +2,7 @@
 import { isReady } from '../core/due.ts'
 import type { Need } from '../core/entities.ts'
 import { fits } from '../core/fit.ts'
-import { cpusOf, isLocked, quotaInTheWay, slotsOn, waitsForItself } from '../core/holdings.ts'
+import { cpusOf, isLocked, type Obstacle, quotaInTheWay, slotsOn, waitsForItself } from '../core/holdings.ts'
 import { isShut } from '../core/spent.ts'
 import type { Group, Run, Worker } from '../core/state.ts'
 import type { Fleets } from './fleet.ts'
@@ -65,16 +65,19 @@ function keepWorkers(round: Round, run: Run, group: Group, workers: readonly Wor
   const { view, open, kept } = round
   const { state } = view
   const { need } = group
-  const few = open.sizeMax < workers.length ? open : workers
+  const few = open.sizeMax < workers.length ? open.all : workers
+  const inTheWay: { readonly worker: Worker; readonly obstacle: Obstacle }[] = []
+  for (const worker of few) {
+    if (kept.workers.has(worker.id)) continue
+    if (few === workers ? !open.has(worker) : !fits(run, group, worker)) continue
+    const obstacle = obstacleFor(state, run, group, worker)
+    if (obstacle !== undefined && mayHave(round, run, need, worker)) inTheWay.push({ worker, obstacle })
+  }
   let left = group.queuedCount
   let selfish = false
-  for (const worker of left < open.sizeMax ? emptiestFirst(few) : few) {
+  for (const { worker, obstacle } of left < inTheWay.length ? emptiestFirst(inTheWay) : inTheWay) {
     // No more of them than it could ever use. One that is kept only gets emptier, so the emptiest stays the first.
     if (left === 0) return false
-    if (kept.workers.has(worker.id)) continue
-    if (few === open ? !fits(run, group, worker) : !open.has(worker)) continue
-    const obstacle = obstacleFor(state, run, group, worker)
-    if (obstacle === undefined || !mayHave(round, run, need, worker)) continue
     // Until then others may have the rest of it.
     if (waitsForItself(state, run, need, worker)) selfish = true
     else if (kept.keepWorker(run, worker, need, obstacle)) left -= 1
@@ -104,8 +107,8 @@ function batchesLeft(run: Run, group: Group, workers: readonly Worker[]): number
 }
 
 /** What is nearly free is what a run that waits will have soonest. */
-function emptiestFirst(workers: Iterable<Worker>): Worker[] {
-  return [...workers].sort((a, b) => freeCpus(b) - freeCpus(a) || (a.id < b.id ? -1 : 1))
+function emptiestFirst<T extends { readonly worker: Worker }>(those: T[]): readonly T[] {
+  return those.sort((a, b) => freeCpus(b.worker) - freeCpus(a.worker) || (a.worker.id < b.worker.id ? -1 : 1))
 }
 
 /** For people: what is kept from everybody after these runs, which come first, as it grows from run to run. */

@@ -5,7 +5,7 @@
 import { classScope } from '../core/breaker-state.ts'
 import { scopeAllowance } from '../core/breaker.ts'
 import { isReady } from '../core/due.ts'
-import type { Need } from '../core/entities.ts'
+import type { Need, WorkerId } from '../core/entities.ts'
 import { fits } from '../core/fit.ts'
 import {
   cpusOf,
@@ -47,7 +47,7 @@ export type Round = {
   /** Whether some worker fits to which something could be given. */
   readonly openFits: Map<Demand, boolean>
   /** One of the open that is not kept as a whole, and those that have not been looked at for that. */
-  readonly witness: { worker: Worker | undefined; readonly rest: Iterator<Worker> }
+  readonly witness: { worker: Worker | undefined; readonly rest: Iterator<WorkerId> }
   readonly nowMs: number
 }
 
@@ -59,19 +59,19 @@ export function beginRound(
   const { nowMs } = view
   const seen = { rooms: new Map(), wanted: new Set<Demand>(), asked: new Set<Demand>(), openFits: new Map() }
   const open = new OpenWorkers(view, nowMs)
-  const witness = { worker: undefined, rest: open[Symbol.iterator]() }
+  const witness = { worker: undefined, rest: view.state.free.values() }
   return { view, ordering, open, fleets, speed, kept, ...seen, witness, nowMs }
 }
 
 /** Nothing is left that anybody could be given: no CPU, but on workers that are kept as a whole. */
 export function isAllGiven(round: Round): boolean {
-  const { kept, witness } = round
-  const { free } = round.view.state
+  const { open, kept, witness } = round
+  const { free, workers } = round.view.state
   if (witness.worker !== undefined && free.has(witness.worker.id) && !kept.keepsAll(witness.worker)) return false
   // Who was passed over stays so: within a round nobody gets anything back.
   for (let next = witness.rest.next(); !next.done; next = witness.rest.next()) {
-    const worker = next.value
-    if (!free.has(worker.id) || kept.keepsAll(worker)) continue
+    const worker = workers.get(next.value)!
+    if (!open.has(worker) || kept.keepsAll(worker)) continue
     witness.worker = worker
     return false
   }
@@ -188,10 +188,10 @@ function withRoom(
 ): readonly Worker[] {
   const { need } = group
   // Whichever are fewer are looked through.
-  const few = before ?? (open.sizeMax < fitting.length ? open : fitting)
+  const few = before ?? (open.sizeMax < fitting.length ? open.all : fitting)
   const room: Worker[] = []
   for (const worker of few) {
-    if (few === open ? !fits(run, group, worker) : few === fitting && !open.has(worker)) continue
+    if (few === fitting ? !open.has(worker) : few !== before && !fits(run, group, worker)) continue
     if (kept.mayUse(worker, need) && obstacleOn(view.state, run, need, worker) === undefined) room.push(worker)
   }
   return room
