@@ -10,8 +10,9 @@
  *
  * `npm run bench -- attainable` compares with plans that are searched for, knowing how far estimates may be off.
  */
-import type { Run } from '../core/state.ts'
+import type { Run, Worker } from '../core/state.ts'
 import { latestMs, levelOf, othersDoneMs, type Level, type Undivided } from './level.ts'
+import { type Deal, dealsOf, shortened } from './longest-first.ts'
 
 /** How far a share's real work may be off: with a duration from history for every file, and with none. */
 const uncertaintyKnown = 0.15
@@ -50,6 +51,8 @@ export type Room = {
   readonly lanes: number
   /** What it may have beyond its target, if nothing is left then. */
   readonly lateMs: number
+  /** Exactly these, whatever else would fit. */
+  readonly dealt?: readonly number[] | undefined
 }
 
 /** How what is left of a group is divided, from one worker that is free now to the next. */
@@ -57,12 +60,15 @@ export class Division {
   readonly undivided: Undivided
   /** To which all are filled who are free at this moment. */
   readonly #level: Level
+  readonly #deals: ReadonlyMap<Worker, Deal> | undefined
   #next: { readonly token: number; readonly ms: number } | undefined
   #others: { readonly token: number; readonly ms: number } | undefined
 
-  constructor(undivided: Undivided) {
+  /** `alone`: each worker is asked about by itself, whatever the others could be given. */
+  constructor(undivided: Undivided, alone = false) {
     this.undivided = undivided
     this.#level = levelOf(undivided, true)
+    if (!alone) this.#deals = dealsOf(undivided, deviationOf(undivided.run).file)
   }
 
   /** To which the next one is filled: what those before it took too much or too little of is made up for. */
@@ -85,7 +91,7 @@ export class Division {
   }
 
   /** For a worker of this speed that has so many CPUs to give; `last`: nobody else is free. */
-  room(cpus: number, speed: number, alike: number, last: boolean): Room {
+  room(worker: Worker, cpus: number, speed: number, alike: number, last: boolean): Room {
     const { run, fleet, startupMs } = this.undivided
     const own = cpus * speed
     const startMs = startupMs * own
@@ -97,6 +103,14 @@ export class Division {
     const fairMs = Math.max(0, this.#nextMs - startupMs) * own + (this.#isUnderWay ? earlyStartups * startMs : 0)
     const offMs = (this.#level.ms - startupMs) * own * uncertaintyOf(run)
     const part = offMs > 0 ? Math.max(0, 0.5 * (1 - (cheapStart * startMs) / offMs)) : 0
+    const deal = this.#deals?.get(worker)
+    if (deal !== undefined) {
+      const all = { targetMs: deal.workMs, withheldMs: 0, longestMs: Infinity, lateMs: 0 }
+      const offMs = offByMs(deviation, deal.workMs, deal.squares)
+      const heldMs = offMs > startupsWorth * startMs ? offMs / cpus : 0
+      const dealt = shortened(deal, cpus, Math.max(heldMs, deal.lastMs * part))
+      return { ...all, startMs, deviation, lanes: 1, alike: 1, dealt }
+    }
     return {
       targetMs: fairMs * (1 - part),
       withheldMs: fairMs * part,
@@ -123,8 +137,12 @@ export class Division {
 
 /** What is held back of a batch: of so much work, with this sum of the squares of its files. */
 export function heldBackMs({ deviation, startMs, withheldMs }: Room, workMs: number, squares: number): number {
-  const offMs = 2 * Math.sqrt(deviation.file ** 2 * squares + (deviation.worker * workMs) ** 2)
+  const offMs = offByMs(deviation, workMs, squares)
   return offMs > startupsWorth * startMs ? Math.max(0, offMs - withheldMs) : 0
+}
+
+function offByMs(deviation: Room['deviation'], workMs: number, squares: number): number {
+  return 2 * Math.sqrt(deviation.file ** 2 * squares + (deviation.worker * workMs) ** 2)
 }
 
 /** How far the run's estimates may be off, as a part of them: by how many of them history knows. */

@@ -33,7 +33,7 @@ export function choicesOf(view: StrategyView, fleets: Fleets, speed: Speed = mea
       if (!round.open.has(worker) || !fits(run, group, worker) || !mayBegin(run, group)) return undefined
       if (!kept.mayUse(worker, group.need) || !isFree(state, run, group, worker)) return undefined
       const startupMs = run.startupMs ?? run.spec.startupMs
-      const division = new Division({ state, run, group, fleet, speed: round.speed, startupMs, nowMs })
+      const division = new Division({ state, run, group, fleet, speed: round.speed, startupMs, nowMs }, true)
       return placementOn(division, worker, whereabouts(fleet.workers, nowMs), 1, false)
     },
   }

@@ -90,7 +90,9 @@ class Portion {
     this.#where = whereabouts(fleet.workers, nowMs)
     const startupMs = run.startupMs ?? run.spec.startupMs
     // Placing moves work from the queue to batches, and leaves the sum as it is.
-    this.#division = new Division({ state, run, group, fleet, speed, startupMs, nowMs })
+    // Who ranks workers has a reason of its own to prefer some.
+    const byRank = round.ordering.ranks !== undefined
+    this.#division = new Division({ state, run, group, fleet, speed, startupMs, nowMs }, byRank)
     const isSpread = group.need.spread !== undefined
     this.#spreadMax = isSpread ? spreadOn(state, group.need, free[0]!) : Infinity
     this.#shares = !isSpread && sharesHost(group.need)

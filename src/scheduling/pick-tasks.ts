@@ -93,6 +93,11 @@ class Filling {
   }
 
   fill(nowMs: number): Picked {
+    const { dealt } = this.#room
+    if (dealt !== undefined) {
+      for (const index of dealt) if (this.#isOpen(index)) this.#take(index)
+      return { tasks: this.#tasks, workMs: this.#workMs, heldMs: 0 }
+    }
     const { again } = this.#group
     const tasks = this.#run.tasks
     // One that is tried again goes first, whatever it costs.

@@ -26,19 +26,21 @@ export function placementOn(
   const allowed = Math.min(tries, need.batchMax ?? Infinity)
   if (allowed === 0) return undefined
   const own = speed(run, worker)
-  const room = division.room(cpus, own, alike, last && freeCpus(worker) < 2 * cpus)
+  const room = division.room(worker, cpus, own, alike, last && freeCpus(worker) < 2 * cpus)
   const { targetMs } = room
   const may = (task: Task) => mayRunOn(where, task, worker)
   const tasksMax = Math.min(state.limits.batchTasksMax, allowed)
   let picked = pickTasks(run, group, room, tasksMax, nowMs, may)
+  // All is for others, who are at work already or yet to be asked.
+  if (room.dealt !== undefined && picked.tasks.length === 0 && (group.batches.size > 0 || !last)) return undefined
   // All are too long for it; but it is left idle only where others are at work that would be done sooner with all of them.
   // Those others are not this run's alone while more runs wait: then it has the shortest.
   if (picked.tasks.length === 0) {
     const onlyRun = state.queuedCount === run.queuedCount
     const longestMs = onlyRun ? (division.othersMs - startupMs) * own : shortestMs(run, group)
-    picked = pickTasks(run, group, { ...room, longestMs }, tasksMax, nowMs, may)
+    picked = pickTasks(run, group, { ...room, longestMs, dealt: undefined }, tasksMax, nowMs, may)
     if (picked.tasks.length === 0 && !onlyRun)
-      picked = pickTasks(run, group, { ...room, longestMs: Infinity }, tasksMax, nowMs, may)
+      picked = pickTasks(run, group, { ...room, longestMs: Infinity, dealt: undefined }, tasksMax, nowMs, may)
   }
   const { tasks } = picked
   if (tasks.length === 0) return undefined
