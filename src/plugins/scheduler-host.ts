@@ -411,7 +411,7 @@ export class SchedulerHost implements Scheduler {
         leftMs -= this.#guard.nowMs() - sinceMs
       }
     }
-    return { ...silent, order }
+    return { ...silent, order, alone: scheduler.rank !== undefined }
   }
 
   /**

@@ -8,6 +8,9 @@ import { makespanMs } from './fixtures/one-run.ts'
 import { place, placements } from './fixtures/placing.ts'
 import { type Deal, shortened } from './longest-first.ts'
 import { joinOf } from './made-up.ts'
+import { reasonsOf } from './reasons.ts'
+import { orderedStrategy, type Strategy } from './strategy.ts'
+import { situationOf } from './why.ts'
 
 const view = (state: State) => ({ state, available: () => true })
 
@@ -30,10 +33,10 @@ function submitted(hosts: readonly Host[], batches: readonly (readonly number[])
   return state
 }
 
-function placeAll(state: State) {
+function placeAll(state: State, nowMs = 0, strategy?: Strategy) {
   const placed = []
-  for (const next of placements(view(state), 0)) {
-    advance(state, next, 0)
+  for (const next of placements(view(state), nowMs, strategy)) {
+    advance(state, next, nowMs)
     placed.push(next)
   }
   return placed
@@ -91,6 +94,46 @@ test('however hosts and files are, something is placed while nothing is at work,
     { numRuns: 300, seed: 4 },
   )
 })
+
+/** Of workers in the order in which they are asked about, the last one is over first. */
+function endLast(state: State, nowMs: number): void {
+  const last = [...state.batches.values()].at(-1)
+  if (last === undefined) return
+  const of = { worker: last.worker, batch: last.id, token: last.token }
+  const reports = last.tasks.map((task) => ({ task, outcome: 'passed', durationMs: 1, counts: [1, 0, 0, 0] }) as const)
+  advance(state, { type: 'report', ...of, reports }, nowMs)
+  const how = { exitCode: 0, signal: null, startupMs: 5, wallMs: 1, interrupted: [], timedOut: [], errors: [] }
+  advance(state, { type: 'end', ...of, reason: 'completed', ...how }, nowMs)
+}
+
+for (const ranks of [false, true])
+  test(`who is left idle is known to be, and why: ${ranks ? 'workers are ranked' : 'as they come'}`, () => {
+    const byPlace = {
+      ranks: (_run: unknown, _group: unknown, workers: readonly unknown[]) => workers.map((_, at) => -at),
+    }
+    const strategy = orderedStrategy('s', 's', { turn: 'run', ...(ranks ? byPlace : {}) })
+    const host = fc.record({ cpus: fc.constantFrom(1, 2, 8), speed: fc.constantFrom(0.1, 1, 4, 16) })
+    const estimates = fc.array(fc.integer({ min: 1, max: 5000 }), { minLength: 5, maxLength: 30 })
+    let idle = 0
+    fc.assert(
+      fc.property(fc.array(host, { minLength: 2, maxLength: 5 }), estimates, (hosts, list) => {
+        const state = submitted(hosts, [list])
+        const run = state.runs.get('R')!
+        for (let nowMs = 0; nowMs < 2000; nowMs += 100) {
+          placeAll(state, nowMs, strategy)
+          if (run.queuedCount > 0) {
+            const situation = situationOf(view(state), { strategy, config: undefined }, nowMs)
+            const reasons = reasonsOf(situation, run, run.groups[0]!)
+            assert.notEqual(reasons.length, 0)
+            if (reasons.some(({ type }) => type === 'sooner-elsewhere')) idle += 1
+          }
+          endLast(state, nowMs)
+        }
+      }),
+      { numRuns: 300, seed: 2 },
+    )
+    assert.ok(idle > 50, `${idle}`)
+  })
 
 test('shortened: without what ends last, unless CPUs would stand idle for it', () => {
   const dealt = (endsMs: readonly number[], lanes: readonly number[], workMs: number): Deal => {

@@ -109,6 +109,8 @@ export type Situation = {
   readonly several: boolean
   /** How fast the strategy takes workers to be. */
   readonly speed: Speed
+  /** It gives each worker what it gives it by itself. */
+  readonly alone: boolean
   readonly nowMs: number
 }
 

@@ -36,6 +36,8 @@ export type Strategy<Config = unknown> = {
   readonly order?: (view: StrategyView, config: Config) => readonly Run[] | undefined
   /** How fast it takes workers to be, for people; absent = as measured. */
   readonly speed?: (view: View, config: Config) => Speed
+  /** It ranks workers, so that each is given what it is given by itself, whatever the others could be given; for people. */
+  readonly alone?: boolean
 }
 
 /** A strategy that says in which order runs are served, and leaves the rest to what all share. */
@@ -53,5 +55,6 @@ export function orderedStrategy<Config = unknown>(
     place: (view, config) => placeInOrder(view, orderingOf(config)),
     order: (view, config) => orderedRuns(view, orderingOf(config)),
     speed: (view, config) => orderingOf(config).speed?.(view) ?? measuredSpeed,
+    ...(typeof ordering === 'object' && ordering.ranks !== undefined ? { alone: true } : {}),
   }
 }

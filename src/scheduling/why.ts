@@ -86,7 +86,16 @@ export function situationOf(
 ): Situation {
   const order = strategy.order?.({ ...view, nowMs, ...(mine === undefined ? {} : { mine }) }, config)
   const speed = strategy.speed?.(view, config) ?? measuredSpeed
-  return { view, fleets: new Fleets(view), strategy: strategy.name, order, several, speed, nowMs }
+  return {
+    view,
+    fleets: new Fleets(view),
+    strategy: strategy.name,
+    order,
+    several,
+    speed,
+    alone: strategy.alone ?? false,
+    nowMs,
+  }
 }
 
 /** The same state with one run in another's place; nothing is changed. */

@@ -72,13 +72,13 @@ function keptFrom(situation: Situation, run: Run, group: Group, usable: Set<Work
 /** Takes those out of `usable` that are too slow for all that is queued. */
 function leftIdle(situation: Situation, run: Run, group: Group, usable: Set<Worker>): Reason | undefined {
   if (usable.size === 0 || group.batches.size === 0) return undefined
-  const { view, speed, nowMs } = situation
+  const { view, speed, alone, nowMs } = situation
   const fleets = speed === measuredSpeed ? situation.fleets : new Fleets(view, speed)
   const startupMs = run.startupMs ?? run.spec.startupMs
   const undivided = { state: view.state, run, group, fleet: fleets.of(run, group), speed, startupMs, nowMs }
   let left: Extract<Reason, { type: 'sooner-elsewhere' }> | undefined
   for (const worker of usable) {
-    const doneMs = idleForMs(undivided, worker)
+    const doneMs = idleForMs(undivided, worker, alone)
     if (doneMs === undefined) continue
     usable.delete(worker)
     left = { type: 'sooner-elsewhere', any: true, count: (left?.count ?? 0) + 1, doneMs: nowMs + doneMs }
