@@ -143,6 +143,45 @@ test('a token that was taken back no longer opens a connection that it opened be
   assert.equal(ports.size, 1, 'all by one connection')
 })
 
+test('a token that was taken back before all of a body was there does nothing with it', async (t) => {
+  const app = Fastify()
+  app.setErrorHandler((error: Error, _request, reply) => reply.status(problemOf(error).status).send(problemOf(error)))
+  const users = new Users()
+  guard(app, { type: 'tcp', tokens: { client: 'mc_right', worker: 'mw_right' }, hostNames: ['tests'] }, users)
+  let begun: () => void
+  app.addHook('onRequest', (_request, _reply, done) => {
+    begun()
+    done()
+  })
+  const taken: unknown[] = []
+  app.post('/runs', async (request) => taken.push(request.body))
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  t.after(() => app.close())
+  const { port } = app.server.address() as AddressInfo
+  const send = (token: string, halfway: () => void): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const headers = { authorization: `Bearer ${token}`, host: 'tests', 'content-type': 'application/json' }
+      const request = http.request({ port, host: '127.0.0.1', path: '/runs', method: 'POST', headers }, (response) => {
+        response.resume().on('end', () => resolve(response.statusCode!))
+      })
+      begun = () => {
+        halfway()
+        request.end('1}')
+      }
+      request.on('error', reject).write('{"a":')
+    })
+  const ann = users.make({ user: 'ann' })
+  assert.equal(await send(ann, () => undefined), 200)
+  assert.equal(await send(ann, () => users.taken(ann)), 401)
+  const ci = users.make({ user: 'ci' })
+  const { digest } = users.good.get(userTokenId(ci)!)!
+  // Its state is another for a moment.
+  users.unread = () => users.good.set(userTokenId(ci)!, { digest, user: 'ci' })
+  assert.equal(await send(ci, () => users.taken(ci)), 200)
+  assert.equal(await send('mc_right', () => undefined), 200)
+  assert.deepEqual(taken, [{ a: 1 }, { a: 1 }, { a: 1 }])
+})
+
 test('a coordinator that has not read of a token yet reads on before it refuses', async (t) => {
   const app = Fastify()
   const users = new Users()

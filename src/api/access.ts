@@ -58,7 +58,8 @@ export function guard(app: FastifyInstance, access: Access, users: KnownUserToke
   const check = tokenChecker(access.tokens, users)
   const names = new Set(['localhost', hostname().toLowerCase(), ...access.hostNames.map((name) => name.toLowerCase())])
   const admitted = new WeakMap<Socket, Admitted>()
-  const isGood = ({ userToken }: Caller) => userToken === undefined || users.find(userToken, Date.now()) !== undefined
+  const isGood = ({ userToken }: Pick<Caller, 'userToken'>) =>
+    userToken === undefined || users.find(userToken, Date.now()) !== undefined
   const callerOf = (request: FastifyRequest): Caller | undefined => {
     const { socket } = request.raw
     const { host, origin, authorization } = request.raw.headers
@@ -83,6 +84,11 @@ export function guard(app: FastifyInstance, access: Access, users: KnownUserToke
       return done(error as Error)
     }
     void readOn(request, done)
+  })
+  // A body may take as long as whoever sends it likes.
+  app.addHook('preValidation', (request, _reply, done) => {
+    if (request.body === undefined || request.routeOptions.config.public || isGood(request.caller)) done()
+    else void readOn(request, done)
   })
   /** The token may be in what this coordinator has not read of the log yet. */
   const readOn = async (request: FastifyRequest, done: (error?: Error) => void): Promise<void> => {
