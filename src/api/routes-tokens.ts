@@ -76,6 +76,12 @@ function chosenBy(good: readonly UserTokenView[], asked: string): readonly UserT
   const id = userTokenId(asked)
   const found = good.filter((one) => (id === undefined ? one.user === asked : one.token === id))
   if (found.length > 0) return found
-  // Never the whole of it, should it be a secret.
-  throw new Refused('not_found', id === undefined ? `no token of a user ${JSON.stringify(asked)}` : `no token ${id}`)
+  throw new Refused('not_found', id === undefined ? unknownWords(asked) : `no token ${id}`)
+}
+
+/** Never the whole of what may be a secret: of a token with something else around it, or of one that all share. */
+function unknownWords(asked: string): string {
+  const begins = /m[cpuw]_(?=[\w-]{10})/.exec(asked)?.[0]
+  if (begins === undefined) return `no token of a user ${JSON.stringify(asked)}`
+  return `no token of a user, nor a user, is called like what begins with ${begins}; 'muster token list' shows those that there are`
 }

@@ -1,6 +1,9 @@
 /** Client tokens of single users: what the API shows of them, and what it takes. */
 import Type from 'typebox'
 
+/** The last moment that dates know. */
+const momentMax = 8_640_000_000_000_000
+
 const strict = { additionalProperties: false }
 
 export const MakeUserTokenBody = Type.Object(
@@ -9,7 +12,7 @@ export const MakeUserTokenBody = Type.Object(
     /** It may submit for other users, too. */
     onBehalf: Type.Optional(Type.Boolean()),
     /** Milliseconds since the epoch; absent = until it is taken back. */
-    untilMs: Type.Optional(Type.Integer({ minimum: 0 })),
+    untilMs: Type.Optional(Type.Integer({ minimum: 0, maximum: momentMax })),
   },
   strict,
 )

@@ -31,7 +31,7 @@ export async function makeUserTokenCommand(
 ): Promise<number> {
   const days = options.days === undefined ? undefined : Number(options.days)
   if (days !== undefined && !(days > 0 && days <= daysMax))
-    throw new MusterError('usage', `--days: expected a number from 1 to ${daysMax}, received '${options.days}'`)
+    throw new MusterError('usage', `--days: expected a number above 0, up to ${daysMax}, received '${options.days}'`)
   const body: MakeUserTokenBody = {
     user,
     ...(options.onBehalf ? { onBehalf: true } : {}),

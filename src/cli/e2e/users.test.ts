@@ -158,19 +158,32 @@ test('muster token says what is wrong', async () => {
   for (const [args, words] of [
     [['user'], /missing required argument 'name'/],
     [['user', 'client'], /other than 'client'/],
-    [['user', 'ann', '--days', '0'], /--days/],
+    [['user', 'ann', '--days', '0'], /--days: expected a number above 0, up to 36500, received '0'/],
     [['client', 'ann'], /too many arguments/],
     [['nobody'], /unknown command 'nobody'/],
     [['revoke'], /missing required argument 'tokens'/],
     [['revoke', 'mu_0123456789_secret'], /no token mu_0123456789\n/],
+    [['revoke', '"mu_0123456789_secret",'], /is called like what begins with mu_;/],
+    [['revoke', fleet.tokens.client], /is called like what begins with mc_;/],
   ] as const) {
     const { code, stderr } = await stage.muster(['token', ...args, '--data', stage.path('coordinator')])
     assert.notEqual(code, 0)
     assert.match(stderr, words)
+    assert.ok(!stderr.includes('secret') && !stderr.includes(fleet.tokens.client))
   }
   const { code, stderr } = await stage.muster(['token', 'list', '--data', stage.path('nowhere')])
   assert.equal(code, 3)
   assert.match(stderr, /No coordinator with its data in .*nowhere runs here/)
+})
+
+test('a token ends at a moment that has a date', async () => {
+  const transport = new NodeTransport(`unix:${stage.path('coordinator', 'muster.sock')}`)
+  const client = new Client(transport, 'owner')
+  const body = (untilMs: number) => ({ user: 'iris', untilMs })
+  await assert.rejects(client.post('/tokens', body(Number.MAX_SAFE_INTEGER)), /untilMs/)
+  await client.post('/tokens', body(8.64e15))
+  assert.match(await tokens('list'), /iris .*\+275760-09/)
+  transport.close()
 })
 
 test('on its own host a run counts against the host’s user', async () => {
