@@ -194,6 +194,26 @@ test('a coordinator that has not read of a token yet reads on before it refuses'
   assert.equal(body, 'ann')
 })
 
+test('while the log says nothing, only so many wait whose tokens nobody knows', async (t) => {
+  const app = Fastify()
+  app.setErrorHandler((error: Error, _request, reply) => reply.status(problemOf(error).status).send(problemOf(error)))
+  const users = new Users()
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const silent = { find: (id: string, nowMs: number) => users.find(id, nowMs), settled: () => promise }
+  guard(app, { type: 'tcp', tokens: { client: 'mc_right', worker: 'mw_right' }, hostNames: ['tests'] }, silent)
+  app.get('/user', async (request) => userOf(request))
+  t.after(() => app.close())
+  await app.ready()
+  const ask = async (token: string) =>
+    (await app.inject({ url: '/user', headers: { authorization: `Bearer ${token}`, host: 'tests' } })).statusCode
+  const waiting = Array.from({ length: 1000 }, () => ask(newUserToken().text))
+  assert.equal(await ask(newUserToken().text), 429)
+  for (const token of ['mc_right', users.make({ user: 'ann' })]) assert.equal(await ask(token), 200)
+  resolve()
+  assert.deepEqual(new Set(await Promise.all(waiting)), new Set([401]))
+  assert.equal(await ask(newUserToken().text), 401)
+})
+
 test('over the socket the user of this host counts', async (t) => {
   const app = Fastify()
   guard(app, { type: 'socket' })

@@ -42,6 +42,9 @@ const clientOnly: readonly Role[] = ['client']
 /** The users' tokens as this coordinator knows them now; it may have to read of them first. */
 export type KnownUserTokens = UserTokens & { settled(): Promise<void> }
 
+/** Nobody knows yet who these are: no more of them wait at a time for what the log says of their tokens. */
+const unknownMax = 1000
+
 const noUserTokens: KnownUserTokens = { find: () => undefined, settled: async () => undefined }
 
 export function guard(app: FastifyInstance, access: Access, users: KnownUserTokens = noUserTokens): void {
@@ -90,15 +93,22 @@ export function guard(app: FastifyInstance, access: Access, users: KnownUserToke
     if (request.body === undefined || request.routeOptions.config.public || isGood(request.caller)) done()
     else void readOn(request, done)
   })
+  let unknown = 0
   /** The token may be in what this coordinator has not read of the log yet. */
   const readOn = async (request: FastifyRequest, done: (error?: Error) => void): Promise<void> => {
+    if (unknown >= unknownMax)
+      return done(
+        new MusterError('overloaded', `${unknown} requests wait for the log to say whether their tokens are good`),
+      )
     let failure: Error | undefined
+    unknown += 1
     try {
       await users.settled()
       admit(request, callerOf(request))
     } catch (error) {
       failure = error as Error
     }
+    unknown -= 1
     done(failure)
   }
 }
