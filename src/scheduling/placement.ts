@@ -3,8 +3,7 @@ import { allowance } from '../core/breaker.ts'
 import { isReady } from '../core/due.ts'
 import { cpusOf, grantOf, quotaInTheWay } from '../core/holdings.ts'
 import { expectedMs, type Group, type Run, type Task, type Worker } from '../core/state.ts'
-import { Division } from './batch-size.ts'
-import type { Undivided } from './level.ts'
+import type { Division } from './batch-size.ts'
 import type { Placement } from './ordering.ts'
 import { pickTasks } from './pick-tasks.ts'
 import { freeCpus, type Round } from './round.ts'
@@ -74,15 +73,14 @@ function shortestMs(run: Run, group: Group): number {
 /**
  * For people: a worker that could take a batch now is left idle, because all that is queued is so long for it that those at
  * work on the group would be done with everything sooner. When they would be, in milliseconds from now; undefined =
- * it is not left idle. `alone`: as in Division.
+ * it is not left idle.
  */
-export function idleForMs(undivided: Undivided, worker: Worker, alone: boolean): number | undefined {
-  const { state, run, group, fleet, nowMs } = undivided
+export function idleForMs(division: Division, worker: Worker): number | undefined {
+  const { state, run, group, fleet, nowMs } = division.undivided
   if (group.batches.size === 0 || !isReady(run, group, nowMs)) return undefined
   // Those that are tried again go anywhere where they may.
   const again = group.again.filter((index) => run.tasks[index]!.state === 'queued').length
   if (group.queuedCount <= again + group.laterCount) return undefined
-  const division = new Division(undivided, alone)
   if (placementOn(division, worker, whereabouts(fleet.workers, nowMs), 1, false) !== undefined) return undefined
   // Quotas and breakers keep it from all of them.
   return allowance(state, run, worker) === 0 ? undefined : division.othersMs

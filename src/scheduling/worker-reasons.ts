@@ -4,6 +4,7 @@ import type { BatchId, RunId, TaskIndex } from '../core/entities.ts'
 import { cpusOf, holdsBatchOf, obstacleOn, quotaInTheWay, sharesHost, type QuotaHit } from '../core/holdings.ts'
 import { spentBelowAtMs, spentHoursMs } from '../core/spent.ts'
 import type { Group, Run, State, Worker } from '../core/state.ts'
+import { Division } from './batch-size.ts'
 import { batchFrees, silenceOf, type WatchedView } from './expected.ts'
 import { Fleets, measuredSpeed } from './fleet.ts'
 import { idleForMs } from './placement.ts'
@@ -76,9 +77,11 @@ function leftIdle(situation: Situation, run: Run, group: Group, usable: Set<Work
   const fleets = speed === measuredSpeed ? situation.fleets : new Fleets(view, speed)
   const startupMs = run.startupMs ?? run.spec.startupMs
   const undivided = { state: view.state, run, group, fleet: fleets.of(run, group), speed, startupMs, nowMs }
+  // The same for all of them.
+  const division = new Division(undivided, alone)
   let left: Extract<Reason, { type: 'sooner-elsewhere' }> | undefined
   for (const worker of usable) {
-    const doneMs = idleForMs(undivided, worker, alone)
+    const doneMs = idleForMs(division, worker)
     if (doneMs === undefined) continue
     usable.delete(worker)
     left = { type: 'sooner-elsewhere', any: true, count: (left?.count ?? 0) + 1, doneMs: nowMs + doneMs }
