@@ -28,8 +28,11 @@ export function labelsOf(given: readonly string[]): Record<string, string> {
   const labels: Record<string, string> = {}
   for (const text of given) {
     const equals = text.indexOf('=')
-    if (equals < 1) throw new MusterError('usage', `--label: expected KEY=VALUE, received '${text}'`)
-    labels[text.slice(0, equals)] = text.slice(equals + 1)
+    const key = text.slice(0, Math.max(0, equals))
+    if (key === '') throw new MusterError('usage', `--label: expected KEY=VALUE, received '${text}'`)
+    // An object would take it for something else.
+    if (key === '__proto__') throw new MusterError('usage', "--label: expected another key than '__proto__'")
+    labels[key] = text.slice(equals + 1)
   }
   return labels
 }

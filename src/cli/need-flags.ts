@@ -70,7 +70,7 @@ function lockFlag(text: string): LockText {
   const colon = text.lastIndexOf(':')
   const name = colon < 0 ? text : text.slice(0, colon)
   const lock =
-    name === '' || /\p{Cc}/u.test(name) ? undefined : lockOf(name, colon < 0 ? undefined : text.slice(colon + 1))
+    name.trim() === '' || /\p{Cc}/u.test(name) ? undefined : lockOf(name, colon < 0 ? undefined : text.slice(colon + 1))
   if (lock !== undefined) return lock
   throw new MusterError('usage', `--lock: expected NAME, NAME:shared or NAME:N, received '${plainText(text)}'`)
 }

@@ -37,6 +37,11 @@ test('needOf: words become the numbers of a need', () => {
   assert.deepEqual(needOf({ memory: '8' }, ''), { key: 'memory', expected: 'an amount such as "8GiB"', received: '8' })
   assert.ok('key' in needOf({ gpus: { exclusive: false } }, ''))
   assert.ok('key' in needOf({ locks: ['a', { name: 'a', mode: 'shared' }] }, ''))
+  assert.deepEqual(needOf({ locks: ['a', ' '] }, ''), {
+    key: 'locks[1]',
+    expected: 'a name that can be seen',
+    received: ' ',
+  })
   assert.ok('key' in needOf({ locks: [{ name: 'a', mode: 'shared', max: 2 }] }, ''))
 })
 

@@ -87,6 +87,7 @@ export function needOf(requires: Requires, scope: string): NeedBody | RequiresFa
   for (const [at, given] of locks.entries()) {
     const lock = lockOf(given)
     if (typeof lock === 'string') return fault(`locks[${at}]`, lock, given)
+    if (lock.name.trim() === '') return fault(`locks[${at}]`, 'a name that can be seen', given)
     if (lock.name.length > lockNameMax)
       return fault(`locks[${at}]`, `a name of at most ${lockNameMax} characters`, given)
     if (all.some((one) => one.name === lock.name)) return fault(`locks[${at}]`, 'each lock once', lock.name)

@@ -77,6 +77,8 @@ test('2: wrong usage or configuration, said before anything runs', async () => {
     [shell, ['run', '--shard', 'half'], /--shard/],
     [shell, ['run', '--retries', '-1'], /--retries/],
     [shell, ['run', '--label', 'gpu'], /--label: expected KEY=VALUE, received 'gpu'/],
+    [shell, ['run', '--label', '__proto__=1'], /--label: expected another key than '__proto__'/],
+    [shell, ['run', '--lock', ' '], /--lock: expected NAME, NAME:shared or NAME:N, received ' '/],
     [shell, ['run', '--suite', 'other'], /other/],
     [shell, ['run', '--framework', 'karma'], /karma/],
     [shell, ['run', '--reporter', 'fancy'], /Unknown reporter 'fancy'/],
