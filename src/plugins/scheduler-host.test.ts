@@ -304,15 +304,26 @@ test('SchedulerHost: a placing strategy takes batches from the view, which follo
   assert.deepEqual(table.said, [])
 })
 
-test('SchedulerHost: a list of placements is read with one call, up to the first that is nonsense', () => {
-  let calls = 0
+/** Ends nothing, and counts how often it was asked to. */
+function countingGuard() {
+  const counted = { sections: 0, calls: 0 }
   const guard = {
     nowMs: () => 0,
     call: <Value>(call: () => Value) => {
-      calls += 1
+      counted.calls += 1
       return { type: 'ok' as const, value: call() }
     },
+    section: (body: () => void) => {
+      counted.sections += 1
+      body()
+      return true
+    },
   }
+  return { guard, counted }
+}
+
+test('SchedulerHost: a list of placements is read with one call, up to the first that is nonsense', () => {
+  const { guard, counted } = countingGuard()
   const list = placing('list', (view: PluginView) => [
     ...view.runs.slice(0, 3).map((run, at) => run.groups[0]!.batchOn(run.groups[0]!.free[at]!)),
     { run: 'half' },
@@ -327,36 +338,23 @@ test('SchedulerHost: a list of placements is read with one call, up to the first
     ['a on v', 'b on w', 'c on x', 'd on y'],
     'the last one by the default',
   )
-  assert.equal(calls, 1)
+  assert.equal(counted.calls, 1)
   assert.match(String(table.said[0]!.why), /place: placement.worker: expected the id of a worker/)
 })
 
 test('SchedulerHost: a section is opened only where there may be something to compare', () => {
-  let sections = 0
-  let calls = 0
-  const guard = {
-    nowMs: () => 0,
-    call: <Value>(call: () => Value) => {
-      calls += 1
-      return { type: 'ok' as const, value: call() }
-    },
-    section: (body: () => void) => {
-      sections += 1
-      body()
-      return true
-    },
-  }
+  const { guard, counted } = countingGuard()
   const table = new Table([ordered('ranked', (runs) => runs, { rank: () => 1 })], { guard })
   table.choose('ranked')
   table.worker('v')
   table.run('a', 1)
   assert.equal(table.round().placed.length, 1)
-  assert.deepEqual([sections, calls], [0, 0], 'one worker, one run')
+  assert.deepEqual(counted, { sections: 0, calls: 0 }, 'one worker, one run')
   table.end()
   table.worker('w')
   table.run('b', 4)
   assert.equal(table.round().placed.length, 2)
-  assert.deepEqual([sections, calls], [1, 1], 'two workers')
+  assert.deepEqual(counted, { sections: 1, calls: 1 }, 'two workers')
 })
 
 test('SchedulerHost: several strategies share a round, and none waits for ever', () => {

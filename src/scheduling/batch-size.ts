@@ -106,8 +106,8 @@ export class Division {
     const deal = this.#deals?.get(worker)
     if (deal !== undefined) {
       const all = { targetMs: deal.workMs, withheldMs: 0, longestMs: Infinity, lateMs: 0 }
-      const offMs = offByMs(deviation, deal.workMs, deal.squares)
-      const heldMs = offMs > startupsWorth * startMs ? offMs / cpus : 0
+      const dealOffMs = offByMs(deviation, deal.workMs, deal.squares)
+      const heldMs = dealOffMs > startupsWorth * startMs ? dealOffMs / cpus : 0
       const dealt = shortened(deal, cpus, Math.max(heldMs, deal.lastMs * part))
       return { ...all, startMs, deviation, lanes: 1, alike: 1, dealt }
     }
